@@ -1,0 +1,70 @@
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { openDatabase } from "./database.ts";
+import { parseSince } from "./since.ts";
+import { tail, type TailOptions } from "./tail.ts";
+
+interface Flags {
+  readonly json?: true;
+  readonly agent?: string;
+  readonly tenant?: string;
+  readonly since?: Date;
+  readonly follow?: true;
+  readonly limit: number;
+  readonly data: string;
+}
+
+/** Adds `sluice audit …`. */
+export function addAuditCommands(program: Command): void {
+  const audit = program.command("audit").description("read the audit trail");
+  audit
+    .command("tail")
+    .description("show the last calls, the newest last")
+    .option("--json", "one JSON object per line")
+    .option("--agent <id>", "only calls of this agent")
+    .option("--tenant <name>", "only calls of this tenant")
+    .addOption(new Option("--since <when>", "only calls since then: 90s, 15m, 1h, 7d or an ISO 8601 time").argParser(parseSince))
+    .option("-f, --follow", "go on with calls as they end, until Ctrl-C")
+    .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
+    .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
+    .action((flags: Flags, command: Command) => run(flags, command));
+}
+
+async function run(flags: Flags, command: Command): Promise<void> {
+  try {
+    await using database = await openDatabase({ dataDir: flags.data, databaseUrl: process.env["DATABASE_URL"] });
+    await tail(database, optionsOf(flags), print);
+  } catch (error) {
+    command.error(`error: ${(error as Error).message}`);
+  }
+}
+
+function optionsOf({ agent, tenant, since, limit, follow, json }: Flags): TailOptions {
+  return {
+    limit,
+    follow: follow === true,
+    json: json === true,
+    ...(agent !== undefined && { agent }),
+    ...(tenant !== undefined && { tenant }),
+    ...(since !== undefined && { since }),
+  };
+}
+
+/** False once nobody reads any more, as when the output is piped to `head`. */
+async function print(line: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    process.stdout.once("error", () => resolve(false));
+    process.stdout.write(`${line}\n`, (error) => {
+      process.stdout.removeAllListeners("error");
+      if (error) process.stdout.on("error", () => {});
+      resolve(!error);
+    });
+  });
+}
+
+const mostCalls = 100_000;
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls) throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
+  return limit;
+}

@@ -1,0 +1,50 @@
+import type { Call } from "./call.ts";
+
+interface TableColumn {
+  readonly title: string;
+  readonly width: number;
+  readonly right?: true;
+  readonly text: (call: Call) => string;
+}
+
+const columns: readonly TableColumn[] = [
+  { title: "TIME", width: 24, text: (call) => call.at.toISOString() },
+  { title: "AGENT", width: 16, text: (call) => call.agent_id },
+  { title: "METHOD", width: 14, text: (call) => call.method },
+  { title: "TARGET", width: 24, text: (call) => call.target ?? "-" },
+  { title: "RESULT", width: 26, text: resultOf },
+  { title: "MS", width: 8, right: true, text: (call) => call.duration_ms?.toFixed(1) ?? "-" },
+  { title: "RULE", width: 28, text: (call) => call.rule ?? "-" },
+  { title: "CALL", width: 0, text: (call) => call.call },
+];
+
+/** The line above the calls. */
+export const header = lineOf((column) => column.title);
+
+/** A call as one aligned line; no text in it can move the cursor or change colours. */
+export function callLine(call: Call): string {
+  return lineOf((column) => column.text(call));
+}
+
+function resultOf(call: Call): string {
+  if (call.state !== "done") return call.state;
+  const trouble = call.fault ?? (call.is_error === true ? "tool error" : undefined);
+  return `${call.decision}/${call.status}${trouble === undefined ? "" : ` ${trouble}`}`;
+}
+
+function lineOf(textOf: (column: TableColumn) => string): string {
+  return columns
+    .map((column) => fit(visible(textOf(column)), column))
+    .join("  ")
+    .trimEnd();
+}
+
+function fit(text: string, { width, right }: TableColumn): string {
+  const cut = width > 0 && text.length > width ? `${text.slice(0, width - 1)}…` : text;
+  return right === true ? cut.padStart(width) : cut.padEnd(width);
+}
+
+/** Control and format characters, which could forge output on a terminal, are shown as their code. */
+function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+}

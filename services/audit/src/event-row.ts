@@ -1,0 +1,109 @@
+import { createHash } from "node:crypto";
+import type { Intent, Outcome } from "@sluice/contracts";
+
+/** The columns that are written, and their types in Postgres. */
+export const columns = {
+  event_id: "text",
+  call: "text",
+  kind: "text",
+  at: "timestamptz",
+  reported_by: "text",
+  bytes: "bigint",
+  tenant: "text",
+  agent_id: "text",
+  agent_name: "text",
+  agent_owner: "text",
+  auth: "text",
+  label: "text",
+  protocol: "text",
+  era: "text",
+  http: "text",
+  path: "text",
+  method: "text",
+  target: "text",
+  server: "text",
+  session_hash: "text",
+  rpc_id: "text",
+  trace: "text",
+  status: "integer",
+  decision: "text",
+  rule: "text",
+  policy_version: "bigint",
+  fault: "text",
+  is_error: "boolean",
+  duration_ms: "double precision",
+  events: "bigint",
+} as const;
+
+export type Column = keyof typeof columns;
+
+/** One row of `audit_events`; what is absent is NULL. */
+export type EventRow = Readonly<Partial<Record<Column, string | number | boolean | undefined>>> & {
+  readonly event_id: string;
+};
+
+const sessionHashDigits = 16;
+
+export function intentRow(intent: Intent, from: string): EventRow {
+  return storable({
+    event_id: `${intent.call}.i`,
+    call: intent.call,
+    kind: "intent",
+    at: new Date(intent.at).toISOString(),
+    reported_by: from,
+    bytes: intent.bytes,
+    tenant: intent.tenant,
+    agent_id: intent.agent.id,
+    agent_name: intent.agent.name,
+    agent_owner: intent.agent.owner,
+    auth: intent.auth,
+    label: intent.label,
+    protocol: intent.protocol,
+    era: intent.era,
+    http: intent.http,
+    path: intent.path,
+    method: intent.method,
+    target: intent.target,
+    server: intent.server,
+    session_hash: intent.session === undefined ? undefined : sessionHash(intent.session),
+    rpc_id: intent.rpcId,
+    trace: intent.trace,
+  });
+}
+
+export function outcomeRow(outcome: Outcome): EventRow {
+  return storable({
+    event_id: `${outcome.call}.o`,
+    call: outcome.call,
+    kind: "outcome",
+    at: new Date(outcome.at).toISOString(),
+    reported_by: outcome.by,
+    bytes: outcome.bytes,
+    status: outcome.status,
+    decision: outcome.decision,
+    rule: outcome.rule,
+    policy_version: outcome.policyVersion,
+    fault: outcome.fault,
+    is_error: outcome.isError,
+    duration_ms: outcome.durationMs,
+    events: outcome.events,
+  });
+}
+
+/** How a session is named in the trail: enough to group its calls, useless to take it over. */
+export function sessionHash(session: string): string {
+  return createHash("sha256").update(session).digest("hex").slice(0, sessionHashDigits);
+}
+
+/** Postgres text holds neither NUL nor half a surrogate pair: both become U+FFFD. */
+function storable(row: EventRow): EventRow {
+  const fixed: Record<string, unknown> = row;
+  for (const [name, value] of Object.entries(row)) {
+    if (typeof value === "string" && !isStorable(value)) fixed[name] = value.replaceAll("\0", "\u{FFFD}").toWellFormed();
+  }
+  return row;
+}
+
+function isStorable(text: string): boolean {
+  return !text.includes("\0") && text.isWellFormed();
+}

@@ -1,0 +1,47 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { Fault, faultBody, toFault } from "@sluice/contracts";
+import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
+
+const largestBodyBytes = 64 * 1024;
+
+/** What `GET /v1/status` tells. */
+export interface AdminStatus {
+  readonly configuration: { readonly version: number; readonly loadedAt: string; readonly error?: string };
+  readonly tenants: readonly string[];
+  /** Replicas alive, by service. */
+  readonly services: Readonly<Record<string, number>>;
+}
+
+/** The operators' API. Every route takes `Authorization: Bearer <token>`, known and unknown ones alike. */
+export function createAdmin(token: string, status: () => AdminStatus): FastifyInstance {
+  const server = fastify({ bodyLimit: largestBodyBytes, forceCloseConnections: true });
+  const expected = sha256(token);
+  server.addHook("onRequest", async (request) => {
+    if (!timingSafeEqual(sha256(bearerOf(request)), expected)) {
+      throw new Fault("unauthorized", "send the admin token as Authorization: Bearer <token>");
+    }
+  });
+  server.setErrorHandler((error, _request, reply) => {
+    const fault = isClientError(error) ? new Fault("invalid_request", error.message) : toFault(error);
+    if (fault.kind === "unauthorized") void reply.header("www-authenticate", "Bearer");
+    return reply.code(fault.row.status).send(faultBody(fault));
+  });
+  server.setNotFoundHandler(() => {
+    throw new Fault("not_found", "there is no such resource");
+  });
+  server.get("/v1/status", async () => status());
+  return server;
+}
+
+function bearerOf(request: FastifyRequest): string {
+  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? "")?.[1] ?? "";
+}
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+function isClientError(error: unknown): error is Error {
+  const status = (error as { statusCode?: number }).statusCode;
+  return error instanceof Error && status !== undefined && status >= 400 && status < 500;
+}

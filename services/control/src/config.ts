@@ -1,0 +1,26 @@
+import { integer } from "@sluice/runtime";
+import { z } from "zod";
+
+const shortestToken = 32;
+const fewestCharacters = 8;
+
+const adminToken = z
+  .string({ error: `is missing: set it to at least ${shortestToken} random characters, such as from: openssl rand -hex 32` })
+  .min(shortestToken, `is too short: it takes at least ${shortestToken} random characters`)
+  .refine(
+    (token) => new Set(token).size >= fewestCharacters && !/change.?me|password|secret|default|example|admin.?token/i.test(token),
+    "is a default or guessable value: make a random one, such as with: openssl rand -hex 32",
+  );
+
+/** What control reads from the environment beside the base settings. */
+export const configSchema = z.object({
+  CONF_DIR: z.string().min(1).default("conf"),
+  ADMIN_HOST: z.string().default("127.0.0.1"),
+  ADMIN_PORT: integer(0, 65_535).default(8090),
+  ADMIN_TOKEN: adminToken,
+  NATS_REPLICAS: integer(1, 5).default(1),
+  AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
+  REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
+  REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),
+});
+export type ControlConfig = z.infer<typeof configSchema>;

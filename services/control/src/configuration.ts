@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { Conf } from "@sluice/contracts";
+import { ConfProblems, readConf } from "./read-conf.ts";
+
+/** What is in force, and why a later edit is not. */
+export interface ConfigurationStatus {
+  readonly version: number;
+  readonly loadedAt: string;
+  readonly error?: string;
+}
+
+export interface ConfigurationOptions {
+  readonly file: string;
+  /** Makes this configuration the current one everywhere; resolves with its version. */
+  readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
+  readonly onRefused: (error: Error) => void;
+  readonly onPublished: (version: number) => void;
+}
+
+/** One file of configuration, kept published. A broken edit is refused whole and the last good one stays. */
+export class Configuration {
+  readonly #options: ConfigurationOptions;
+  #text: string | undefined;
+  #good: { conf: Conf; digest: string } | undefined;
+  #version = 0;
+  #loadedAt = new Date(0);
+  #error: string | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: ConfigurationOptions) {
+    this.#options = options;
+  }
+
+  get status(): ConfigurationStatus {
+    return {
+      version: this.#version,
+      loadedAt: this.#loadedAt.toISOString(),
+      ...(this.#error !== undefined && { error: this.#error }),
+    };
+  }
+
+  get tenants(): string[] {
+    return Object.keys(this.#good?.conf.tenants ?? {});
+  }
+
+  /** Reads and publishes for the first time. @throws ConfProblems */
+  async open(): Promise<void> {
+    this.#text = await this.#readText();
+    this.#good = this.#accept(this.#text);
+    await this.#publish();
+  }
+
+  /** Looks whether the file changed, and publishes it where it did and is good. Never two at once. */
+  refresh(): Promise<void> {
+    return this.#inTurn(async () => {
+      const text = await this.#readText().catch((error: Error) => this.#refuse(undefined, error));
+      if (text === undefined || text === this.#text) return;
+      this.#text = text;
+      let read;
+      try {
+        read = this.#accept(text);
+      } catch (error) {
+        return void this.#refuse(text, error as Error);
+      }
+      this.#error = undefined;
+      if (read.digest === this.#good?.digest) return;
+      this.#good = read;
+      await this.#publish();
+    });
+  }
+
+  /** Publishes what is in force where the bus does not hold it (any more). */
+  republish(): Promise<void> {
+    return this.#inTurn(() => this.#publish());
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #publish(): Promise<void> {
+    if (this.#good === undefined) return;
+    const { conf, digest } = this.#good;
+    const version = await this.#options.publish(conf, { digest, after: this.#version });
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#loadedAt = new Date();
+    this.#options.onPublished(version);
+  }
+
+  #accept(text: string): { conf: Conf; digest: string } {
+    const conf = readConf(text, this.#options.file);
+    return { conf, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+  }
+
+  async #readText(): Promise<string> {
+    try {
+      return await readFile(this.#options.file, "utf8");
+    } catch (error) {
+      throw new ConfProblems(`${this.#options.file}:1:1: the file can't be read: ${(error as NodeJS.ErrnoException).code}`);
+    }
+  }
+
+  #refuse(text: string | undefined, error: Error): undefined {
+    if (this.#error === error.message) return;
+    this.#text = text;
+    this.#error = error.message;
+    this.#options.onRefused(error);
+  }
+}

@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import type { Conf, Tenant } from "@sluice/contracts";
+
+/** Something wrong with the configuration, and where. */
+export interface Finding {
+  readonly path: readonly PropertyKey[];
+  readonly reason: string;
+}
+
+const knownKeys = [
+  ...["", " ", "0", "1234", "12345678", "abc123", "admin", "agent", "api-key", "api_key", "apikey", "change-me", "change_me"],
+  ...["changeit", "changeme", "default", "demo", "dev", "example", "key", "letmein", "none", "null", "password", "root"],
+  ...["sample", "secret", "sluice", "string", "test", "test-key", "todo", "token", "undefined", "xxx", "your-api-key", "your_api_key"],
+];
+
+const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
+
+/** What the shape alone can't say: names and keys that must be unique, and keys that everybody knows. */
+export function crossCheck(conf: Conf): Finding[] {
+  const holders = new Map<string, string>();
+  return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
+    const path = ["tenants", name];
+    const endpoints = tenant.mcp.endpoints.map((endpoint) => endpoint.name);
+    const agents = tenant.agents.map((agent) => agent.id);
+    return [
+      ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
+      ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
+      ...checkKeys(path, tenant, holders),
+    ];
+  });
+}
+
+function repeated(values: readonly string[], pathOf: (index: number) => PropertyKey[], what: string): Finding[] {
+  return values.flatMap((value, index) =>
+    values.indexOf(value) === index ? [] : [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }],
+  );
+}
+
+function checkKeys(path: readonly PropertyKey[], tenant: Tenant, holders: Map<string, string>): Finding[] {
+  const findings: Finding[] = [];
+  for (const [index, agent] of tenant.agents.entries()) {
+    for (const [keyIndex, hash] of agent.apiKeys.entries()) {
+      const keyPath = [...path, "agents", index, "apiKeys", keyIndex];
+      const holder = holders.get(hash);
+      if (holder !== undefined) findings.push({ path: keyPath, reason: `this key belongs to ${holder} already` });
+      if (knownHashes.has(hash)) findings.push({ path: keyPath, reason: "this is the hash of an empty or default key: make a random one" });
+      holders.set(hash, `agent ${agent.id} of tenant ${String(path.at(-1))}`);
+    }
+  }
+  return findings;
+}
+
+function hashOf(key: string): string {
+  return `sha256:${createHash("sha256").update(key).digest("hex")}`;
+}

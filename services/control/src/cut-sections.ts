@@ -1,0 +1,33 @@
+import type { AllSections } from "@sluice/bus";
+import type { Conf, EgressSection, IngressSection, PolicySection, RateLimitSection, Tenant } from "@sluice/contracts";
+
+/** Cuts the configuration into what each service needs to know, and no more. */
+export function cutSections(conf: Conf, version: number): AllSections {
+  const each = <Section>(cut: (tenant: Tenant) => Section): ReadonlyMap<string, Section> =>
+    new Map(Object.entries(conf.tenants).map(([name, tenant]) => [name, cut(tenant)]));
+  return {
+    ingress: each((tenant) => ingressSection(tenant, version)),
+    policy: each(
+      (tenant): PolicySection => ({ version, mcpEnabled: tenant.settings.mcp_enabled, accessRules: tenant.accessRules }),
+    ),
+    "rate-limit": each((tenant): RateLimitSection => ({ version, limits: tenant.limits })),
+    egress: each((tenant): EgressSection => ({ version, endpoints: tenant.mcp.endpoints })),
+  };
+}
+
+function ingressSection(tenant: Tenant, version: number): IngressSection {
+  const keys = tenant.agents.flatMap(({ id, name, owner, apiKeys }) =>
+    apiKeys.map((hash) => [
+      hash.slice("sha256:".length),
+      { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
+    ]),
+  );
+  return {
+    version,
+    mcpEnabled: tenant.settings.mcp_enabled,
+    maxPayloadBytes: tenant.settings.max_payload_bytes,
+    keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
+    keys: Object.fromEntries(keys),
+    servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({ name, responseTimeoutMs, forwardHeaders })),
+  };
+}

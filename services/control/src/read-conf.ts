@@ -1,0 +1,75 @@
+import { confSchema, type Conf } from "@sluice/contracts";
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, type Document } from "yaml";
+import type { z } from "zod";
+import { crossCheck, type Finding } from "./cross-check.ts";
+import { nearestKey } from "./nearest-key.ts";
+
+/** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
+export class ConfProblems extends Error {
+  override readonly name = "ConfProblems";
+}
+
+const mostProblems = 20;
+const mostAliases = 100;
+
+/** Reads a whole `tenants.yaml`, or throws ConfProblems and accepts nothing of it. */
+export function readConf(text: string, file: string): Conf {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const at = (offset: number, reason: string) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}: ${reason}`;
+  };
+  const broken = [...document.errors, ...document.warnings];
+  if (broken.length > 0) throw refusal(broken.map((error) => at(error.pos[0], error.message)));
+  const parsed = confSchema.safeParse(toPlain(document, file));
+  const findings = parsed.success ? crossCheck(parsed.data) : parsed.error.issues.flatMap(findingsOf);
+  if (parsed.success && findings.length === 0) return parsed.data;
+  throw refusal(findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)));
+}
+
+function toPlain(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: mostAliases });
+  } catch (error) {
+    throw refusal([`${file}:1:1: ${(error as Error).message}`]);
+  }
+}
+
+function refusal(problems: readonly string[]): ConfProblems {
+  const more = problems.length - mostProblems;
+  return new ConfProblems([...problems.slice(0, mostProblems), ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
+}
+
+function findingsOf(issue: z.core.$ZodIssue): Finding[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const nearest = nearestKey(key);
+      return { path: [...issue.path, key], reason: `unknown key${nearest === undefined ? "" : `; did you mean ${nearest}?`}` };
+    });
+  }
+  const reason = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return [{ path: issue.path, reason }];
+}
+
+/** Where the path's last part that exists is written: its key, or the item itself in a list. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number {
+  let node: unknown = document.contents;
+  let offset = 0;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => String(isScalar(key) ? key.value : key) === String(part));
+      if (!isPair(pair)) break;
+      offset = startOf(pair.key) ?? offset;
+      node = pair.value;
+    } else {
+      node = isSeq(node) ? node.items[Number(part)] : undefined;
+      offset = startOf(node) ?? offset;
+    }
+  }
+  return offset;
+}
+
+function startOf(node: unknown): number | undefined {
+  return isNode(node) ? node.range?.[0] : undefined;
+}

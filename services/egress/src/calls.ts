@@ -1,0 +1,123 @@
+import type { Bus } from "@sluice/bus";
+import { encodeHeadAndBody, Fault, type CallHead, type OwnWord, type ReplyHead } from "@sluice/contracts";
+import { Counter, Gauge, Histogram, type Registry } from "@sluice/telemetry";
+import type { ActiveCall, Ending } from "./active-call.ts";
+
+const sweepEveryMs = 500;
+const announceAfterMs = 1_000;
+/** How long a stream of the server's own messages outlives its reader, so that it can come back. */
+const readerGraceMs = 15_000;
+
+export interface CallsOptions {
+  readonly bus: Bus;
+  readonly metrics: Registry;
+  readonly maxInFlight: number;
+  /** The endpoint's deadline for a call, in milliseconds. */
+  readonly responseTimeoutMs: (head: CallHead) => number;
+}
+
+/** The calls under way in this replica, and the one clock that watches them all. */
+export class Calls implements Disposable {
+  readonly #options: CallsOptions;
+  readonly #active = new Set<ActiveCall>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #counter;
+  readonly #durations;
+  #idle: (() => void) | undefined;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    const registers = [options.metrics];
+    this.#counter = new Counter({
+      name: "sluice_upstream_calls_total",
+      help: "Calls forwarded to upstreams",
+      labelNames: ["tenant", "server", "status", "fault"],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: "sluice_upstream_call_duration_seconds",
+      help: "From taking a call to the end of its answer",
+      labelNames: ["tenant", "server"],
+      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300],
+      registers,
+    });
+    new Gauge({
+      name: "sluice_upstream_calls_active",
+      help: "Calls under way, streams included",
+      registers,
+      collect: function () {
+        this.set(size());
+      },
+    });
+    const size = () => this.#active.size;
+    this.#timer = setInterval(() => this.#sweep(Date.now()), sweepEveryMs);
+  }
+
+  get full(): boolean {
+    return this.#active.size >= this.#options.maxInFlight;
+  }
+
+  add(call: ActiveCall): void {
+    this.#active.add(call);
+  }
+
+  remove(call: ActiveCall): void {
+    this.#active.delete(call);
+    if (this.#active.size === 0) this.#idle?.();
+  }
+
+  count({ head, startedAt }: ActiveCall, { status, fault }: Ending): void {
+    this.#durations.observe({ tenant: head.tenant, server: head.server }, (Date.now() - startedAt) / 1000);
+    this.#counter.inc({ tenant: head.tenant, server: head.server, status, fault: fault ?? "" });
+  }
+
+  *matching({ call, stream, session }: OwnWord): Iterable<ActiveCall> {
+    for (const active of this.#active) {
+      const { head } = active;
+      if (call === head.call || stream === head.stream || (session !== undefined && session === head.session?.id)) yield active;
+    }
+  }
+
+  /** The readers behind a dead ingress are gone: legacy answers go on into their stream, modern ones are cancelled. */
+  readerDied(instance: string): void {
+    for (const call of this.#active) {
+      if (call.reader !== instance) continue;
+      call.leave();
+      if (call.head.era === "modern") call.end(new Fault("client_left", "the client left"));
+    }
+  }
+
+  /** Ends streams of the server's own messages, which have no end of their own, and waits for everything else. */
+  async finish(deadlineMs: number): Promise<void> {
+    for (const call of this.#active) if (call.listening) call.end(new Fault("unavailable", "egress is stopping"));
+    if (this.#active.size === 0) return;
+    const idle = new Promise<void>((resolve) => (this.#idle = resolve));
+    const timer = setTimeout(() => {
+      for (const call of this.#active) call.end(new Fault("unavailable", "egress is stopping"));
+    }, deadlineMs);
+    await idle.finally(() => clearTimeout(timer));
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #sweep(now: number): void {
+    for (const call of this.#active) {
+      const idleMs = now - call.lastActivity;
+      if (!call.announced && now - call.startedAt > announceAfterMs) this.#announce(call);
+      if (call.streaming && call.listening) {
+        if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs) call.end(new Fault("client_left", "the client left"));
+      } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
+        call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
+      }
+    }
+  }
+
+  #announce(call: ActiveCall): void {
+    call.announced = true;
+    const { bus } = this.#options;
+    const taken: ReplyHead = { egress: bus.instance, kind: "taken", status: 0, headers: {} };
+    if (bus.connected) bus.tell(call.replyTo, encodeHeadAndBody(taken, Buffer.alloc(0)));
+  }
+}

@@ -1,0 +1,113 @@
+import { Fault } from "@sluice/contracts";
+import type { Dispatcher, Pool } from "undici";
+
+export interface UpstreamRequest {
+  readonly path: string;
+  readonly method: "POST" | "GET" | "DELETE";
+  readonly headers: Record<string, string>;
+  readonly body: Buffer | AsyncIterable<Buffer> | null;
+}
+
+export type ReceivedHeaders = Record<string, string | string[] | undefined>;
+
+/** More than this waiting to be relayed, and the upstream is asked to pause. */
+const highWaterBytes = 1024 * 1024;
+
+/** One attempt at an upstream: the answer's head, then its bytes as they come, with back-pressure. */
+export class Exchange implements AsyncIterable<Buffer> {
+  readonly head: Promise<{ status: number; headers: ReceivedHeaders }>;
+  readonly #head = Promise.withResolvers<{ status: number; headers: ReceivedHeaders }>();
+  #controller: Dispatcher.DispatchController | undefined;
+  #queue: Buffer[] = [];
+  #queued = 0;
+  #paused = false;
+  #done = false;
+  #failure: Fault | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(pool: Pool, request: UpstreamRequest) {
+    this.head = this.#head.promise;
+    this.head.catch(() => {});
+    pool.dispatch(
+      // undici takes async iterables too; its type for `dispatch` does not say so.
+      { ...request, body: request.body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
+      {
+        onRequestStart: (controller) => {
+          this.#controller = controller;
+          if (this.#failure !== undefined) controller.abort(this.#failure);
+        },
+        onResponseStart: (_controller, status, headers) => this.#head.resolve({ status, headers }),
+        onResponseData: (controller, chunk) => this.#received(controller, chunk),
+        onResponseEnd: () => this.#finish(undefined),
+        onResponseError: (_controller, error) => this.#finish(upstreamFault(error)),
+      },
+    );
+  }
+
+  /** Ends the attempt; whoever waits for it gets this fault. */
+  abort(fault: Fault): void {
+    this.#finish(fault);
+    this.#controller?.abort(fault);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    for (let chunk = await this.#take(); chunk !== undefined; chunk = await this.#take()) yield chunk;
+  }
+
+  /** Reads up to `limit` bytes; `complete` tells whether that was all. */
+  async collect(limit: number): Promise<{ bytes: Buffer; complete: boolean }> {
+    const parts: Buffer[] = [];
+    let size = 0;
+    while (size <= limit) {
+      const part = await this.#take();
+      if (part === undefined) return { bytes: parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts), complete: true };
+      parts.push(part);
+      size += part.length;
+    }
+    return { bytes: Buffer.concat(parts), complete: false };
+  }
+
+  async #take(): Promise<Buffer | undefined> {
+    for (;;) {
+      const chunk = this.#queue.shift();
+      if (chunk !== undefined) {
+        this.#taken(chunk.length);
+        return chunk;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#done) return undefined;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #taken(bytes: number): void {
+    this.#queued -= bytes;
+    if (!this.#paused || this.#queued > highWaterBytes / 2) return;
+    this.#paused = false;
+    this.#controller?.resume();
+  }
+
+  #received(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#queue.push(chunk);
+    this.#queued += chunk.length;
+    if (this.#queued > highWaterBytes && !this.#paused) {
+      this.#paused = true;
+      controller.pause();
+    }
+    this.#wake?.();
+  }
+
+  #finish(fault: Fault | undefined): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#failure = fault;
+    if (fault !== undefined) this.#head.reject(fault);
+    this.#wake?.();
+  }
+}
+
+function upstreamFault(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
+  return new Fault("upstream_failed", `the upstream could not be reached or broke off (${code})`, { cause: error });
+}

@@ -1,0 +1,59 @@
+import type { Bus } from "@sluice/bus";
+import {
+  decodeJson,
+  encodeJson,
+  Fault,
+  subjects,
+  type CallHead,
+  type FilterAnswer,
+  type FilterQuestion,
+  type SessionCreate,
+  type SessionCreated,
+  type SessionEnd,
+} from "@sluice/contracts";
+import type { ToolFilter } from "./messages.ts";
+
+const timeoutMs = 2_000;
+
+/** What egress asks other services about the one who calls. */
+export class Principals {
+  readonly #bus: Bus;
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  /** Policy's view of which tools this caller may see; the same evaluator that admits calls. */
+  toolFilter(head: CallHead): ToolFilter {
+    return async (tools) => {
+      const question: FilterQuestion = {
+        tenant: head.tenant,
+        agent: head.agent.id,
+        protocol: "mcp",
+        server: head.server,
+        tools,
+      };
+      const answer = await this.#ask("policy", "filter", question);
+      return decodeJson<FilterAnswer>(answer).keep;
+    };
+  }
+
+  /** Registers the upstream's session and returns the id that the client gets instead. */
+  async openSession(head: CallHead, upstreamSession: string): Promise<string> {
+    const { tenant, agent, server } = head;
+    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession };
+    const { session } = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
+    if (session === undefined) throw new Fault("unavailable", "the session could not be registered");
+    return session;
+  }
+
+  async endSession(session: string): Promise<void> {
+    const end: SessionEnd = { session };
+    await this.#ask("session-manager", "end", end);
+  }
+
+  async #ask(service: "policy" | "session-manager", verb: string, question: unknown): Promise<Uint8Array> {
+    const answer = await this.#bus.ask(subjects.ask(service, verb), encodeJson(question), { timeoutMs });
+    return answer.data;
+  }
+}

@@ -1,0 +1,50 @@
+import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
+import { subjects, type OwnVerb } from "@sluice/contracts";
+import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { Calls } from "./calls.ts";
+import type { EgressConfig } from "./config.ts";
+import { Principals } from "./principals.ts";
+import { Egress } from "./service.ts";
+import { Upstreams } from "./upstreams.ts";
+
+const defaultTimeoutMs = 300_000;
+/** Left for the streams to be stored once they were told to end. */
+const endingMs = 5_000;
+
+/** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
+export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
+  const upstreams = scope.use(new Upstreams({ connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM }));
+  const outcomes = scope.use(new OutcomeLog(bus));
+  const calls = scope.use(
+    new Calls({
+      bus,
+      metrics,
+      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
+      responseTimeoutMs: (head) => upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
+    }),
+  );
+  const egress = new Egress({
+    bus,
+    log,
+    upstreams,
+    outcomes,
+    calls,
+    principals: new Principals(bus),
+    maxListBytes: config.EGRESS_MAX_LIST_BYTES,
+  });
+  let started = false;
+  const sections = await watchSection(bus, "egress", (tenants) => {
+    const problems = egress.configure(tenants);
+    if (problems.length > 0 && !started) throw new ConfigError(problems.join("\n"));
+    for (const problem of problems) log.error({ problem }, "endpoint closed");
+  });
+  started = true;
+  scope.use(sections);
+  scope.use(new Presence(bus, "ingress", (instance) => calls.readerDied(instance)));
+  bus.listen(subjects.ownAll, (message) => {
+    egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
+  });
+  scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  const taking = bus.serve(subjects.call(config.EGRESS_POOL), (message) => void egress.take(message), `egress-${config.EGRESS_POOL}`);
+  scope.defer(() => taking.drain());
+}

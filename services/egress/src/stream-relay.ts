@@ -1,0 +1,157 @@
+import type { Bus } from "@sluice/bus";
+import { StreamWriter } from "@sluice/bus";
+import { chunkBytes, encodeJson, Fault, toFault, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import type { ActiveCall, Ending } from "./active-call.ts";
+import type { Exchange } from "./exchange.ts";
+import { hideTools, observe, type ToolFilter } from "./messages.ts";
+import { SseReader, type SsePiece } from "./sse-reader.ts";
+
+/** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
+const primingSince = "2025-11-25";
+const noData = Buffer.alloc(0);
+
+export interface StreamRelayOptions {
+  readonly bus: Bus;
+  readonly call: ActiveCall;
+  readonly exchange: Exchange;
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  /** Set where lists of tools may come along. */
+  readonly filter?: ToolFilter;
+  readonly maxListBytes: number;
+}
+
+/** Relays one event stream of an upstream into its reply stream, event by event as they come. */
+export class StreamRelay {
+  readonly #options: StreamRelayOptions;
+  readonly #writer: StreamWriter;
+  readonly #reader: SseReader;
+  readonly #legacy: boolean;
+  #answered = false;
+  #isError = false;
+  #events = 0;
+  #primed = false;
+
+  constructor(options: StreamRelayOptions) {
+    const { bus, call, filter, maxListBytes } = options;
+    this.#options = options;
+    this.#legacy = call.head.era === "legacy";
+    this.#writer = new StreamWriter(bus, call.head.stream, streamHead(options));
+    this.#reader = new SseReader(filter === undefined ? chunkBytes : maxListBytes);
+  }
+
+  async run(): Promise<Ending> {
+    const { call, exchange } = this.#options;
+    let fault: Fault | undefined;
+    try {
+      await this.#prime();
+      for await (const chunk of exchange) {
+        call.lastActivity = Date.now();
+        await this.#relay(this.#reader.push(chunk));
+      }
+    } catch (error) {
+      fault = call.ended ?? toFault(error);
+      exchange.abort(fault);
+      await this.#tellFault(fault);
+    }
+    await this.#end();
+    return {
+      status: this.#options.status,
+      events: this.#events,
+      ...(this.#answered && { isError: this.#isError }),
+      ...(fault !== undefined && !(call.listening && fault.kind === "client_left") && { fault: fault.kind }),
+    };
+  }
+
+  async #prime(): Promise<void> {
+    const version = this.#options.call.head.headers["mcp-protocol-version"] ?? "";
+    if (!this.#legacy || version < primingSince) return;
+    this.#primed = true;
+    await this.#writer.write(this.#finish([Buffer.from("data: \n")], 1), 1);
+  }
+
+  async #relay(pieces: SsePiece[]): Promise<void> {
+    let parts: Buffer[] = [];
+    let count = 0;
+    let size = 0;
+    const flush = async () => {
+      if (count === 0) return;
+      const bytes = Buffer.concat(parts);
+      this.#options.call.bytes += bytes.length;
+      const pieceCount = count;
+      [parts, count, size] = [[], 0, 0];
+      await this.#writer.write(bytes, pieceCount);
+    };
+    for (const piece of pieces) {
+      if (this.#primed && piece.data?.length === 0) continue;
+      const bytes = await this.#admit(piece);
+      if (size + bytes.length > chunkBytes) await flush();
+      count++;
+      parts.push(piece.endsEvent ? this.#finish([bytes], count) : bytes);
+      size += bytes.length;
+      if (piece.endsEvent) this.#events++;
+    }
+    await flush();
+  }
+
+  /** Looks at an event and takes out what its reader may not see. */
+  async #admit(piece: SsePiece): Promise<Buffer> {
+    const { filter, call } = this.#options;
+    const data = piece.data ?? noData;
+    if (data.length > 0) {
+      const { answers, isError } = observe(data);
+      if (answers !== undefined && answers === call.head.rpcId) {
+        this.#answered = true;
+        this.#isError = isError;
+      }
+    }
+    if (filter === undefined) return piece.bytes;
+    if (piece.data === undefined) throw new Fault("upstream_failed", "an event is too large to be checked");
+    if (data.length === 0) return piece.bytes;
+    const shown = await hideTools(data, filter);
+    if (shown === data) return piece.bytes;
+    const lines = shown.toString("utf8").split("\n").map((line) => `data: ${line}\n`);
+    return Buffer.concat([piece.otherLines ?? noData, Buffer.from(lines.join(""))]);
+  }
+
+  /** Ends an event: in the legacy era with the id by which any replica can go on after it. */
+  #finish(parts: Buffer[], pieceOfFrame: number): Buffer {
+    const number = this.#writer.next + pieceOfFrame - 1;
+    const tail = this.#legacy ? `id: ${this.#options.call.head.stream}.${number}\n\n` : "\n";
+    return Buffer.concat([...parts, Buffer.from(tail)]);
+  }
+
+  /** A request whose answer will never come gets an error as its answer, so that no client waits for it. */
+  async #tellFault(fault: Fault): Promise<void> {
+    const { rpcId } = this.#options.call.head;
+    if (rpcId === undefined || this.#answered) return;
+    const error = { code: fault.row.rpcCode, message: fault.message, data: { error: fault.kind, message: fault.message } };
+    const event = `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n`;
+    this.#answered = true;
+    this.#isError = true;
+    await this.#writer.write(this.#finish([Buffer.from(event)], 1), 1).catch(() => {});
+  }
+
+  async #end(): Promise<void> {
+    const { lastId } = this.#reader;
+    const end: StreamEnd = { answered: this.#answered, ...(lastId !== undefined && { resumeFrom: lastId }) };
+    await this.#writer.end(Buffer.from(encodeJson(end)));
+  }
+}
+
+function streamHead({ bus, call, status, headers }: StreamRelayOptions): StreamHead {
+  const { head } = call;
+  return {
+    egress: bus.instance,
+    status,
+    headers,
+    call: head.call,
+    tenant: head.tenant,
+    agent: head.agent.id,
+    server: head.server,
+    era: head.era,
+    listening: call.listening,
+    ...(head.session !== undefined && { session: head.session.id }),
+    ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
+  };
+}

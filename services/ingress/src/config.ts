@@ -1,0 +1,24 @@
+import { integer, list } from "@sluice/runtime";
+import { z } from "zod";
+
+export const configSchema = z.object({
+  HOST: z.string().default("127.0.0.1"),
+  PORT: integer(0, 65_535).default(8080),
+  /** Where agents reach this gateway, such as https://gateway.example.com; its host is allowed. */
+  PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Further values of the Host header that are served, beside loopback names and PUBLIC_URL's. */
+  ALLOWED_HOSTS: list.default([]),
+  /** Origins of web pages that may call; others are answered with 403. Requests without an Origin are not pages. */
+  ALLOWED_ORIGINS: list.default([]),
+  ADMISSION_TIMEOUT_MS: integer(100, 60_000).default(2_000),
+  /** How long a client may take to send a request's head, and the whole of it. */
+  HEADERS_TIMEOUT_MS: integer(1_000, 600_000).default(10_000),
+  REQUEST_TIMEOUT_MS: integer(1_000, 3_600_000).default(60_000),
+  /** Bodies held at once while they are read and admitted; beyond it calls get 503. */
+  MAX_HELD_BODY_BYTES: integer(1_048_576, 68_719_476_736).default(536_870_912),
+  MAX_CONNECTIONS: integer(1, 1_000_000).default(20_000),
+  SSE_KEEP_ALIVE_MS: integer(100, 60_000).default(15_000),
+  /** How long after SIGTERM connections are still accepted, so that load balancers see that readiness is gone. */
+  DRAIN_DELAY_MS: integer(0, 60_000).default(0),
+});
+export type IngressConfig = z.infer<typeof configSchema>;

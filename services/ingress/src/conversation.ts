@@ -1,0 +1,207 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
+import { BodyReceiver, sendBody, type Bus, type Incoming, type Waiting } from "@sluice/bus";
+import {
+  chunkBytes,
+  decodeHeadAndBody,
+  encodeHeadAndBody,
+  Fault,
+  subjects,
+  toFault,
+  type CallHead,
+  type ReplyHead,
+  type StreamEnd,
+  type StreamHead,
+} from "@sluice/contracts";
+import { SseRelay } from "./sse-relay.ts";
+import type { Dependent, Streams } from "./streams.ts";
+
+/** How long an egress replica may take to say that it works on a call. */
+const firstWordMs = 5_000;
+/** Beyond the endpoint's own deadline, which egress watches. */
+const graceMs = 5_000;
+const bodyIdleTimeoutMs = 30_000;
+
+export interface ConversationOptions {
+  readonly bus: Bus;
+  readonly streams: Streams;
+  readonly response: ServerResponse;
+  readonly head: CallHead;
+  readonly body: Buffer;
+  readonly traceparent: string;
+  readonly responseTimeoutMs: number;
+}
+
+/** One call handed to egress, and its answer written to the client: unary, in chunks, or as a stream of events. */
+export class Conversation implements Dependent {
+  egress: string | undefined;
+  readonly #options: ConversationOptions;
+  readonly #done = Promise.withResolvers<void>();
+  readonly #relay: SseRelay;
+  #inbox: Waiting | undefined;
+  #receiver: BodyReceiver | undefined;
+  #streaming = false;
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+    this.#relay = new SseRelay({
+      bus: options.bus,
+      response: options.response,
+      stream: options.head.stream,
+      after: 0,
+      onHead: (head) => this.#startStream(head),
+      onEnd: (end) => this.#endStream(end),
+      onLost: () => this.#lost(),
+    });
+  }
+
+  /** Resolves when the answer is written. @throws Fault where egress gave no answer, and nothing was written yet. */
+  async run(): Promise<void> {
+    const { streams, response } = this.#options;
+    const onClose = () => this.#clientLeft();
+    response.once("close", onClose);
+    streams.add(this.#relay);
+    try {
+      this.#hand();
+      await this.#done.promise;
+    } finally {
+      response.off("close", onClose);
+      this.#inbox?.close();
+      this.#relay.close();
+      streams.remove(this.#relay);
+      streams.release(this);
+    }
+  }
+
+  /** The replica that worked on this is dead: a client that waits for an answer is told so. */
+  egressDied(): void {
+    const fault = new Fault("upstream_failed", "the connection to the upstream was lost; whether the call took effect is unknown");
+    if (!this.#streaming) this.#done.reject(fault);
+    else void this.#relay.replay().then(() => this.#endOrphan(fault));
+  }
+
+  #hand(): void {
+    const { bus, head, body, traceparent } = this.#options;
+    const large = body.length > chunkBytes;
+    this.#inbox = bus.inbox.open({
+      timeoutMs: firstWordMs,
+      onMessage: (message) => this.#onMessage(message),
+      onFailure: (fault) => this.#onSilence(fault),
+    });
+    const sent: CallHead = large
+      ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }
+      : head;
+    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);
+    bus.tell(subjects.call("mcp"), message, { reply: this.#inbox.subject, traceparent });
+  }
+
+  #onMessage(message: Incoming): void {
+    if (this.#receiver !== undefined) {
+      this.#inbox?.extend(bodyIdleTimeoutMs);
+      this.#receiver.push(message);
+      return;
+    }
+    const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
+    this.egress = head.egress;
+    if (head.kind === "answer") this.#answer(head, body);
+    else {
+      this.#options.streams.depend(this);
+      this.#inbox?.extend(this.#options.responseTimeoutMs + graceMs);
+      if (head.kind === "ready" && head.to !== undefined) void this.#sendBody(head.to);
+    }
+  }
+
+  #onSilence(fault: Fault): void {
+    if (this.#receiver !== undefined) this.#receiver.fail(fault);
+    else if (!this.#streaming) this.#done.reject(this.egress === undefined ? fault : new Fault("upstream_timeout", "no answer in time"));
+  }
+
+  async #sendBody(to: string): Promise<void> {
+    const { bus, body } = this.#options;
+    await sendBody(bus, [body], { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+  }
+
+  #answer(head: ReplyHead, body: Buffer): void {
+    const { response } = this.#options;
+    if (head.fault !== undefined) {
+      this.#done.reject(new Fault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
+      return;
+    }
+    if (response.headersSent) {
+      response.end();
+      this.#done.resolve();
+    } else if (head.chunked === true) void this.#relayChunks(head);
+    else {
+      response.writeHead(head.status, { ...head.headers, "content-length": body.length });
+      response.end(body);
+      this.#done.resolve();
+    }
+  }
+
+  async #relayChunks(head: ReplyHead): Promise<void> {
+    const { bus, response } = this.#options;
+    this.#receiver = new BodyReceiver(bus);
+    this.#inbox?.extend(bodyIdleTimeoutMs);
+    response.writeHead(head.status, head.headers);
+    try {
+      for await (const chunk of this.#receiver) {
+        if (response.destroyed) break;
+        if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
+        this.#inbox?.extend(bodyIdleTimeoutMs);
+      }
+      response.end();
+    } catch {
+      response.destroy();
+    }
+    this.#done.resolve();
+  }
+
+  #startStream(head: StreamHead): void {
+    const { response, streams } = this.#options;
+    this.#streaming = true;
+    this.#inbox?.close();
+    this.egress = head.egress;
+    streams.depend(this);
+    startEventStream(response, head);
+  }
+
+  #endStream(_end: StreamEnd): void {
+    this.#options.response.end();
+    this.#done.resolve();
+  }
+
+  #endOrphan(fault: Fault): void {
+    const { head, response } = this.#options;
+    if (head.rpcId !== undefined) this.#relay.write(orphanEvent(head.rpcId, fault));
+    response.end();
+    this.#done.resolve();
+  }
+
+  #lost(): void {
+    this.#options.response.destroy();
+    this.#done.resolve();
+  }
+
+  /** In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back. */
+  #clientLeft(): void {
+    const { head, streams } = this.#options;
+    if (head.era === "modern") streams.tellOwner("cancel", { call: head.call });
+    else streams.tellOwner("detach", { stream: head.stream });
+    this.#done.resolve();
+  }
+}
+
+/** Writes the head of an event stream at once, so that the client knows that it is open. */
+export function startEventStream(response: ServerResponse, head: StreamHead): void {
+  if (response.headersSent) return;
+  response.writeHead(head.status, { ...head.headers, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" });
+  response.flushHeaders();
+}
+
+/** The answer to a request whose real answer will never come. */
+export function orphanEvent(rpcId: string, thrown: unknown): string {
+  const fault = toFault(thrown);
+  const error = { code: fault.row.rpcCode, message: fault.message, data: { error: fault.kind, message: fault.message } };
+  return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n\n`;
+}

@@ -1,0 +1,24 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+/** What every MCP message may carry on; nothing else of the client's travels unless the endpoint names it. */
+const always = ["accept", "accept-language", "content-type", "user-agent", "mcp-protocol-version", "mcp-method", "mcp-name"];
+const paramPrefix = "mcp-param-";
+
+/** Names that no configuration can let through: credentials, identity, routing and what each hop sets itself. */
+const never =
+  /^(?:authorization|cookie|host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|forwarded|traceparent|mcp-session-id|last-event-id|accept-encoding|keep-alive|proxy-.*|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|x-agent-api-key|nats-.*)$/;
+
+/** The client's header fields that go to the upstream: an allow-list, so that nothing spoofed or secret passes (A5, A15). */
+export function forwardedHeaders(received: IncomingHttpHeaders, named: readonly string[]): Record<string, string> {
+  const forwarded: Record<string, string> = {};
+  for (const name of always) {
+    const value = received[name];
+    if (typeof value === "string") forwarded[name] = value;
+  }
+  for (const name in received) {
+    if (!name.startsWith(paramPrefix) && !(named.includes(name) && !never.test(name))) continue;
+    const value = received[name];
+    if (typeof value === "string") forwarded[name] = value;
+  }
+  return forwarded;
+}

@@ -1,0 +1,215 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Bus, OutcomeLog } from "@sluice/bus";
+import { Fault, toFault, type CallHead, type IngressSection, type Intent, type Outcome } from "@sluice/contracts";
+import { startSpan, type Span } from "@sluice/telemetry";
+import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
+import { readBody, requireJson, type BodyBudget } from "./body.ts";
+import { Conversation } from "./conversation.ts";
+import { parseEventId } from "./event-id.ts";
+import { forwardedHeaders } from "./headers.ts";
+import { eraOf, readOperation, type Operation } from "./operation.ts";
+import { resume } from "./resumption.ts";
+import type { Streams } from "./streams.ts";
+import type { Principal, Tenants } from "./tenants.ts";
+
+export interface McpParts {
+  readonly bus: Bus;
+  readonly tenants: Tenants;
+  readonly admission: Admission;
+  readonly streams: Streams;
+  readonly outcomes: OutcomeLog;
+  readonly budget: BodyBudget;
+}
+
+export interface McpRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly principal: Principal;
+  /** The server named in the path; the tenant's default without one. */
+  readonly server: string | undefined;
+}
+
+/** A request on its way: what was found out about it so far. */
+interface Journey extends McpRequest {
+  readonly section: IngressSection;
+  readonly target: IngressSection["servers"][number];
+  readonly operation: Operation;
+  readonly body: Buffer;
+  readonly span: Span;
+  readonly number: string;
+  readonly startedAt: number;
+}
+
+const sessionForm = /^[\x21-\x7e]{1,128}$/;
+const releaseWaitMs = 150;
+const noBody = Buffer.alloc(0);
+
+/** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
+export class Mcp {
+  readonly #parts: McpParts;
+
+  constructor(parts: McpParts) {
+    this.#parts = parts;
+  }
+
+  /** Carries one request to its end. @throws Fault with `rpcId` in the second place of the pair, for the renderer. */
+  async handle(arrived: McpRequest): Promise<void> {
+    const { tenants, budget, streams, outcomes } = this.#parts;
+    const { request, principal } = arrived;
+    const startedAt = Date.now();
+    const section = tenants.find(principal.tenant);
+    const target = section?.servers.find(({ name }) => arrived.server === undefined || name === arrived.server);
+    if (section === undefined || target === undefined) throw new Fault("not_found", "this tenant has no such server");
+    if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+    const isPost = request.method === "POST";
+    if (isPost) requireJson(request);
+    const body = isPost ? await readBody(request, { limit: section.maxPayloadBytes, budget }) : noBody;
+    const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
+    let operation: Operation | undefined;
+    try {
+      operation = isPost
+        ? await readOperation(body, request.headers)
+        : { method: request.method ?? "GET", era: eraOf(request.headers) };
+      await this.#pass({ ...arrived, section, target, operation, body, span, number: streams.nextNumber(), startedAt });
+      span.end({ attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method } });
+    } catch (error) {
+      span.end({ error: toFault(error).kind });
+      throw new RequestFault(error, operation?.rpcId, span.traceId);
+    } finally {
+      budget.give(body.length);
+    }
+  }
+
+  /** Admission, then the way to the upstream or to a stream that is kept. */
+  async #pass(journey: Journey): Promise<void> {
+    const intent = this.#intent(journey);
+    let admitted: Admitted | undefined;
+    try {
+      if (intent.session !== undefined && !sessionForm.test(intent.session)) throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
+      admitted = await this.#parts.admission.ask(intent);
+      requireAdmitted(admitted, intent);
+      await this.#carryOut(journey, intent, admitted);
+    } catch (error) {
+      const fault = toFault(error);
+      this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      throw error;
+    }
+  }
+
+  async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
+    const { request, response, principal, target } = journey;
+    const lastEventId = header(request, "last-event-id");
+    if (request.method !== "GET" || lastEventId === undefined) {
+      if (request.method === "GET" && intent.session !== undefined) {
+        await this.#parts.streams.askOwner("release", { session: intent.session }, releaseWaitMs);
+      }
+      await this.#converse(journey, this.#callHead(journey, intent, admitted));
+      return;
+    }
+    const from = parseEventId(lastEventId);
+    if (from === undefined) throw new Fault("not_found", "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID");
+    const { bus, streams } = this.#parts;
+    const { continuation, bytes } = await resume({ bus, streams, response, from, principal, server: target.name, session: intent.session });
+    if (continuation === "over" || response.destroyed) {
+      response.end();
+      this.#conclude(journey, { intent, admitted, status: response.statusCode, bytes });
+      return;
+    }
+    const head = this.#callHead(journey, intent, admitted);
+    await this.#converse(journey, continuation.resumeFrom === undefined ? head : { ...head, resumeFrom: continuation.resumeFrom });
+  }
+
+  async #converse(journey: Journey, head: CallHead): Promise<void> {
+    const { bus, streams } = this.#parts;
+    const { response, body, span, target } = journey;
+    const { responseTimeoutMs } = target;
+    await new Conversation({ bus, streams, response, head, body, traceparent: span.traceparent, responseTimeoutMs }).run();
+  }
+
+  #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
+    const session = header(request, "mcp-session-id");
+    return {
+      call: `${this.#parts.bus.instance}-${number}`,
+      at: startedAt,
+      label: "mcp_proxy",
+      tenant: principal.tenant,
+      agent: principal.agent,
+      auth: principal.method,
+      protocol: "mcp",
+      era: operation.era,
+      http: request.method ?? "",
+      path: pathOf(request),
+      method: operation.method,
+      server: target.name,
+      trace: span.traceId,
+      bytes: body.length,
+      ...(operation.target !== undefined && { target: operation.target }),
+      ...(session !== undefined && { session }),
+      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    };
+  }
+
+  #callHead({ request, principal, target, operation, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
+    const { bus } = this.#parts;
+    const { session } = admitted;
+    return {
+      call: intent.call,
+      tenant: principal.tenant,
+      agent: principal.agent,
+      server: target.name,
+      http: request.method as CallHead["http"],
+      headers: forwardedHeaders(request.headers, target.forwardHeaders),
+      era: operation.era,
+      method: operation.method,
+      stream: `${bus.instance}.${number}`,
+      rule: admitted.policy.rule,
+      policyVersion: admitted.policyVersion,
+      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+      ...(intent.session !== undefined && session?.ok === true && { session: { id: intent.session, upstream: session.upstreamSession } }),
+    };
+  }
+
+  /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
+  #conclude(journey: Journey, end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number }): void {
+    const { admitted, fault } = end;
+    const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
+    const rule = admitted?.policy.ok === true && admitted.limit.ok === false ? admitted.limit.rule : admitted?.policy.rule;
+    const outcome: Outcome = {
+      call: end.intent.call,
+      at: Date.now(),
+      decision: denied || admitted === undefined ? "deny" : "allow",
+      status: end.status,
+      durationMs: Date.now() - journey.startedAt,
+      bytes: end.bytes ?? 0,
+      by: this.#parts.bus.instance,
+      ...(rule !== undefined && { rule }),
+      ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
+      ...(fault !== undefined && { fault: fault.kind }),
+    };
+    this.#parts.outcomes.add(outcome);
+  }
+}
+
+/** A failure with what the renderer and the log need beside it. */
+export class RequestFault extends Error {
+  readonly fault: Fault;
+  readonly rpcId: string | undefined;
+  readonly traceId: string;
+
+  constructor(thrown: unknown, rpcId: string | undefined, traceId: string) {
+    const fault = toFault(thrown);
+    super(fault.message, { cause: fault });
+    this.fault = fault;
+    this.rpcId = rpcId;
+    this.traceId = traceId;
+  }
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? "").split("?", 1)[0]?.slice(0, 512) ?? "";
+}

@@ -1,0 +1,106 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { Fault } from "@sluice/contracts";
+import { compile, explain, raw, scan, scanAsync, text, type JsonRange, type Scan } from "@sluice/json";
+
+/** One MCP message as the gateway understands it; whatever it decides, it decides on this. */
+export interface Operation {
+  /** The JSON-RPC method; `response` for an answer to the server; the HTTP method where there is no body. */
+  readonly method: string;
+  /** What the method acts on: a tool's or prompt's name, or a resource's URI. */
+  readonly target?: string;
+  /** The id as raw JSON, where the message is a request. */
+  readonly rpcId?: string;
+  readonly era: "legacy" | "modern";
+}
+
+const modernSince = "2026-07-28";
+const versionKey = "io.modelcontextprotocol/protocolVersion";
+const plan = compile([
+  ["jsonrpc"],
+  ["id"],
+  ["method"],
+  ["params", "name"],
+  ["params", "uri"],
+  ["params", "_meta", versionKey],
+  ["result"],
+  ["error"],
+]);
+/** Larger bodies are read in slices, so that one of them does not hold up the others. */
+const largeBytes = 256 * 1024;
+const longestId = 256;
+
+const targetOf: Readonly<Record<string, "name" | "uri">> = {
+  "tools/call": "name",
+  "prompts/get": "name",
+  "resources/read": "uri",
+  "resources/subscribe": "uri",
+  "resources/unsubscribe": "uri",
+};
+
+/**
+ * Reads one JSON-RPC message (https://www.jsonrpc.org/specification) and checks the modern era's headers against it.
+ * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
+ */
+export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
+  const operation = interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  checkHeader("Mcp-Method", headers["mcp-method"], operation.method);
+  if (operation.target !== undefined) checkHeader("Mcp-Name", headers["mcp-name"], operation.target);
+  return operation;
+}
+
+/** The era of a request without a body. */
+export function eraOf(headers: IncomingHttpHeaders): Operation["era"] {
+  const version = headers["mcp-protocol-version"];
+  return typeof version === "string" && version >= modernSince ? "modern" : "legacy";
+}
+
+function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Operation {
+  if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
+  if (seen.root.kind === "array") throw new Fault("invalid_request", "batches are not accepted: send one message per request");
+  const [jsonrpc, id, method, name, uri, metaVersion, result, error] = seen.values;
+  if (text(body, jsonrpc) !== "2.0") throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
+  const rpcId = readId(body, id);
+  const era = metaVersion === undefined ? eraOf(headers) : "modern";
+  if (method === undefined) {
+    if (rpcId === undefined || (result === undefined) === (error === undefined)) {
+      throw new Fault("invalid_request", "the message is neither a request nor an answer");
+    }
+    return { method: "response", era };
+  }
+  const methodName = text(body, method);
+  if (methodName === undefined || !/^[\x21-\x7e]{1,128}$/.test(methodName)) {
+    throw new Fault("invalid_request", '"method" must be a string of visible ASCII');
+  }
+  const target = readTarget(body, methodName, { name, uri });
+  return { method: methodName, era, ...(rpcId !== undefined && { rpcId }), ...(target !== undefined && { target }) };
+}
+
+function readId(body: Buffer, id: JsonRange | undefined): string | undefined {
+  if (id === undefined) return undefined;
+  if (id.kind !== "string" && id.kind !== "number" && id.kind !== "null") throw new Fault("invalid_request", '"id" must be a string or a number');
+  if (id.end - id.start > longestId) throw new Fault("invalid_request", `"id" may have at most ${longestId} bytes`);
+  return raw(body, id).toString("utf8");
+}
+
+function readTarget(body: Buffer, method: string, params: { name: JsonRange | undefined; uri: JsonRange | undefined }): string | undefined {
+  const member = Object.hasOwn(targetOf, method) ? targetOf[method] : undefined;
+  if (member === undefined) return undefined;
+  const target = text(body, params[member]);
+  if (target === undefined) throw new Fault("invalid_request", `${method} needs "params.${member}" as a string`);
+  if (target.length > 2048) throw new Fault("invalid_request", `"params.${member}" may have at most 2048 characters`);
+  return target;
+}
+
+/** A header that repeats a part of the body must say the same, or a router behind might see another call than policy did. */
+function checkHeader(name: string, value: string | string[] | undefined, expected: string): void {
+  if (value === undefined) return;
+  if (typeof value !== "string" || decodeHeader(value) !== expected) {
+    throw new Fault("header_mismatch", `the header ${name} differs from the body`);
+  }
+}
+
+/** Values that are not header-safe travel as `=?base64?…?=` (MCP 2026-07-28, Transports). */
+function decodeHeader(value: string): string {
+  const encoded = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value)?.[1];
+  return encoded === undefined ? value : Buffer.from(encoded, "base64").toString("utf8");
+}

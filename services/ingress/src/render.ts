@@ -1,0 +1,33 @@
+import type { ServerResponse } from "node:http";
+import { faultBody, type Fault } from "@sluice/contracts";
+
+/**
+ * Writes a fault as the answer: a JSON-RPC error whose `data` is the body of seed 001, with its HTTP status.
+ * @param rpcId the request's id as raw JSON; absent where it is not known, which JSON-RPC writes as null.
+ */
+export function renderFault(response: ServerResponse, fault: Fault, rpcId?: string): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const { status, rpcCode } = fault.row;
+  const error = JSON.stringify({ code: rpcCode, message: fault.message, data: faultBody(fault) });
+  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    ...extraHeaders(fault),
+    // A body that was not read to its end would be taken for the next request.
+    ...(response.req.complete ? {} : { connection: "close" }),
+  });
+  response.end(body);
+}
+
+function extraHeaders(fault: Fault): Record<string, string> {
+  const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
+  return {
+    ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
+    ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
+    ...(fault.kind === "method_not_allowed" && { allow: "GET, POST, DELETE" }),
+  };
+}

@@ -1,0 +1,114 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { Fault, toFault } from "@sluice/contracts";
+import { Counter, describeError, Histogram, type Log, type Registry } from "@sluice/telemetry";
+import { authenticate } from "./auth/index.ts";
+import type { IngressConfig } from "./config.ts";
+import { createGuard } from "./guard.ts";
+import { RequestFault, type Mcp } from "./mcp.ts";
+import { renderFault } from "./render.ts";
+import type { Principal, Tenants } from "./tenants.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    principal: Principal | null;
+  }
+}
+
+export interface ServerParts {
+  readonly config: IngressConfig;
+  readonly log: Log;
+  readonly metrics: Registry;
+  readonly tenants: Tenants;
+  readonly mcp: Mcp;
+}
+
+/** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
+export function createServer({ config, log, metrics, tenants, mcp }: ServerParts): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    requestTimeout: config.REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: 75_000,
+    forceCloseConnections: "idle",
+    routerOptions: { maxParamLength: 128 },
+    http: { headersTimeout: config.HEADERS_TIMEOUT_MS, maxHeaderSize: 32 * 1024 },
+  });
+  app.server.maxConnections = config.MAX_CONNECTIONS;
+  const guard = createGuard({
+    publicUrl: config.PUBLIC_URL,
+    allowedHosts: config.ALLOWED_HOSTS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+  });
+  const fail = failureRenderer(log);
+  app.decorateRequest("principal", null);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  app.setErrorHandler((error, _request, reply) => void fail(reply, error));
+  app.setNotFoundHandler((_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")));
+  observe(app, metrics);
+  app.addHook("onRequest", (request, reply, next) => {
+    try {
+      guard(request.headers);
+      request.principal = authenticate(request.headers, tenants);
+      next();
+    } catch (error) {
+      fail(reply, error);
+    }
+  });
+  const handler = (request: FastifyRequest<{ Params: { server?: string } }>, reply: FastifyReply) => {
+    reply.hijack();
+    const { principal } = request;
+    if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
+    const call = { request: request.raw, response: reply.raw, principal, server: request.params.server };
+    mcp.handle(call).catch((error: unknown) => fail(reply, error));
+  };
+  for (const url of ["/mcp", "/mcp/:server"]) {
+    app.route({ method: ["GET", "POST", "DELETE"], url, exposeHeadRoute: false, handler });
+    app.route({
+      method: ["PUT", "PATCH", "OPTIONS", "HEAD"],
+      url,
+      handler: (_request, reply) => void fail(reply, new Fault("method_not_allowed", "use POST, GET or DELETE")),
+    });
+  }
+  return app;
+}
+
+export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
+  await app.listen({ host: config.HOST, port: config.PORT });
+  return (app.server.address() as AddressInfo).port;
+}
+
+/** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
+function failureRenderer(log: Log): (reply: FastifyReply, thrown: unknown) => void {
+  return (reply, thrown) => {
+    if (!reply.sent) reply.hijack();
+    const { fault, rpcId, traceId } = thrown instanceof RequestFault ? thrown : { fault: toFault(thrown), rpcId: undefined, traceId: undefined };
+    if (fault.row.blame === "platform") log.error({ traceId, kind: fault.kind, error: describeError(fault) }, "request failed");
+    renderFault(reply.raw, fault, rpcId);
+  };
+}
+
+function observe(app: FastifyInstance, metrics: Registry): void {
+  const requests = new Counter({
+    name: "sluice_requests_total",
+    help: "Requests answered, by status",
+    labelNames: ["method", "status"],
+    registers: [metrics],
+  });
+  const durations = new Histogram({
+    name: "sluice_request_duration_seconds",
+    help: "From the request's head to the end of its answer",
+    labelNames: ["method"],
+    buckets: [0.002, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300],
+    registers: [metrics],
+  });
+  app.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    const startedAt = performance.now();
+    response.once("close", () => {
+      const method = request.method ?? "";
+      requests.inc({ method, status: response.statusCode });
+      durations.observe({ method }, (performance.now() - startedAt) / 1000);
+    });
+  });
+}

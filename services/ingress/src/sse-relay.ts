@@ -1,0 +1,178 @@
+import type { ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { storedFrame, type Bus } from "@sluice/bus";
+import { decodeFrame, decodeJson, type Frame, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import { afterEvent } from "./event-id.ts";
+
+/** Above this, a reader is slow: nothing more is written live, the rest comes from JetStream as the reader takes it. */
+const slowReaderBytes = 256 * 1024;
+const refillBytes = 64 * 1024;
+/** How long a frame that was heard of may take to be found in JetStream. */
+const storeLagMs = 5_000;
+const pollMs = 20;
+const boundary = Buffer.from("\n\n");
+const comment = ": \n\n";
+
+export interface SseRelayOptions {
+  readonly bus: Bus;
+  readonly response: ServerResponse;
+  readonly stream: string;
+  /** The event that the client has; 0 for a new stream. */
+  readonly after: number;
+  /** Begins with what JetStream has, instead of live. */
+  readonly resumed?: boolean;
+  readonly onHead?: (head: StreamHead) => void;
+  /** The stream is over; called once, after its last byte was written. */
+  readonly onEnd: (end: StreamEnd) => void;
+  /** The rest cannot be had any more: what the client misses is gone. */
+  readonly onLost: () => void;
+}
+
+/**
+ * Writes one streamed reply to one client: live as frames come, from JetStream after a gap, a reconnect or a slow
+ * spell. Frames are joined by number: each event is written exactly once and in order.
+ */
+export class SseRelay {
+  readonly stream: string;
+  head: StreamHead | undefined;
+  /** The outcome for the audit trail needs what reached the client. */
+  bytes = 0;
+  readonly #options: SseRelayOptions;
+  #next: number;
+  #sequence = 1;
+  #live: boolean;
+  #heard = 0;
+  #closed = false;
+  #replaying = false;
+  #atBoundary = true;
+
+  constructor(options: SseRelayOptions) {
+    this.#options = options;
+    this.stream = options.stream;
+    this.#next = options.after + 1;
+    this.#live = options.resumed !== true;
+  }
+
+  /** Takes a frame that arrived on the stream's subject. */
+  heard(message: Uint8Array): void {
+    if (this.#closed) return;
+    const frame = decodeFrame(message);
+    if (frame.head) this.#takeHead(frame);
+    else if (this.#live) this.#take(frame);
+    else this.#heard = Math.max(this.#heard, frame.last);
+  }
+
+  /** Goes on from JetStream, from the event after the last one written; then live again. */
+  async replay(): Promise<void> {
+    this.#live = false;
+    if (this.#replaying) return;
+    this.#replaying = true;
+    await this.#refill().finally(() => (this.#replaying = false));
+  }
+
+  async #refill(): Promise<void> {
+    let missingSince: number | undefined;
+    while (!this.#closed && !this.#live) {
+      await this.#drained();
+      const stored = await this.#stored();
+      if (stored !== undefined) {
+        missingSince = undefined;
+        this.#sequence = stored.nextSequence;
+        if (stored.frame.head) this.#takeHead(stored.frame);
+        else this.#take(stored.frame);
+      } else if (this.#heard < this.#next) this.#live = true;
+      else {
+        missingSince ??= Date.now();
+        if (Date.now() - missingSince > storeLagMs) return this.#lost();
+        await sleep(pollMs);
+      }
+    }
+  }
+
+  /** Writes a comment, where one may stand. */
+  keepAlive(): void {
+    const { response } = this.#options;
+    if (this.#closed || !this.#atBoundary || !response.headersSent || response.writableLength > 0) return;
+    response.write(comment);
+  }
+
+  /** Writes an event of the gateway's own, without an id. */
+  write(event: string): void {
+    if (!this.#closed && this.#options.response.headersSent) this.#options.response.write(event);
+  }
+
+  /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
+  hangUp(): void {
+    if (this.head?.era === "legacy" && this.#atBoundary && this.#options.response.headersSent) this.#options.response.end();
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #takeHead(frame: Frame): void {
+    if (this.head !== undefined) return;
+    this.head = decodeJson<StreamHead>(frame.bytes);
+    this.#options.onHead?.(this.head);
+  }
+
+  #take(frame: Frame): void {
+    if (frame.last < this.#next && !frame.end) return;
+    if (frame.first > this.#next) {
+      this.#gap(frame);
+      return;
+    }
+    const bytes = frame.first < this.#next ? afterEvent(frame.bytes, this.stream, this.#next - 1) : frame.bytes;
+    this.#next = frame.last + 1;
+    if (frame.end) {
+      this.#closed = true;
+      this.#options.onEnd(decodeJson<StreamEnd>(frame.bytes));
+      return;
+    }
+    const { response } = this.#options;
+    response.write(bytes);
+    this.bytes += bytes.length;
+    this.#atBoundary = bytes.subarray(-2).equals(boundary);
+    if (this.#live && response.writableLength > slowReaderBytes) void this.replay();
+  }
+
+  /** Live, a gap is filled from JetStream; in JetStream itself a gap means that the frames were dropped for age or size. */
+  #gap(frame: Frame): void {
+    this.#heard = Math.max(this.#heard, frame.last);
+    if (this.#live) void this.replay();
+    else this.#lost();
+  }
+
+  #lost(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#options.onLost();
+  }
+
+  async #stored() {
+    const { bus } = this.#options;
+    for (;;) {
+      try {
+        return await storedFrame(bus, this.stream, this.#sequence);
+      } catch {
+        if (this.#closed) return undefined;
+        await sleep(pollMs * 10);
+      }
+    }
+  }
+
+  async #drained(): Promise<void> {
+    const { response } = this.#options;
+    while (!this.#closed && response.writableLength > refillBytes) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          response.off("drain", done);
+          response.off("close", done);
+          resolve();
+        };
+        response.on("drain", done);
+        response.on("close", done);
+      });
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { OutcomeLog, watchSection } from "@sluice/bus";
+import type { BaseConfig, Context } from "@sluice/runtime";
+import { Admission } from "./admission.ts";
+import { BodyBudget } from "./body.ts";
+import type { IngressConfig } from "./config.ts";
+import { Mcp } from "./mcp.ts";
+import { createServer, listen } from "./server.ts";
+import { Streams } from "./streams.ts";
+import { Tenants } from "./tenants.ts";
+
+/** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
+export async function start({ config, bus, log, metrics, scope, report }: Context<IngressConfig & BaseConfig>): Promise<void> {
+  const tenants = new Tenants();
+  scope.use(await watchSection(bus, "ingress", (sections) => tenants.configure(sections)));
+  const outcomes = scope.use(new OutcomeLog(bus));
+  const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
+  const admission = new Admission(bus, config.ADMISSION_TIMEOUT_MS);
+  const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
+  const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget });
+  const app = createServer({ config, log, metrics, tenants, mcp });
+  const port = await listen(app, config);
+  report(() => ({ port, streams: streams.size }));
+  log.info({ url: `http://${config.HOST}:${port}` }, "listening");
+  scope.defer(async () => {
+    await sleep(config.DRAIN_DELAY_MS);
+    const closed = app.close();
+    streams.endAll();
+    await closed;
+  });
+}

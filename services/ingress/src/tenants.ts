@@ -1,0 +1,41 @@
+import type { SectionMap } from "@sluice/bus";
+import type { Agent, IngressSection } from "@sluice/contracts";
+
+/** Who calls, after authentication. */
+export interface Principal {
+  readonly tenant: string;
+  readonly agent: Agent;
+  /** The authentication method, for the audit trail. */
+  readonly method: string;
+}
+
+/** What ingress knows of the tenants; replaced as a whole at each change. */
+export class Tenants {
+  #sections: SectionMap<"ingress"> = new Map();
+  #keys = new Map<string, Principal>();
+  #keyHeaders: readonly string[] = [];
+
+  configure(sections: SectionMap<"ingress">): void {
+    const keys = new Map<string, Principal>();
+    const headers = new Set<string>();
+    for (const [tenant, section] of sections) {
+      for (const header of section.keyHeaders) headers.add(header.toLowerCase());
+      for (const [hash, agent] of Object.entries(section.keys)) keys.set(hash, { tenant, agent, method: "apiKey" });
+    }
+    this.#sections = sections;
+    this.#keys = keys;
+    this.#keyHeaders = [...headers];
+  }
+
+  get keyHeaders(): readonly string[] {
+    return this.#keyHeaders;
+  }
+
+  find(tenant: string): IngressSection | undefined {
+    return this.#sections.get(tenant);
+  }
+
+  byKeyHash(sha256Hex: string): Principal | undefined {
+    return this.#keys.get(sha256Hex);
+  }
+}

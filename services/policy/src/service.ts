@@ -1,0 +1,97 @@
+import { watchSection, type Incoming } from "@sluice/bus";
+import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type FilterAnswer, type FilterQuestion } from "@sluice/contracts";
+import type { Context } from "@sluice/runtime";
+import { Counter } from "@sluice/telemetry";
+import { readCalls } from "./admission.ts";
+import type { Config } from "./config.ts";
+import { compileRules, type Rulebook } from "./evaluator.ts";
+import { createIgnoredLog } from "./ignored.ts";
+
+/** What the handlers need of the world. */
+export interface Deps {
+  /** The rules of this moment. */
+  readonly rulebook: () => Rulebook;
+  readonly reply: (subject: string, payload: Uint8Array) => void;
+  readonly ignored: (reason: string) => void;
+  readonly counted: (allowed: number, denied: number) => void;
+}
+
+/** Decides about each call of a batch, all by the same version of the rules. */
+export function handleAdmission(deps: Deps, message: Incoming): void {
+  const calls = readCalls(message);
+  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  const rulebook = deps.rulebook();
+  let denied = 0;
+  const verdicts = calls.map((call) => {
+    const { tenant, agent, protocol, method, target } = call;
+    const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target });
+    if (!verdict.ok) denied++;
+    return verdict;
+  });
+  deps.counted(verdicts.length - denied, denied);
+  const answer: AdmissionAnswer = { by: "policy", version: rulebook.version, verdicts };
+  deps.reply(message.reply, encodeJson(answer));
+}
+
+/** Says which tools of a list an agent may see: those it may call. */
+export function handleFilter(deps: Deps, message: Incoming): void {
+  const question = readQuestion(message);
+  if (question === undefined || message.reply === undefined) return deps.ignored("not a filter question that waits for an answer");
+  const rulebook = deps.rulebook();
+  const { tenant, agent, protocol, tools } = question;
+  const keep = tools.map((target) => rulebook.decide({ tenant, agent, protocol, method: "tools/call", target }).ok);
+  const answer: FilterAnswer = { keep };
+  deps.reply(message.reply, encodeJson(answer));
+}
+
+/** Serves from the first complete reading of the rules on: there is no answer by default. */
+export async function startPolicy({ bus, log, metrics, scope, report }: Context<Config>): Promise<void> {
+  const decisions = new Counter({
+    name: "sluice_policy_decisions_total",
+    help: "Calls decided upon, by verdict",
+    labelNames: ["verdict"],
+    registers: [metrics],
+  });
+  let rulebook = compileRules(new Map());
+  scope.use(
+    await watchSection(bus, "policy", (sections) => {
+      rulebook = compileRules(sections);
+      log.info({ version: rulebook.version, tenants: rulebook.tenants }, "rules taken over");
+    }),
+  );
+  const deps: Deps = {
+    rulebook: () => rulebook,
+    reply: (subject, payload) => bus.tell(subject, payload),
+    ignored: createIgnoredLog(log),
+    counted: (allowed, denied) => {
+      if (allowed > 0) decisions.inc({ verdict: "allow" }, allowed);
+      if (denied > 0) decisions.inc({ verdict: "deny" }, denied);
+    },
+  };
+  report(() => ({ rules_version: rulebook.version, tenants: rulebook.tenants }));
+  scope.use(bus.serve(subjects.ask("policy", "filter"), guarded(deps, handleFilter)));
+  scope.use(bus.serve(subjects.admitAll, guarded(deps, handleAdmission)));
+}
+
+/** An answer that can't be sent is one that the asker will miss: it closes by its deadline. */
+function guarded(deps: Deps, handle: (deps: Deps, message: Incoming) => void): (message: Incoming) => void {
+  return (message) => {
+    try {
+      handle(deps, message);
+    } catch (error) {
+      deps.ignored(error instanceof Error ? error.message : "failed");
+    }
+  };
+}
+
+function readQuestion(message: Incoming): FilterQuestion | undefined {
+  if (message.reply === undefined || message.reply === "") return undefined;
+  try {
+    const question = decodeJson<FilterQuestion>(message.data);
+    const { tenant, agent, tools } = question;
+    const usable = typeof tenant === "string" && typeof agent === "string" && Array.isArray(tools) && tools.every((tool) => typeof tool === "string");
+    return usable ? question : undefined;
+  } catch {
+    return undefined;
+  }
+}

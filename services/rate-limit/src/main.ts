@@ -1,0 +1,24 @@
+import { Presence } from "@sluice/bus";
+import { run } from "@sluice/runtime";
+import { configSchema } from "./config.ts";
+import { createFallbackReport } from "./fallback-report.ts";
+import { closeRedis, openRedis } from "./redis.ts";
+import { startRateLimit } from "./service.ts";
+import { FallbackWindows } from "./windows-fallback.ts";
+import { LocalWindows } from "./windows-local.ts";
+import { RedisWindows } from "./windows-redis.ts";
+
+await run({
+  name: "rate-limit",
+  config: configSchema,
+  start: async (context) => {
+    const { bus, config, scope } = context;
+    const redis = scope.adopt(openRedis({ url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS }), closeRedis);
+    await redis.connect().catch(() => {});
+    const replicas = scope.use(new Presence(bus, "rate-limit", () => {}));
+    const local = new LocalWindows({ now: () => performance.now() });
+    const shared = new RedisWindows(redis);
+    const onChange = createFallbackReport(context);
+    await startRateLimit(context, scope.use(new FallbackWindows({ shared, local, replicas: () => replicas.count, onChange })));
+  },
+});

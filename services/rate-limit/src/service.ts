@@ -1,0 +1,87 @@
+import { watchSection, type Incoming } from "@sluice/bus";
+import { encodeJson, subjects, type AdmissionAnswer, type LimitVerdict } from "@sluice/contracts";
+import type { Context } from "@sluice/runtime";
+import { Counter } from "@sluice/telemetry";
+import { readCalls } from "./admission.ts";
+import type { Config } from "./config.ts";
+import { createIgnoredLog } from "./ignored.ts";
+import { compileLimits, type Limits, type NamedTake } from "./limits.ts";
+import type { Taken, Windows } from "./windows.ts";
+
+/** What the handler needs of the world. */
+export interface Deps {
+  /** The limits of this moment. */
+  readonly limits: () => Limits;
+  readonly windows: Windows;
+  readonly reply: (subject: string, payload: Uint8Array) => void;
+  readonly ignored: (reason: string) => void;
+  readonly counted: (allowed: number, limited: number) => void;
+}
+
+const unlimited: LimitVerdict = { ok: true };
+
+/** Decides about each call of a batch, in order; asks the windows once, and not at all where no limit applies. */
+export async function handleAdmission(deps: Deps, message: Incoming): Promise<void> {
+  const calls = readCalls(message);
+  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  const limits = deps.limits();
+  const takes = calls.map((call) => limits.takesOf(call));
+  const limited = takes.filter((list) => list.length > 0);
+  const taken = limited.length === 0 ? [] : await deps.windows.take(limited);
+  let at = 0;
+  let refused = 0;
+  const verdicts = takes.map((list) => {
+    if (list.length === 0) return unlimited;
+    const verdict = verdictOf(list, taken[at++]);
+    if (!verdict.ok) refused++;
+    return verdict;
+  });
+  deps.counted(verdicts.length - refused, refused);
+  const answer: AdmissionAnswer = { by: "rate-limit", verdicts };
+  deps.reply(message.reply, encodeJson(answer));
+}
+
+function verdictOf(takes: readonly NamedTake[], taken: Taken | undefined): LimitVerdict {
+  if (taken?.ok === true) return unlimited;
+  const rule = taken === undefined ? undefined : takes[taken.refusedBy]?.rule;
+  if (taken === undefined || rule === undefined) throw new Error("the windows answered too little");
+  return { ok: false, rule, retryAfterSeconds: taken.retryAfterSeconds };
+}
+
+/** Serves from the first complete reading of the limits on. */
+export async function startRateLimit(context: Context<Config>, windows: Windows): Promise<void> {
+  const { bus, log, metrics, scope, report } = context;
+  const decisions = new Counter({
+    name: "sluice_rate_limit_decisions_total",
+    help: "Calls decided upon, by verdict",
+    labelNames: ["verdict"],
+    registers: [metrics],
+  });
+  let limits = compileLimits(new Map());
+  scope.use(
+    await watchSection(bus, "rate-limit", (sections) => {
+      limits = compileLimits(sections);
+      log.info({ version: limits.version, tenants: limits.tenants }, "limits taken over");
+    }),
+  );
+  const deps: Deps = {
+    limits: () => limits,
+    windows,
+    reply: (subject, payload) => bus.tell(subject, payload),
+    ignored: createIgnoredLog(log),
+    counted: (allowed, limited) => {
+      if (allowed > 0) decisions.inc({ verdict: "allow" }, allowed);
+      if (limited > 0) decisions.inc({ verdict: "deny" }, limited);
+    },
+  };
+  report(() => ({ limits_version: limits.version, tenants: limits.tenants }));
+  const underWay = new Set<Promise<void>>();
+  scope.defer(() => Promise.allSettled(underWay).then(() => {}));
+  const handle = (message: Incoming) => {
+    const done = handleAdmission(deps, message)
+      .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
+      .finally(() => underWay.delete(done));
+    underWay.add(done);
+  };
+  scope.use(bus.serve(subjects.admitAll, handle));
+}

@@ -1,0 +1,26 @@
+import type { Incoming } from "@sluice/bus";
+import { decodeJson, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
+
+/**
+ * The calls of an admission message, or nothing where it can't be answered: nobody waits for it, or it isn't what ingress sends.
+ * Checks only what is decided upon here; the audit service reads the same message against its schema.
+ */
+export function readCalls(message: Incoming): readonly Intent[] | undefined {
+  if (message.reply === undefined || message.reply === "") return undefined;
+  try {
+    const { calls } = decodeJson<AdmissionRequest>(message.data);
+    const usable = Array.isArray(calls) && calls.length > 0 && calls.length <= maxAdmissionBatch && calls.every(isDecidable);
+    return usable ? calls : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isDecidable(call: Intent): boolean {
+  return (
+    typeof call.tenant === "string" &&
+    typeof call.agent.id === "string" &&
+    typeof call.server === "string" &&
+    (call.session === undefined || typeof call.session === "string")
+  );
+}

@@ -1,0 +1,106 @@
+import type { Incoming } from "@sluice/bus";
+import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type SessionCreated, type SessionVerdict } from "@sluice/contracts";
+import type { Context } from "@sluice/runtime";
+import { Counter } from "@sluice/telemetry";
+import { z } from "zod";
+import { readCalls } from "./admission.ts";
+import type { Config } from "./config.ts";
+import { createIgnoredLog } from "./ignored.ts";
+import type { Sessions } from "./sessions.ts";
+
+/** What the handlers need of the world. */
+export interface Deps {
+  readonly sessions: Sessions;
+  readonly reply: (subject: string, payload: Uint8Array) => void;
+  readonly ignored: (reason: string) => void;
+  readonly counted: (what: "created" | "ended" | "found" | "refused", count: number) => void;
+}
+
+type Handler = (deps: Deps, message: Incoming) => Promise<void>;
+
+/** The upstream's id travels in a header: visible ASCII (MCP 2025-11-25, Session Management). */
+const createSchema = z.object({
+  tenant: z.string().min(1),
+  agent: z.string().min(1),
+  server: z.string().min(1),
+  upstreamSession: z.string().regex(/^[\x21-\x7e]{1,4096}$/),
+});
+const endSchema = z.object({ session: z.string() });
+
+/** Decides about each call of a batch that names a session; asks for all of them at once. */
+export const handleAdmission: Handler = async (deps, message) => {
+  const calls = readCalls(message);
+  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  const claims = calls.flatMap(({ tenant, agent, server, session }) =>
+    session === undefined ? [] : [{ tenant, agent: agent.id, server, session }],
+  );
+  const found = await deps.sessions.find(claims);
+  let at = 0;
+  const verdicts = calls.map(({ session }) => (session === undefined ? null : verdictOf(found[at++])));
+  const refused = verdicts.filter((verdict) => verdict?.ok === false).length;
+  deps.counted("found", claims.length - refused);
+  deps.counted("refused", refused);
+  const answer: AdmissionAnswer = { by: "session-manager", verdicts };
+  deps.reply(message.reply, encodeJson(answer));
+};
+
+function verdictOf(upstreamSession: string | undefined): SessionVerdict {
+  return upstreamSession === undefined ? { ok: false } : { ok: true, upstreamSession };
+}
+
+export const handleCreate: Handler = async (deps, message) => {
+  const asked = read(createSchema, message);
+  if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
+  const { upstreamSession, ...owner } = asked;
+  const created: SessionCreated = { session: await deps.sessions.create(owner, upstreamSession) };
+  deps.counted("created", 1);
+  deps.reply(message.reply, encodeJson(created));
+};
+
+export const handleEnd: Handler = async (deps, message) => {
+  const asked = read(endSchema, message);
+  if (asked === undefined) return deps.ignored("not a session to be ended");
+  await deps.sessions.end(asked.session);
+  deps.counted("ended", 1);
+  if (message.reply !== undefined && message.reply !== "") deps.reply(message.reply, encodeJson({}));
+};
+
+/** What can't be decided or kept stays unanswered: the asker closes at its deadline. */
+export async function startSessions({ bus, log, metrics, scope }: Context<Config>, sessions: Sessions): Promise<void> {
+  const counter = new Counter({
+    name: "sluice_sessions_total",
+    help: "Legacy sessions created, ended, found for a call, and refused",
+    labelNames: ["event"],
+    registers: [metrics],
+  });
+  const deps: Deps = {
+    sessions,
+    reply: (subject, payload) => bus.tell(subject, payload),
+    ignored: createIgnoredLog(log),
+    counted: (event, count) => {
+      if (count > 0) counter.inc({ event }, count);
+    },
+  };
+  const underWay = new Set<Promise<void>>();
+  scope.defer(() => Promise.allSettled(underWay).then(() => {}));
+  const serve = (subject: string, handler: Handler) => {
+    const handle = (message: Incoming) => {
+      const done = handler(deps, message)
+        .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
+        .finally(() => underWay.delete(done));
+      underWay.add(done);
+    };
+    scope.use(bus.serve(subject, handle));
+  };
+  serve(subjects.ask("session-manager", "create"), handleCreate);
+  serve(subjects.ask("session-manager", "end"), handleEnd);
+  serve(subjects.admitSessions, handleAdmission);
+}
+
+function read<Schema extends z.ZodType>(schema: Schema, message: Incoming): z.infer<Schema> | undefined {
+  try {
+    return schema.safeParse(decodeJson(message.data)).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,153 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decodeJson, encodeJson, type SessionCreated } from "@sluice/contracts";
+import { startRedis, type Part } from "@sluice/launcher";
+import { closeRedis, openRedis } from "./redis.ts";
+import { handleAdmission, handleCreate, handleEnd, type Deps } from "./service.ts";
+import { RedisSessions } from "./sessions-redis.ts";
+
+const ttlSeconds = 600;
+const owner = { tenant: "acme", agent: "sentinel-1", server: "demo" };
+let dataDir: string;
+let part: Part;
+let redis: Redis;
+let sessions: RedisSessions;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "sluice-sessions-"));
+  const { REDIS_URL: _, ...env } = process.env;
+  part = await startRedis({ dataDir, env });
+  redis = openRedis({ url: part.url, timeoutMs: 5_000 });
+  await redis.connect();
+  sessions = new RedisSessions(redis, { ttlSeconds, onRefreshFailure: () => {} });
+}, 120_000);
+
+afterAll(async () => {
+  if (redis !== undefined) await closeRedis(redis);
+  await part?.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+const keyOf = (session: string) => `gw:mcp:session:${session}`;
+
+function world() {
+  const replies: unknown[] = [];
+  const ignored: string[] = [];
+  const deps: Deps = {
+    sessions,
+    reply: (subject, payload) => void replies.push({ subject, answer: decodeJson(payload) }),
+    ignored: (reason) => void ignored.push(reason),
+    counted: () => {},
+  };
+  const message = (body: unknown, reply: string | undefined = "box") => ({
+    subject: "s",
+    data: body instanceof Uint8Array ? body : encodeJson(body),
+    ...(reply !== undefined && { reply }),
+  });
+  return { deps, replies, ignored, message };
+}
+
+describe("sessions", () => {
+  it("give the client an id of 256 random bits that says nothing of the upstream's", async () => {
+    const ids = await Promise.all(Array.from({ length: 50 }, () => sessions.create(owner, "upstream-id")));
+    expect(new Set(ids).size).toBe(50);
+    for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
+  });
+
+  it("A19: are found by their owner only: another agent, tenant or server gets the same as for an unknown id", async () => {
+    const session = await sessions.create(owner, "u1");
+    const claims = [
+      { ...owner, session },
+      { ...owner, agent: "alchemy-1", session },
+      { ...owner, tenant: "other", session },
+      { ...owner, server: "files", session },
+      { ...owner, agent: "Sentinel-1", session },
+      { ...owner, session: `${session.slice(0, -2)}AA` },
+      { ...owner, session },
+    ];
+    expect(await sessions.find(claims)).toEqual(["u1", undefined, undefined, undefined, undefined, undefined, "u1"]);
+  });
+
+  it("A19: made-up ids of any form are refused without asking Redis", async () => {
+    const away = openRedis({ url: "redis://127.0.0.1:1", timeoutMs: 1_000 });
+    const offline = new RedisSessions(away, { ttlSeconds, onRefreshFailure: () => {} });
+    const forms = ["", "x".repeat(129), "a b", "a\r\nDEL x", "a:b", "*", "ï", "a\0", "../x"];
+    expect(await offline.find(forms.map((session) => ({ ...owner, session })))).toEqual(forms.map(() => undefined));
+    away.disconnect();
+  });
+
+  it("live on when they are used, and not when someone else tries them", async () => {
+    const session = await sessions.create(owner, "u1");
+    await redis.expire(keyOf(session), 100);
+    await sessions.find([{ ...owner, agent: "alchemy-1", session }]);
+    expect(await redis.ttl(keyOf(session))).toBeLessThanOrEqual(100);
+    await sessions.find([{ ...owner, session }]);
+    expect(await redis.ttl(keyOf(session))).toBeGreaterThan(ttlSeconds - 10);
+  });
+
+  it("are forgotten when their time is over, and at their end; ending an unknown one is no error", async () => {
+    const session = await sessions.create(owner, "u1");
+    await redis.pexpire(keyOf(session), 0);
+    expect(await sessions.find([{ ...owner, session }])).toEqual([undefined]);
+    const other = await sessions.create(owner, "u2");
+    await sessions.end(other);
+    await sessions.end(other);
+    await sessions.end("no such form\n");
+    expect(await sessions.find([{ ...owner, session: other }])).toEqual([undefined]);
+  });
+
+  it("that Redis holds in a form of someone else's are refused", async () => {
+    for (const value of ["{", "null", "1", "{}"]) {
+      await redis.set(keyOf("foreign"), value);
+      expect(await sessions.find([{ ...owner, session: "foreign" }])).toEqual([undefined]);
+    }
+  });
+});
+
+describe("the service", () => {
+  it("creates a session, admits its owner with the upstream's id, and ends it", async () => {
+    const { deps, replies, message } = world();
+    await handleCreate(deps, message({ ...owner, upstreamSession: "u1" }));
+    const { session } = (replies.pop() as { answer: SessionCreated }).answer;
+    const call = { tenant: owner.tenant, agent: { id: owner.agent }, server: owner.server };
+    const calls = [{ ...call, session }, call, { ...call, session: "made-up" }, { ...call, agent: { id: "alchemy-1" }, session }];
+    await handleAdmission(deps, message({ from: "i", calls }));
+    const verdicts = [{ ok: true, upstreamSession: "u1" }, null, { ok: false }, { ok: false }];
+    expect(replies.pop()).toEqual({ subject: "box", answer: { by: "session-manager", verdicts } });
+    await handleEnd(deps, message({ session }));
+    expect(replies.pop()).toEqual({ subject: "box", answer: {} });
+    await handleAdmission(deps, message({ from: "i", calls: [{ ...call, session }] }));
+    expect(replies.pop()).toMatchObject({ answer: { verdicts: [{ ok: false }] } });
+  });
+
+  it("leaves unanswered what is malformed, and says nothing of an upstream's id", async () => {
+    const { deps, replies, ignored, message } = world();
+    await handleCreate(deps, message({ ...owner, upstreamSession: "secret\r\nx: y" }));
+    await handleCreate(deps, message({ tenant: "acme" }));
+    await handleEnd(deps, message({ session: 1 }));
+    await handleAdmission(deps, message({ calls: [{ tenant: "acme", agent: { id: "a" }, server: "s", session: 7 }] }));
+    await handleAdmission(deps, message(Buffer.from("{")));
+    expect(replies).toEqual([]);
+    expect(ignored).toHaveLength(5);
+    expect(ignored.join()).not.toContain("secret");
+  });
+
+  it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
+    const { deps, replies, message } = world();
+    const session = await sessions.create(owner, "u1");
+    const call = { tenant: owner.tenant, agent: { id: owner.agent }, server: owner.server, session };
+    await part.kill("SIGKILL");
+    await expect(handleAdmission(deps, message({ from: "i", calls: [call] }))).rejects.toThrow();
+    await expect(handleCreate(deps, message({ ...owner, upstreamSession: "u2" }))).rejects.toThrow();
+    expect(replies).toEqual([]);
+    const back = Promise.withResolvers<void>();
+    redis.once("ready", back.resolve);
+    await part.restart();
+    await back.promise;
+    await handleCreate(deps, message({ ...owner, upstreamSession: "u2" }));
+    expect(replies).toHaveLength(1);
+  }, 60_000);
+});

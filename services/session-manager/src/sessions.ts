@@ -1,0 +1,30 @@
+/** Whose a legacy session is: only this agent of this tenant may use it, and only with this server. */
+export interface Owner {
+  readonly tenant: string;
+  readonly agent: string;
+  readonly server: string;
+}
+
+export interface Claim extends Owner {
+  /** The id that the client sent, whatever it is. */
+  readonly session: string;
+}
+
+/** Legacy MCP sessions (MCP 2025-11-25, Streamable HTTP, Session Management), each forgotten when it was not used for a while. */
+export interface Sessions {
+  /** Resolves to a new id for the client, which nobody can guess. */
+  create(owner: Owner, upstreamSession: string): Promise<string>;
+  /**
+   * The upstream's id for each claim, in order; nothing for unknown, expired and someone else's alike. A session that was found lives on;
+   * a claim that fails changes nothing.
+   */
+  find(claims: readonly Claim[]): Promise<readonly (string | undefined)[]>;
+  end(session: string): Promise<void>;
+}
+
+const sessionForm = /^[A-Za-z0-9_-]{1,128}$/;
+
+/** Whether a text can be the id of a session at all. */
+export function isSessionId(text: string): boolean {
+  return sessionForm.test(text);
+}

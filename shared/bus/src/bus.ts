@@ -1,0 +1,168 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect, headers as natsHeaders, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { Fault, subjects, type ServiceName } from "@sluice/contracts";
+import { Inbox, type Waiting } from "./inbox.ts";
+
+/** A message as handlers see it. */
+export interface Incoming {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly reply?: string;
+  readonly headers?: { get(name: string): string; readonly code: number };
+}
+
+export interface BusOptions {
+  readonly url: string;
+  readonly user?: string;
+  readonly pass?: string;
+  /** CA certificate file, where NATS speaks TLS with a private one. */
+  readonly caFile?: string;
+  readonly service: ServiceName;
+  readonly onError?: (message: string) => void;
+}
+
+export interface TellOptions {
+  readonly reply?: string;
+  /** W3C trace context of the request that this message is part of. */
+  readonly traceparent?: string;
+}
+
+const oldestServer = [2, 10] as const;
+
+/** One connection to NATS. Every wait has a deadline, and nothing is sent while the connection is down. */
+export class Bus implements AsyncDisposable {
+  readonly service: ServiceName;
+  /** Names this replica for as long as the process lives. */
+  readonly instance: string;
+  readonly inbox: Inbox;
+  /** The raw connection, for the rest of this package only. */
+  readonly nats: NatsConnection;
+  #connected = true;
+  #reconnectListeners = new Set<() => void>();
+
+  private constructor(nats: NatsConnection, options: BusOptions, instance: string) {
+    this.nats = nats;
+    this.service = options.service;
+    this.instance = instance;
+    this.inbox = new Inbox(nats, subjects.inbox(options.service, instance));
+    void this.#follow(options.onError ?? (() => {}));
+  }
+
+  static async connect(options: BusOptions): Promise<Bus> {
+    const instance = `i${randomBytes(6).toString("hex")}`;
+    const nats = await connect({
+      servers: options.url,
+      name: `sluice-${options.service}-${instance}`,
+      ...(options.user !== undefined && { user: options.user }),
+      ...(options.pass !== undefined && { pass: options.pass }),
+      ...(options.caFile !== undefined && { tls: { ca: readFileSync(options.caFile, "utf8") } }),
+      inboxPrefix: `_INBOX.${options.service}`,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 200,
+      reconnectJitter: 100,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      ignoreAuthErrorAbort: true,
+      waitOnFirstConnect: true,
+    });
+    refuseOldServer(nats.info?.version ?? "0.0.0");
+    return new Bus(nats, options, instance);
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Calls the listener after each reconnect; what was published in between is gone and must be sent again. */
+  onReconnect(listener: () => void): () => void {
+    this.#reconnectListeners.add(listener);
+    return () => this.#reconnectListeners.delete(listener);
+  }
+
+  /** Resolves at once while connected, else at the reconnect; rejects with `unavailable` at the deadline. */
+  async whenConnected(timeoutMs: number): Promise<void> {
+    if (this.#connected) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const off = this.onReconnect(resolve);
+    const timer = setTimeout(() => reject(new Fault("unavailable", "the message bus is not reachable")), timeoutMs);
+    await promise.finally(() => {
+      off();
+      clearTimeout(timer);
+    });
+  }
+
+  /** Publishes. Throws `unavailable` while disconnected, because the client would drop the message silently. */
+  tell(subject: string, payload: Uint8Array, options: TellOptions = {}): void {
+    if (!this.#connected) throw new Fault("unavailable", "the message bus is not reachable");
+    if (options.traceparent === undefined) {
+      this.nats.publish(subject, payload, options.reply === undefined ? undefined : { reply: options.reply });
+      return;
+    }
+    const headers = natsHeaders();
+    headers.set("traceparent", options.traceparent);
+    this.nats.publish(subject, payload, { headers, ...(options.reply !== undefined && { reply: options.reply }) });
+  }
+
+  /** Asks one replica and waits for its one answer. */
+  ask(subject: string, payload: Uint8Array, options: { timeoutMs: number; traceparent?: string }): Promise<Incoming> {
+    const { promise, resolve, reject } = Promise.withResolvers<Incoming>();
+    const waiting: Waiting = this.inbox.open({
+      timeoutMs: options.timeoutMs,
+      onMessage: (message) => {
+        waiting.close();
+        resolve(message);
+      },
+      onFailure: reject,
+    });
+    try {
+      this.tell(subject, payload, { ...options, reply: waiting.subject });
+    } catch (error) {
+      waiting.close();
+      reject(error);
+    }
+    return promise;
+  }
+
+  /** Serves a subject as one of a queue group named like the service (or `pool`). */
+  serve(subject: string, handler: (message: Incoming) => void, pool: string = this.service): Subscription {
+    return this.nats.subscribe(subject, { queue: pool, callback: (error, message) => void (error ?? handler(message)) });
+  }
+
+  /** Hears every message of a subject, in every replica. */
+  listen(subject: string, handler: (message: Incoming) => void): Subscription {
+    return this.nats.subscribe(subject, { callback: (error, message) => void (error ?? handler(message)) });
+  }
+
+  /** Resolves when the server has processed everything sent so far, subscriptions included. */
+  flush(): Promise<void> {
+    return this.nats.flush();
+  }
+
+  async close(): Promise<void> {
+    this.inbox.close();
+    await this.nats.drain().catch(() => this.nats.close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #follow(onError: (message: string) => void): Promise<void> {
+    for await (const status of this.nats.status()) {
+      if (status.type === "disconnect" || status.type === "staleConnection") this.#connected = false;
+      if (status.type === "reconnect") {
+        this.#connected = true;
+        for (const listener of [...this.#reconnectListeners]) listener();
+      }
+      if (status.type === "disconnect" || status.type === "reconnect") onError(`nats ${status.type}`);
+      if (status.type === "error") onError(`nats error: ${status.error.message}`);
+    }
+  }
+}
+
+function refuseOldServer(version: string): void {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > oldestServer[0] || (major === oldestServer[0] && minor >= oldestServer[1])) return;
+  throw new Error(`nats-server ${version} is too old: Sluice needs ${oldestServer.join(".")} or newer`);
+}

@@ -1,0 +1,107 @@
+import { confBucket, serviceNames, streams, subjects, type ServiceName } from "@sluice/contracts";
+
+/** What one service may say and hear on the bus. Deny is the default. */
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+const kvStream = `KV_${confBucket}`;
+
+/** Reading one's own keys of the configuration bucket: the watch is an ordered consumer on the bucket's stream. */
+const readConf = (section: ServiceName): Permissions => ({
+  publish: [
+    `$JS.API.STREAM.INFO.${kvStream}`,
+    `$JS.API.CONSUMER.CREATE.${kvStream}.*.$KV.${confBucket}.${section}.*`,
+    `$JS.API.CONSUMER.INFO.${kvStream}.*`,
+    `$JS.API.CONSUMER.DELETE.${kvStream}.*`,
+    "$JS.FC.>",
+  ],
+  subscribe: [],
+});
+
+const allInboxes = "gw.inbox.v1.>";
+
+const special: Record<ServiceName, readonly Permissions[]> = {
+  ingress: [
+    readConf("ingress"),
+    {
+      publish: [
+        "gw.admit.v1.>",
+        subjects.audit("ingress"),
+        "gw.call.v1.>",
+        "gw.own.v1.egress.*",
+        `$JS.API.DIRECT.GET.${streams.replies.name}`,
+        allInboxes,
+      ],
+      subscribe: [subjects.streamAll, subjects.aliveAll("egress")],
+    },
+  ],
+  policy: [
+    readConf("policy"),
+    { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.ask("policy", "*")] },
+  ],
+  "rate-limit": [
+    readConf("rate-limit"),
+    { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.aliveAll("rate-limit")] },
+  ],
+  "session-manager": [
+    { publish: [allInboxes], subscribe: [subjects.admitSessions, subjects.ask("session-manager", "*")] },
+  ],
+  egress: [
+    readConf("egress"),
+    {
+      publish: [
+        subjects.streamAll,
+        subjects.audit("egress"),
+        subjects.ask("policy", "filter"),
+        subjects.ask("session-manager", "*"),
+        allInboxes,
+      ],
+      subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],
+    },
+  ],
+  audit: [
+    {
+      publish: [
+        subjects.auditDead,
+        `$JS.API.STREAM.INFO.${streams.audit.name}`,
+        `$JS.API.CONSUMER.DURABLE.CREATE.${streams.audit.name}.audit`,
+        `$JS.API.CONSUMER.CREATE.${streams.audit.name}.>`,
+        `$JS.API.CONSUMER.INFO.${streams.audit.name}.audit`,
+        `$JS.API.CONSUMER.MSG.NEXT.${streams.audit.name}.audit`,
+        `$JS.ACK.${streams.audit.name}.audit.>`,
+        "$JS.API.INFO",
+      ],
+      subscribe: [],
+    },
+  ],
+  control: [{ publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>"], subscribe: ["gw.alive.v1.>"] }],
+};
+
+/** The permissions of a service, for the NATS server's configuration. */
+export function permissionsOf(service: ServiceName): Permissions {
+  const parts = special[service];
+  return {
+    publish: [`gw.alive.v1.${service}.*`, ...parts.flatMap((part) => part.publish)],
+    subscribe: [`gw.inbox.v1.${service}.>`, `_INBOX.${service}.>`, ...parts.flatMap((part) => part.subscribe)],
+  };
+}
+
+/**
+ * The `authorization` block for nats-server: a user per service, who may use only its own subjects.
+ * @param password gives the text that stands for a service's password: a literal, or `$VARIABLE` of the server's environment.
+ */
+export function authorizationBlock(password: (service: ServiceName) => string): string {
+  const list = (subjectList: readonly string[]) => `[${subjectList.map((subject) => JSON.stringify(subject)).join(", ")}]`;
+  const users = serviceNames.map((service) => {
+    const { publish, subscribe } = permissionsOf(service);
+    return [
+      `    {`,
+      `      user: ${JSON.stringify(service)}, password: ${password(service)}`,
+      `      permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } }`,
+      `    }`,
+    ].join("\n");
+  });
+  return `authorization {\n  users: [\n${users.join("\n")}\n  ]\n}\n`;
+}

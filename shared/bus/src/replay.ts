@@ -1,0 +1,27 @@
+import { decodeFrame, encodeJson, Fault, streams, subjects, type Frame } from "@sluice/contracts";
+import type { Bus } from "./bus.ts";
+
+const timeoutMs = 5_000;
+const notFound = 404;
+
+export interface StoredFrame {
+  readonly frame: Frame;
+  /** Where to go on: the position in JetStream after this frame. */
+  readonly nextSequence: number;
+}
+
+/** Reads one stored frame of a stream at or after a position, without a consumer (measurement 11); undefined where there is none yet. */
+export async function storedFrame(bus: Bus, stream: string, fromSequence: number): Promise<StoredFrame | undefined> {
+  const answer = await bus.ask(
+    `$JS.API.DIRECT.GET.${streams.replies.name}`,
+    encodeJson({ seq: fromSequence, next_by_subj: subjects.stream(stream) }),
+    { timeoutMs },
+  );
+  const status = answer.headers?.code ?? 0;
+  if (status === notFound) return undefined;
+  const sequence = Number(answer.headers?.get("Nats-Sequence"));
+  if (status !== 0 || !Number.isSafeInteger(sequence) || sequence === 0) {
+    throw new Fault("unavailable", "stored answers cannot be read at the moment");
+  }
+  return { frame: decodeFrame(answer.data), nextSequence: sequence + 1 };
+}

@@ -1,0 +1,64 @@
+import type { Protocol } from "./subjects.ts";
+import type { Intent } from "./audit.ts";
+
+/** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
+export interface AdmissionRequest {
+  readonly from: string;
+  readonly calls: readonly Intent[];
+}
+
+export const maxAdmissionBatch = 64;
+
+/** Why policy lets a call pass or not. `rule` names what decided, for the audit trail and `explain`. */
+export type PolicyVerdict =
+  | { readonly ok: true; readonly rule: string }
+  | {
+      readonly ok: false;
+      readonly rule: string;
+      readonly fault: "tool_access_denied" | "protocol_disabled";
+      readonly allowedTools: readonly string[];
+    };
+
+export type LimitVerdict =
+  | { readonly ok: true; readonly rule?: string }
+  | { readonly ok: false; readonly rule: string; readonly retryAfterSeconds: number };
+
+/** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */
+export type SessionVerdict = { readonly ok: true; readonly upstreamSession: string } | { readonly ok: false };
+
+/** One service's answer to a batch: a verdict per call, in the order asked. */
+export type AdmissionAnswer =
+  | { readonly by: "policy"; readonly version: number; readonly verdicts: readonly PolicyVerdict[] }
+  | { readonly by: "rate-limit"; readonly verdicts: readonly LimitVerdict[] }
+  | { readonly by: "session-manager"; readonly verdicts: readonly (SessionVerdict | null)[] };
+
+/** Asks policy which of these tools the agent may see (`gw.ask.v1.policy.filter`). */
+export interface FilterQuestion {
+  readonly tenant: string;
+  readonly agent: string;
+  readonly protocol: Protocol;
+  readonly server: string;
+  readonly tools: readonly string[];
+}
+
+export interface FilterAnswer {
+  readonly keep: readonly boolean[];
+}
+
+/** Registers an upstream's legacy session for a principal (`gw.ask.v1.session-manager.create`). */
+export interface SessionCreate {
+  readonly tenant: string;
+  readonly agent: string;
+  readonly server: string;
+  readonly upstreamSession: string;
+}
+
+export interface SessionCreated {
+  /** The id that the client gets; it says nothing about the upstream's. */
+  readonly session: string;
+}
+
+/** Ends a session (`gw.ask.v1.session-manager.end`); ending an unknown one is no error. */
+export interface SessionEnd {
+  readonly session: string;
+}

@@ -1,0 +1,67 @@
+import { z } from "zod";
+
+/** Who calls, as ingress verified it. */
+export const agentSchema = z.object({
+  id: z.string().max(256),
+  name: z.string().max(256).optional(),
+  owner: z.string().max(256).optional(),
+});
+export type Agent = z.infer<typeof agentSchema>;
+
+/** The attempt, stored before anything is forwarded. Times are Unix milliseconds. Never message content. */
+export const intentSchema = z.object({
+  /** Unique over all replicas: `<ingress instance>-<number>`; the correlation id. */
+  call: z.string().max(64),
+  at: z.number().int(),
+  label: z.enum(["mcp_proxy", "a2a_proxy"]),
+  tenant: z.string().max(64),
+  agent: agentSchema,
+  auth: z.string().max(64),
+  protocol: z.enum(["mcp", "a2a"]),
+  era: z.enum(["legacy", "modern"]),
+  http: z.string().max(8),
+  path: z.string().max(512),
+  /** The JSON-RPC method; `response` for an answer to the server, and the HTTP method where there is no body. */
+  method: z.string().max(128),
+  /** Tool or prompt name, or resource URI. */
+  target: z.string().max(2048).optional(),
+  server: z.string().max(128),
+  session: z.string().max(128).optional(),
+  /** The JSON-RPC id as it was written. */
+  rpcId: z.string().max(256).optional(),
+  trace: z.string().max(64),
+  bytes: z.number().int(),
+});
+export type Intent = z.infer<typeof intentSchema>;
+
+/** How the attempt ended; exactly one is kept per call, the first that is stored. */
+export const outcomeSchema = z.object({
+  call: z.string().max(64),
+  at: z.number().int(),
+  /** `allow`, or the kind of the refusal or failure (the key of the fault table). */
+  decision: z.enum(["allow", "deny"]),
+  rule: z.string().max(512).optional(),
+  policyVersion: z.number().int().optional(),
+  fault: z.string().max(64).optional(),
+  /** The HTTP status the client got; 499 where it left before there was one. */
+  status: z.number().int(),
+  isError: z.boolean().optional(),
+  durationMs: z.number().nonnegative(),
+  bytes: z.number().int().nonnegative(),
+  /** Streamed events; absent for a unary answer. */
+  events: z.number().int().optional(),
+  /** The replica that tells. */
+  by: z.string().max(64),
+});
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+/** What the AUDIT stream holds: admission batches and outcome batches. */
+export const auditMessageSchema = z.union([
+  z.object({ from: z.string(), calls: z.array(intentSchema).min(1) }),
+  z.object({ from: z.string(), outcomes: z.array(outcomeSchema).min(1) }),
+]);
+export type AuditMessage = z.infer<typeof auditMessageSchema>;
+export interface OutcomeBatch {
+  readonly from: string;
+  readonly outcomes: readonly Outcome[];
+}

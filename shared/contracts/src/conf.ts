@@ -1,0 +1,80 @@
+import { z } from "zod";
+
+/** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "must be lower-case letters, digits and dashes, at most 63 characters");
+
+const secretReference = z
+  .string()
+  .regex(/^\$\{(?:env|file):[^}]+\}$/, "must be a reference: ${env:NAME} or ${file:PATH}");
+
+const pattern = z.string().min(1).max(256);
+
+export const signingSchema = z.strictObject({
+  keyId: z.string().min(1).max(128),
+  secret: secretReference,
+  /** `auth-gateway` signs method, path and timestamp (seed 003); `strict` also query, body and a nonce. */
+  mode: z.enum(["auth-gateway", "strict"]).default("auth-gateway"),
+});
+export type Signing = z.infer<typeof signingSchema>;
+
+export const endpointSchema = z.strictObject({
+  name,
+  url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
+  signing: signingSchema.optional(),
+  /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
+  responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
+  /** Header fields of the client that travel on beside the protocol's own. */
+  forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
+});
+export type Endpoint = z.infer<typeof endpointSchema>;
+
+export const accessRuleSchema = z.strictObject({
+  agentPattern: pattern,
+  allowedTools: z.array(pattern).default([]),
+  deniedTools: z.array(pattern).default([]),
+});
+export type AccessRule = z.infer<typeof accessRuleSchema>;
+
+export const limitSchema = z.strictObject({
+  /** Protocol and method, such as `/mcp/tools/call`. */
+  path: z.string().regex(/^\/(?:mcp|a2a)\/[A-Za-z/]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
+  /** Only calls to tools that match; each tool has a window of its own. */
+  tool: pattern.optional(),
+  agentPattern: pattern.default("*"),
+  maxRequests: z.int().min(0).max(1_000_000_000),
+  windowSeconds: z.int().min(1).max(86_400),
+  /** How far over `maxRequests` one window may go. */
+  burstAllowance: z.int().min(0).max(1_000_000_000).default(0),
+});
+export type Limit = z.infer<typeof limitSchema>;
+
+export const agentEntrySchema = z.strictObject({
+  id: z.string().regex(/^[A-Za-z0-9._@:-]{1,128}$/, "must be 1 to 128 letters, digits or . _ @ : -"),
+  name: z.string().max(256).optional(),
+  owner: z.string().max(256).optional(),
+  /** `sha256:<hex>` of each key that is valid for this agent; the key itself is never stored. */
+  apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).min(1),
+});
+
+export const tenantSchema = z.strictObject({
+  settings: z
+    .strictObject({
+      mcp_enabled: z.boolean().default(true),
+      max_payload_bytes: z.int().min(1_024).max(256 * 1024 * 1024).default(32 * 1024 * 1024),
+    })
+    .prefault({}),
+  authentication: z
+    .array(z.strictObject({ type: z.literal("apiKey"), headerName: z.string().default("x-agent-api-key") }))
+    .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
+  agents: z.array(agentEntrySchema).default([]),
+  mcp: z.strictObject({ endpoints: z.array(endpointSchema).min(1) }),
+  accessRules: z.array(accessRuleSchema).default([]),
+  limits: z.array(limitSchema).default([]),
+});
+export type Tenant = z.infer<typeof tenantSchema>;
+
+export const confSchema = z.strictObject({ tenants: z.record(name, tenantSchema) });
+export type Conf = z.infer<typeof confSchema>;

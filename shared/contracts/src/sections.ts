@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { accessRuleSchema, endpointSchema, limitSchema } from "./conf.ts";
+import { agentSchema } from "./audit.ts";
+
+/**
+ * What control cuts out of the configuration for each service: KV key `<service>.<tenant>`, so that a service's
+ * permissions cover only what it needs. `version` grows with every accepted edit.
+ */
+
+const version = z.int();
+
+export const ingressSectionSchema = z.object({
+  version,
+  mcpEnabled: z.boolean(),
+  maxPayloadBytes: z.int(),
+  keyHeaders: z.array(z.string()),
+  /** SHA-256 of an API key in hex → who it is. */
+  keys: z.record(z.string(), agentSchema),
+  /** The MCP endpoints; the first is the default. */
+  servers: z.array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) })).min(1),
+});
+export type IngressSection = z.infer<typeof ingressSectionSchema>;
+
+export const policySectionSchema = z.object({ version, mcpEnabled: z.boolean(), accessRules: z.array(accessRuleSchema) });
+export type PolicySection = z.infer<typeof policySectionSchema>;
+
+export const rateLimitSectionSchema = z.object({ version, limits: z.array(limitSchema) });
+export type RateLimitSection = z.infer<typeof rateLimitSectionSchema>;
+
+export const egressSectionSchema = z.object({ version, endpoints: z.array(endpointSchema) });
+export type EgressSection = z.infer<typeof egressSectionSchema>;
+
+export const sectionSchemas = {
+  ingress: ingressSectionSchema,
+  policy: policySectionSchema,
+  "rate-limit": rateLimitSectionSchema,
+  egress: egressSectionSchema,
+} as const;
+export type SectionName = keyof typeof sectionSchemas;
+export type Sections = { [Name in SectionName]: z.infer<(typeof sectionSchemas)[Name]> };

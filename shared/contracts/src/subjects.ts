@@ -1,0 +1,63 @@
+/**
+ * Every subject on the bus. Form: `gw.<kind>.v1.<service>.<verb>`, kind first so that permissions and filters are prefixes.
+ * No text from outside ever becomes part of a subject.
+ */
+
+export const serviceNames = [
+  "ingress",
+  "policy",
+  "rate-limit",
+  "session-manager",
+  "egress",
+  "audit",
+  "control",
+] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export type Protocol = "mcp" | "a2a";
+
+export const subjects = {
+  /** One batch of calls that ask for admission; answered by policy and rate-limit, captured by the AUDIT stream. */
+  admit: (protocol: Protocol) => `gw.admit.v1.${protocol}.plain`,
+  /** The same, where at least one call names a session: session-manager answers too. */
+  admitSession: (protocol: Protocol) => `gw.admit.v1.${protocol}.session`,
+  admitAll: "gw.admit.v1.>",
+  admitSessions: "gw.admit.v1.*.session",
+  /** Batches of outcomes, captured by the AUDIT stream. */
+  audit: (service: ServiceName) => `gw.audit.v1.${service}`,
+  auditAll: "gw.audit.v1.>",
+  /** Messages that the audit service could not read, kept with the reason. */
+  auditDead: "gw.dead.v1.audit",
+  deadAll: "gw.dead.v1.>",
+  /** A call to an upstream, taken by one egress replica of the protocol's pool. */
+  call: (protocol: Protocol) => `gw.call.v1.egress.${protocol}`,
+  /** Questions to a service, answered by one replica. */
+  ask: (service: ServiceName, verb: string) => `gw.ask.v1.${service}.${verb}`,
+  /** Words to every egress replica, heeded by the one that owns the call or stream. */
+  own: (verb: OwnVerb) => `gw.own.v1.egress.${verb}`,
+  ownAll: "gw.own.v1.egress.*",
+  /** Presence of a replica, every `aliveEveryMs`. */
+  alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
+  aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,
+  /** Replies to one replica; the last token names the waiting question. */
+  inbox: (service: ServiceName, instance: string) => `gw.inbox.v1.${service}.${instance}`,
+  /** The frames of one streamed reply; `stream` is `<ingress instance>.<number>`. Captured by the REPLIES stream. */
+  stream: (stream: string) => `gw.stream.v1.${stream}`,
+  streamsOf: (instance: string) => `gw.stream.v1.${instance}.*`,
+  streamAll: "gw.stream.v1.>",
+} as const;
+
+export type OwnVerb = "cancel" | "attach" | "detach" | "release";
+
+export const aliveEveryMs = 1_000;
+/** A replica that was not heard for this long is taken for dead. */
+export const deadAfterMs = 5_000;
+
+/** JetStream streams and the KV bucket; control makes them, everyone else finds them. */
+export const streams = {
+  audit: { name: "AUDIT", subjects: [subjects.admitAll, subjects.auditAll] },
+  dead: { name: "AUDIT_DEAD", subjects: [subjects.deadAll] },
+  replies: { name: "REPLIES", subjects: [subjects.streamAll] },
+} as const;
+
+export const confBucket = "conf";

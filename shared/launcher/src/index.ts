@@ -1,0 +1,10 @@
+export { freePort } from "./free-port.ts";
+export { startNats } from "./nats.ts";
+export type { NatsOptions } from "./nats.ts";
+export { LaunchError } from "./part.ts";
+export type { LaunchOptions, Part, PartName } from "./part.ts";
+export { startPostgres } from "./postgres.ts";
+export { startRedis } from "./redis.ts";
+export type { RedisOptions } from "./redis.ts";
+export { spawnService } from "./spawn-service.ts";
+export type { ServiceCommand, ServiceExit, ServiceProcess } from "./spawn-service.ts";

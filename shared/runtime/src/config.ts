@@ -1,0 +1,50 @@
+import { existsSync, readFileSync } from "node:fs";
+import { z } from "zod";
+
+/** A whole number from the environment. */
+export const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+/** `true` or `false`, nothing else. */
+export const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+
+/** Comma-separated, without empty entries. */
+export const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
+
+/** What every service reads. */
+export const baseConfigSchema = z.object({
+  NATS_URL: z.string().default("nats://127.0.0.1:4222"),
+  NATS_USER: z.string().optional(),
+  NATS_PASSWORD: z.string().min(8, "must be at least 8 characters").optional(),
+  NATS_CA_FILE: z.string().optional(),
+  HEALTH_HOST: z.string().default("127.0.0.1"),
+  HEALTH_PORT: integer(0, 65_535).default(0),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
+  SHUTDOWN_DEADLINE_MS: integer(100, 3_600_000).default(25_000),
+});
+export type BaseConfig = z.infer<typeof baseConfigSchema>;
+
+/** The configuration is unusable; the message lists every problem at once. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/**
+ * Reads a service's settings from environment variables. `NAME_FILE` gives the file that holds NAME (Docker and
+ * Kubernetes secrets). Values never appear in the error.
+ */
+export function loadConfig<Schema extends z.ZodType>(schema: Schema, env: NodeJS.ProcessEnv = process.env): z.infer<Schema> {
+  const parsed = schema.safeParse(withFiles(env));
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+  throw new ConfigError(`the environment is not usable:\n${problems.join("\n")}`);
+}
+
+function withFiles(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const merged = { ...env };
+  for (const [name, path] of Object.entries(env)) {
+    if (!/^(NATS_PASSWORD|DATABASE_URL|REDIS_URL|ADMIN_TOKEN)_FILE$/.test(name) || path === undefined) continue;
+    if (!existsSync(path)) throw new ConfigError(`${name}: there is no file ${path}`);
+    merged[name.slice(0, -"_FILE".length)] = readFileSync(path, "utf8").trim();
+  }
+  return merged;
+}

@@ -1,0 +1,4 @@
+export * from "./config.ts";
+export * from "./run.ts";
+export * from "./health.ts";
+export * from "./secrets.ts";

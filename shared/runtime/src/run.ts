@@ -1,0 +1,121 @@
+import type { z } from "zod";
+import { announce, Bus } from "@sluice/bus";
+import type { ServiceName } from "@sluice/contracts";
+import { createLog, createMetrics, describeError, type Log, type Registry } from "@sluice/telemetry";
+import { baseConfigSchema, ConfigError, loadConfig, type BaseConfig } from "./config.ts";
+import { serveHealth } from "./health.ts";
+
+/** What a service gets to work with. */
+export interface Context<Config> {
+  readonly config: Config;
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly metrics: Registry;
+  /** Closed last-opened-first when the service stops. */
+  readonly scope: AsyncDisposableStack;
+  /** Fires when the service is asked to stop. */
+  readonly stopping: AbortSignal;
+  /** Adds to what `/health` shows. */
+  report(details: () => Record<string, unknown>): void;
+  /** Adds a condition to readiness. */
+  requireReady(check: () => boolean): void;
+}
+
+export interface Service<Schema extends z.ZodType> {
+  readonly name: ServiceName;
+  readonly config: Schema;
+  /** Opens everything; what it opens goes to `context.scope`. When it resolves, the service is ready. */
+  start(context: Context<z.infer<Schema> & BaseConfig>): Promise<void>;
+}
+
+const badConfigExit = 2;
+
+/** Runs one service until SIGTERM or SIGINT, then closes what it opened, in reverse, before the deadline. */
+export async function run<Schema extends z.ZodType>(service: Service<Schema>): Promise<void> {
+  const stopping = new AbortController();
+  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping.abort());
+  let log = createLog(service.name, "info");
+  const scope = new AsyncDisposableStack();
+  try {
+    const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> & BaseConfig;
+    log = createLog(service.name, config.LOG_LEVEL);
+    await open({ service, config, log, scope, stopping: stopping.signal });
+    await stopped;
+    log.info("stopping");
+    enforceDeadline(config.SHUTDOWN_DEADLINE_MS, log);
+    await scope.disposeAsync();
+    log.info("stopped");
+  } catch (error) {
+    if (error instanceof ConfigError) log.fatal(error.message);
+    else log.fatal({ error: describeError(error) }, "could not start or stop");
+    process.exitCode = error instanceof ConfigError ? badConfigExit : 1;
+    enforceDeadline(2_000, log);
+    await scope.disposeAsync().catch(() => {});
+  }
+}
+
+interface Opening<Schema extends z.ZodType> {
+  readonly service: Service<Schema>;
+  readonly config: z.infer<Schema> & BaseConfig;
+  readonly log: Log;
+  readonly scope: AsyncDisposableStack;
+  readonly stopping: AbortSignal;
+}
+
+async function open<Schema extends z.ZodType>({ service, config, log, scope, stopping }: Opening<Schema>): Promise<void> {
+  const metrics = createMetrics(service.name);
+  const startedAt = Date.now();
+  const reports: (() => Record<string, unknown>)[] = [];
+  const checks: (() => boolean)[] = [];
+  let started = false;
+  let bus: Bus | undefined;
+  const health = await serveHealth(
+    { host: config.HEALTH_HOST, port: config.HEALTH_PORT },
+    {
+      ready: () => started && !stopping.aborted && bus?.connected === true && checks.every((check) => check()),
+      details: () => ({
+        service: service.name,
+        instance: bus?.instance ?? null,
+        uptime_seconds: Math.round((Date.now() - startedAt) / 1000),
+        nats: bus?.connected === true ? "connected" : "disconnected",
+        ...Object.assign({}, ...reports.map((report) => report())),
+      }),
+    },
+    metrics,
+  );
+  scope.use(health);
+  bus = scope.use(await connect(service.name, config, log));
+  scope.use(announce(bus));
+  await service.start({
+    config,
+    bus,
+    log,
+    metrics,
+    scope,
+    stopping,
+    report: (details) => void reports.push(details),
+    requireReady: (check) => void checks.push(check),
+  });
+  await bus.flush();
+  started = true;
+  log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
+}
+
+function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bus> {
+  return Bus.connect({
+    url: config.NATS_URL,
+    service,
+    ...(config.NATS_USER !== undefined && { user: config.NATS_USER }),
+    ...(config.NATS_PASSWORD !== undefined && { pass: config.NATS_PASSWORD }),
+    ...(config.NATS_CA_FILE !== undefined && { caFile: config.NATS_CA_FILE }),
+    onError: (message) => log.warn(message),
+  });
+}
+
+function enforceDeadline(deadlineMs: number, log: Log): void {
+  setTimeout(() => {
+    log.error({ deadlineMs }, "did not stop in time");
+    process.exit(1);
+  }, deadlineMs).unref();
+}

@@ -1,0 +1,21 @@
+import { pino, type Logger } from "pino";
+
+export type Log = Logger;
+
+/** JSON lines on standard output; CR and LF in values are escaped by JSON itself. */
+export function createLog(service: string, level: string): Log {
+  return pino({
+    name: service,
+    level,
+    base: { service, pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+  });
+}
+
+/** What may be said of an error in a log: its name, message and where it came from, and never its other fields, which may hold requests. */
+export function describeError(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const cause = error.cause === undefined ? undefined : describeError(error.cause);
+  return { name: error.name, message: error.message, stack: error.stack, ...(cause !== undefined && { cause }) };
+}

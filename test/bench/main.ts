@@ -1,0 +1,123 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { measure, type Cell, type Sample } from "./measure.ts";
+import { readOptions, usage, type BenchOptions } from "./options.ts";
+import { startBaseline, startLoad, startUpstream, type Credentials, type Load, type Subject } from "./processes.ts";
+import { reportText, sampleText } from "./report.ts";
+import { rowsOf, type Row } from "./rows.ts";
+import { startSluice } from "./sluice.ts";
+import { soak } from "./soak.ts";
+
+interface House {
+  readonly load: Load;
+  /** In the order of each turn. */
+  readonly subjects: readonly Subject[];
+}
+
+function newCredentials(): Credentials {
+  const key = randomBytes(24).toString("base64url");
+  return { key, keySha256: createHash("sha256").update(key).digest("hex"), secret: randomBytes(32).toString("hex") };
+}
+
+/** Everything started here is stopped by the stack, last first. */
+async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Promise<House> {
+  const credentials = newCredentials();
+  const profileDir = options.profileDir && resolve(options.profileDir);
+  const wanted = options.soakMinutes ? "sluice" : options.only;
+  const subjects: Subject[] = [];
+  if (profileDir) {
+    await mkdir(profileDir, { recursive: true });
+    stack.defer(() => nameProfiles(profileDir, subjects));
+  }
+  const upstream = stack.use(await startUpstream());
+  if (wanted !== "sluice") {
+    const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
+    const { ready, pid } = stack.use(await startBaseline(upstream.ready.port, credentials, nodeArgs));
+    const target = { port: ready.port, path: "/mcp", key: credentials.key };
+    subjects.push({ name: "baseline", target, processes: [{ name: "baseline", pid }] });
+  }
+  if (wanted !== "baseline") {
+    console.log("starting Sluice …");
+    const settings = { upstreamPort: upstream.ready.port, credentials };
+    subjects.push(await startSluice(profileDir ? { ...settings, profileDir } : settings, stack));
+  }
+  return { load: stack.use(await startLoad()), subjects };
+}
+
+/** Node names profiles by process id; people look for the service. */
+async function nameProfiles(dir: string, subjects: readonly Subject[]): Promise<void> {
+  const names = new Map(subjects.flatMap(({ processes }) => processes.map(({ name, pid }) => [String(pid), name])));
+  for (const file of await readdir(dir)) {
+    const [, pid, thread] = /^CPU\.\d+\.\d+\.(\d+)\.(\d+)\.\d+\.cpuprofile$/.exec(file) ?? [];
+    const name = pid && names.get(pid);
+    if (name) await rename(join(dir, file), join(dir, `${name}-${pid}${thread === "0" ? "" : `-${thread}`}.cpuprofile`));
+  }
+  console.log(`CPU profiles: ${dir}`);
+}
+
+async function runTurns({ load, subjects }: House, cell: Cell, options: BenchOptions): Promise<Row[]> {
+  const samples = { baseline: [] as Sample[], sluice: [] as Sample[] };
+  for (let turn = 1; turn <= options.turns; turn += 1) {
+    for (const subject of subjects) {
+      const sample = await measure(load, subject, cell, options);
+      samples[subject.name].push(sample);
+      const at = `${cell.workload.padEnd(10)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
+      console.log(`${at} ${sampleText(sample)}`);
+    }
+  }
+  return rowsOf(cell, samples.baseline, samples.sluice);
+}
+
+/** Compiled code and full pools on both sides before the first figure is taken. */
+async function warmUp({ load, subjects }: House, options: BenchOptions): Promise<void> {
+  for (const workload of options.workloads) {
+    for (const subject of subjects) {
+      await measure(load, subject, { workload, concurrency: 32 }, { warmUpMs: 0, measureMs: Math.max(700, options.warmUpMs) });
+    }
+  }
+}
+
+async function bench(options: BenchOptions, house: House): Promise<Row[]> {
+  const [subject] = house.subjects;
+  if (options.soakMinutes && subject) return soak(house.load, subject, options.soakMinutes);
+  console.log("warming up …");
+  await warmUp(house, options);
+  const rows: Row[] = [];
+  for (const workload of options.workloads) {
+    for (const concurrency of options.concurrencies) rows.push(...(await runTurns(house, { workload, concurrency }, options)));
+  }
+  console.log(reportText(rows));
+  return rows;
+}
+
+/** Settles with a signal's name once one arrives; a second one doesn't wait for the stop. */
+function interrupted(): Promise<NodeJS.Signals> {
+  const { promise, resolve: settle } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, settle);
+  return promise;
+}
+
+async function run(options: BenchOptions): Promise<void> {
+  const stack = new AsyncDisposableStack();
+  const work = async (): Promise<void> => {
+    const rows = await bench(options, await startAll(options, stack));
+    if (options.jsonFile) await writeFile(options.jsonFile, `${JSON.stringify(rows, null, 2)}\n`);
+  };
+  const stopped = interrupted();
+  try {
+    await Promise.race([work(), stopped.then((signal) => Promise.reject(new Error(`stopped by ${signal}`)))]);
+  } finally {
+    await stack.disposeAsync();
+  }
+}
+
+try {
+  const options = readOptions(process.argv.slice(2));
+  if (options) await run(options);
+  else console.log(usage);
+  process.exit(0);
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exit(1);
+}

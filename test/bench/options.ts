@@ -1,0 +1,84 @@
+import { parseArgs } from "node:util";
+import { workloadNames, type WorkloadName } from "./workloads.ts";
+
+export interface BenchOptions {
+  readonly workloads: readonly WorkloadName[];
+  readonly concurrencies: readonly number[];
+  readonly turns: number;
+  readonly measureMs: number;
+  readonly warmUpMs: number;
+  readonly only?: "baseline" | "sluice";
+  readonly jsonFile?: string;
+  readonly profileDir?: string;
+  readonly soakMinutes?: number;
+}
+
+export const usage = `npm run bench -- [options]
+
+  --quick              under two minutes: two short turns, concurrency 1, 16 and 64
+  --workload NAME      only this one: ${workloadNames.join(", ")} (may be repeated, or a list with commas)
+  --concurrency N      only this one instead of 1, 16, 64, 250 (may be repeated, or a list with commas)
+  --seconds N          length of each measured run (default 3, quick 0.9)
+  --turns N            runs of each cell; the median counts (default 3, quick 2)
+  --only NAME          baseline or sluice alone, so without ratios
+  --json FILE          writes the rows as a JSON array
+  --soak MINUTES       Sluice alone under unary-256 at 64 for that long, memory per service every 30 s
+  --profile DIR        a CPU profile per process, written at the stop (it costs speed: don't quote the figures)
+  --help`;
+
+const definitions = {
+  quick: { type: "boolean", default: false },
+  workload: { type: "string", multiple: true },
+  concurrency: { type: "string", multiple: true },
+  seconds: { type: "string" },
+  turns: { type: "string" },
+  only: { type: "string" },
+  json: { type: "string" },
+  soak: { type: "string" },
+  profile: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+function positive(name: string, text: string, largest: number): number {
+  const value = Number(text);
+  if (value > 0 && value <= largest) return value;
+  throw new Error(`--${name} takes a number above 0, at most ${largest}; it was "${text}"`);
+}
+
+function whole(name: string, text: string, largest: number): number {
+  if (/^\d+$/.test(text)) return positive(name, text, largest);
+  throw new Error(`--${name} takes a whole number; it was "${text}"`);
+}
+
+function workloadOf(text: string): WorkloadName {
+  const found = workloadNames.find((name) => name === text);
+  if (found) return found;
+  throw new Error(`--workload takes ${workloadNames.join(", ")}; it was "${text}"`);
+}
+
+function onlyOf(text: string): "baseline" | "sluice" {
+  if (text === "baseline" || text === "sluice") return text;
+  throw new Error(`--only takes baseline or sluice; it was "${text}"`);
+}
+
+function split(values: readonly string[] | undefined): string[] | undefined {
+  return values?.flatMap((value) => value.split(","));
+}
+
+/** Undefined where help is asked for; throws with what to write instead. */
+export function readOptions(args: string[]): BenchOptions | undefined {
+  const { values } = parseArgs({ args, options: definitions, strict: true });
+  if (values.help) return undefined;
+  const { quick } = values;
+  return {
+    workloads: split(values.workload)?.map(workloadOf) ?? workloadNames,
+    concurrencies: split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000)) ?? (quick ? [1, 16, 64] : [1, 16, 64, 250]),
+    turns: whole("turns", values.turns ?? (quick ? "2" : "3"), 100),
+    measureMs: positive("seconds", values.seconds ?? (quick ? "0.9" : "3"), 600) * 1_000,
+    warmUpMs: quick ? 300 : 1_000,
+    ...(values.only !== undefined && { only: onlyOf(values.only) }),
+    ...(values.json !== undefined && { jsonFile: values.json }),
+    ...(values.profile !== undefined && { profileDir: values.profile }),
+    ...(values.soak !== undefined && { soakMinutes: positive("soak", values.soak, 24 * 60) }),
+  };
+}

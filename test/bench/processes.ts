@@ -1,0 +1,91 @@
+/** Starts and stops the bench's own processes: upstream, baseline, load generator. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { LoadCommand, LoadResult, Target } from "./load.ts";
+import type { NamedProcess } from "./proc.ts";
+
+export interface Started<Ready> extends AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly ready: Ready;
+}
+
+interface ChildOptions {
+  readonly env?: Record<string, string>;
+  readonly nodeArgs?: string[];
+}
+
+const startDeadlineMs = 15_000;
+const stopDeadlineMs = 5_000;
+
+/** Starts a file of this directory and waits for its first word. */
+async function start<Ready>(file: string, options: ChildOptions = {}): Promise<Started<Ready>> {
+  const child = fork(join(import.meta.dirname, file), {
+    execArgv: options.nodeArgs ?? [],
+    env: { ...process.env, NODE_ENV: "production", ...options.env },
+  });
+  const ready = (await answerOf(child, file, startDeadlineMs)) as Ready;
+  return { child, pid: child.pid ?? 0, ready, [Symbol.asyncDispose]: () => stop(child) };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, "exit");
+  if (child.connected) child.disconnect();
+  const timer = setTimeout(() => child.kill("SIGKILL"), stopDeadlineMs);
+  await exit;
+  clearTimeout(timer);
+}
+
+function answerOf(child: ChildProcess, name: string, deadlineMs: number): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const onExit = () => reject(new Error(`${name} has ended`));
+  const timer = setTimeout(() => reject(new Error(`${name} has not answered within ${deadlineMs} ms`)), deadlineMs);
+  child.once("message", resolve).once("exit", onExit).once("error", reject);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    child.off("message", resolve).off("exit", onExit).off("error", reject);
+  });
+}
+
+export function startUpstream(): Promise<Started<{ port: number }>> {
+  return start("upstream.ts");
+}
+
+/** The key and the secret that the baseline and Sluice share. */
+export interface Credentials {
+  readonly key: string;
+  readonly keySha256: string;
+  readonly secret: string;
+}
+
+export function startBaseline(upstreamPort: number, credentials: Credentials, nodeArgs: string[]): Promise<Started<{ port: number }>> {
+  const env = { BENCH_UPSTREAM: `http://127.0.0.1:${upstreamPort}`, BENCH_KEY_SHA256: credentials.keySha256, BENCH_SECRET: credentials.secret };
+  return start("baseline.ts", { env, nodeArgs });
+}
+
+/** What the load is sent at, and whose CPU is counted for it. */
+export interface Subject {
+  readonly name: "baseline" | "sluice";
+  readonly target: Target;
+  readonly processes: readonly NamedProcess[];
+}
+
+export interface Load extends AsyncDisposable {
+  readonly pid: number;
+  /** Throws where the generator refuses; a run that fails says so in its result. */
+  send(command: LoadCommand): Promise<LoadResult>;
+}
+
+export async function startLoad(): Promise<Load> {
+  const { child, pid, [Symbol.asyncDispose]: dispose } = await start("load.ts");
+  const send = async (command: LoadCommand): Promise<LoadResult> => {
+    const answer = answerOf(child, "load generator", command.do === "run" ? command.durationMs + 60_000 : startDeadlineMs);
+    child.send(command);
+    const result = (await answer) as LoadResult;
+    if (result.failure) throw new Error(result.failure);
+    return result;
+  };
+  return { pid, send, [Symbol.asyncDispose]: dispose };
+}

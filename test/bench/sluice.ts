@@ -1,0 +1,160 @@
+/** Starts Sluice as a user would, everything on, with a configuration and data directory of its own. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { isAlive, treeOf, type NamedProcess } from "./proc.ts";
+import type { Credentials, Subject } from "./processes.ts";
+import { protocolVersion, requestBody, workloads } from "./workloads.ts";
+
+/** `<data>/run.json` of `sluice up`. */
+interface RunFile {
+  readonly url: string;
+  readonly services: readonly NamedProcess[];
+  readonly parts: readonly { readonly name: string; readonly pid?: number }[];
+}
+
+export interface SluiceOptions {
+  readonly upstreamPort: number;
+  readonly credentials: Credentials;
+  /** Where CPU profiles go, should there be any. */
+  readonly profileDir?: string;
+}
+
+const startDeadlineMs = 180_000;
+const stopDeadlineMs = 30_000;
+const command = resolve(import.meta.dirname, "../../cli/bin/sluice.mjs");
+
+const hugeLimit = { maxRequests: 1_000_000_000, windowSeconds: 60 };
+
+function tenants(options: SluiceOptions, secretFile: string): object {
+  const endpoint = {
+    name: "bench",
+    url: `http://127.0.0.1:${options.upstreamPort}/mcp`,
+    signing: { keyId: "bench", secret: `\${file:${secretFile}}` },
+  };
+  const tenant = {
+    agents: [{ id: "bench-1", apiKeys: [`sha256:${options.credentials.keySha256}`] }],
+    mcp: { endpoints: [endpoint] },
+    accessRules: [
+      { agentPattern: "other-*", allowedTools: ["*"], deniedTools: ["echo-*"] },
+      { agentPattern: "bench-*", allowedTools: ["echo-*", "stream-*", "tool-*"], deniedTools: ["delete-*"] },
+    ],
+    limits: [{ path: "/mcp/tools/call", ...hugeLimit }, { path: "/mcp/tools/list", ...hugeLimit }],
+  };
+  return { tenants: { bench: tenant } };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** JSON is YAML. The directories can be read by Postgres' own user, the secret cannot. */
+async function prepare(options: SluiceOptions): Promise<{ dir: string; conf: string; data: string }> {
+  const dir = await mkdtemp(join(tmpdir(), "sluice-bench-"));
+  await chmod(dir, 0o755);
+  const [conf, data, secretFile] = [join(dir, "conf"), join(dir, "data"), join(dir, "secret")];
+  await Promise.all([mkdir(conf), mkdir(data), writeFile(secretFile, options.credentials.secret, { mode: 0o600 })]);
+  await writeFile(join(conf, "tenants.yaml"), JSON.stringify(tenants(options, secretFile), null, 2));
+  return { dir, conf, data };
+}
+
+/** NATS, Redis and Postgres are always Sluice's own here: others could neither be counted nor be left clean. */
+function environment(profileDir: string | undefined): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, NODE_ENV: "production" };
+  for (const name of ["NATS_URL", "REDIS_URL", "DATABASE_URL"]) delete env[name];
+  if (profileDir) env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ""} --cpu-prof --cpu-prof-dir=${JSON.stringify(profileDir)}`.trim();
+  return env;
+}
+
+/** Ends the process should this one be killed. */
+function guard(pid: number): ChildProcess {
+  const script = `read _; kill -TERM ${pid}`;
+  const child = spawn("/bin/sh", ["-c", script], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+  child.unref();
+  return child;
+}
+
+/** What it starts is on the stack before it is waited for, so that a stop during the start leaves nothing behind. */
+export async function startSluice(options: SluiceOptions, stack: AsyncDisposableStack): Promise<Subject> {
+  const { dir, conf, data } = await prepare(options);
+  stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const logFile = join(dir, "sluice.log");
+  const log = openSync(logFile, "a");
+  const args = [command, "up", "--conf", conf, "--port", String(await freePort()), "--data", data, "--no-demo"];
+  const up = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log], env: environment(options.profileDir) });
+  closeSync(log);
+  const watcher = guard(up.pid ?? 0);
+  stack.defer(async () => {
+    await stop(up);
+    watcher.kill("SIGKILL");
+  });
+  try {
+    const subject = subjectOf(await untilReady(up, data), up, options.credentials.key);
+    await untilServing(subject);
+    return subject;
+  } catch (error) {
+    const lines = await readFile(logFile, "utf8").then((text) => text.trimEnd().split("\n").slice(-20).join("\n"), () => "");
+    throw new Error(`Sluice does not start: ${(error as Error).message}\n${lines}`, { cause: error });
+  }
+}
+
+async function untilReady(up: ChildProcess, data: string): Promise<RunFile> {
+  const untilMs = Date.now() + startDeadlineMs;
+  while (Date.now() < untilMs) {
+    if (up.exitCode !== null || up.signalCode !== null) throw new Error("`sluice up` has ended");
+    const run = await readFile(join(data, "run.json"), "utf8").then((text) => JSON.parse(text) as RunFile, () => undefined);
+    if (run) return run;
+    await wait(100);
+  }
+  throw new Error(`no run.json within ${startDeadlineMs / 1000} s`);
+}
+
+function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
+  const url = new URL(run.url);
+  const parts = run.parts.map(({ name, pid }) => {
+    if (!pid) throw new Error(`run.json has no process id for ${name}, so its CPU can't be counted`);
+    return { name, pid };
+  });
+  const processes = [...run.services.map(({ name, pid }) => ({ name, pid })), ...parts, { name: "up", pid: up.pid ?? 0 }];
+  const path = url.pathname === "/" ? "/mcp" : url.pathname;
+  return { name: "sluice", target: { port: Number(url.port), path, key }, processes };
+}
+
+async function untilServing({ target }: Subject): Promise<void> {
+  const untilMs = Date.now() + 15_000;
+  const headers = {
+    "content-type": "application/json", accept: "application/json, text/event-stream", "x-agent-api-key": target.key,
+    "mcp-protocol-version": protocolVersion, "mcp-method": "tools/call", "mcp-name": "echo-256",
+  };
+  for (;;) {
+    const body = requestBody(workloads["unary-256"]);
+    const answer = await fetch(`http://127.0.0.1:${target.port}${target.path}`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) });
+    const text = await answer.text();
+    if (answer.status === 200) return;
+    if (Date.now() > untilMs) throw new Error(`its first call is answered with ${answer.status} ${text.slice(0, 300)}`);
+    await wait(200);
+  }
+}
+
+async function stop(up: ChildProcess): Promise<void> {
+  const tree = treeOf(up.pid ?? 0);
+  if (up.exitCode === null && up.signalCode === null) {
+    const exit = once(up, "exit");
+    up.kill("SIGTERM");
+    await Promise.race([exit, wait(stopDeadlineMs, undefined, { ref: false })]);
+  }
+  const left = tree.filter(isAlive);
+  if (left.length === 0) return;
+  console.error(`${left.length} processes of Sluice were left at the end and are killed: ${left.join(" ")}`);
+  for (const pid of left) process.kill(pid, "SIGKILL");
+}

@@ -1,0 +1,100 @@
+/** What is sent and what must come back: the only file that upstream and load generator share. */
+
+export type WorkloadName = "unary-256" | "unary-32k" | "sse-20" | "tools-list";
+
+export const workloadNames: readonly WorkloadName[] = ["unary-256", "unary-32k", "sse-20", "tools-list"];
+
+export interface Workload {
+  readonly name: WorkloadName;
+  readonly method: string;
+  readonly tool?: string;
+  /** Bytes of the text argument, where there is one. */
+  readonly textBytes: number;
+}
+
+export const workloads: Readonly<Record<WorkloadName, Workload>> = {
+  "unary-256": { name: "unary-256", method: "tools/call", tool: "echo-256", textBytes: 256 },
+  "unary-32k": { name: "unary-32k", method: "tools/call", tool: "echo-32k", textBytes: 32 * 1024 },
+  "sse-20": { name: "sse-20", method: "tools/call", tool: "stream-20", textBytes: 32 },
+  "tools-list": { name: "tools-list", method: "tools/list", textBytes: 0 },
+};
+
+export const protocolVersion = "2026-07-28";
+export const streamEvents = 20;
+export const listedTools = 20;
+
+/** Ids have nine digits, so that a prepared request is patched in place. */
+export const firstId = 100_000_000;
+export const idDigits = 9;
+const beforeId = '{"jsonrpc":"2.0","id":';
+export const idOffset = beforeId.length;
+
+const meta = {
+  "io.modelcontextprotocol/protocolVersion": protocolVersion,
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+
+/** A JSON-RPC request whose id stands at `idOffset`. */
+export function requestBody(workload: Workload): string {
+  const progress = workload.name === "sse-20" ? { progressToken: "bench" } : {};
+  const params = workload.tool
+    ? { name: workload.tool, arguments: { text: "a".repeat(workload.textBytes) }, _meta: { ...meta, ...progress } }
+    : { _meta: meta };
+  return JSON.stringify({ jsonrpc: "2.0", id: firstId, method: workload.method, params });
+}
+
+const echoTexts: Readonly<Record<string, string>> = {
+  "echo-256": "b".repeat(256),
+  "echo-32k": "b".repeat(32 * 1024),
+};
+
+/** A JSON-RPC response in two pieces, the raw id goes between them. */
+export interface Answer {
+  readonly before: string;
+  readonly after: string;
+}
+
+function answer(result: object): Answer {
+  return { before: beforeId, after: `,"result":${JSON.stringify({ resultType: "complete", ...result })}}` };
+}
+
+const listAnswer = answer({ tools: Array.from({ length: listedTools }, (_, n) => tool(n)), ttlMs: 60_000, cacheScope: "private" });
+const echoAnswers = new Map(Object.entries(echoTexts).map(([name, text]) => [name, answer({ content: [{ type: "text", text }] })]));
+const streamAnswer = answer({ content: [{ type: "text", text: "done" }] });
+
+/** The whole answer to a unary request; undefined for anything the upstream does not know. */
+export function unaryAnswer(method: string, toolName: string): Answer | undefined {
+  return method === "tools/list" ? listAnswer : echoAnswers.get(toolName);
+}
+
+/** The events of `stream-20`: progress, and at last the result. */
+export function streamEvent(number: number, rawId: string): string {
+  if (number === streamEvents) return event(`${streamAnswer.before}${rawId}${streamAnswer.after}`);
+  const params = { progressToken: "bench", progress: number, total: streamEvents, message: `step ${number} of ${streamEvents}` };
+  return event(JSON.stringify({ jsonrpc: "2.0", method: "notifications/progress", params }));
+}
+
+function event(data: string): string {
+  return `event: message\ndata: ${data}\n\n`;
+}
+
+/** Bytes of a unary answer with an id of nine digits. */
+export function answerBytes(workload: Workload): number {
+  const known = unaryAnswer(workload.method, workload.tool ?? "");
+  if (!known) throw new Error(`${workload.name} has no unary answer`);
+  return Buffer.byteLength(known.before) + idDigits + Buffer.byteLength(known.after);
+}
+
+function tool(number: number) {
+  const text = (about: string) => ({ type: "string", description: `${about} that the tool reads before it does its work` });
+  return {
+    name: `tool-${number}`,
+    title: `Tool number ${number}`,
+    description: "Looks up records in the warehouse and returns those that match, with paging and a stable order.",
+    inputSchema: {
+      type: "object",
+      properties: { query: text("the expression"), region: text("the region"), limit: { type: "integer", minimum: 1, maximum: 500 } },
+      required: ["query"],
+    },
+  };
+}
