@@ -98,11 +98,16 @@ function interrupted(): Promise<NodeJS.Signals> {
   return promise;
 }
 
+function jsonText(rows: readonly Row[]): string {
+  const rounded = (_key: string, value: unknown) => (typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value);
+  return `${JSON.stringify(rows, rounded, 2)}\n`;
+}
+
 async function run(options: BenchOptions): Promise<void> {
   const stack = new AsyncDisposableStack();
   const work = async (): Promise<void> => {
     const rows = await bench(options, await startAll(options, stack));
-    if (options.jsonFile) await writeFile(options.jsonFile, `${JSON.stringify(rows, null, 2)}\n`);
+    if (options.jsonFile) await writeFile(options.jsonFile, jsonText(rows));
   };
   const stopped = interrupted();
   try {

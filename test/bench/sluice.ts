@@ -7,6 +7,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import type { Target } from "./load.ts";
 import { isAlive, treeOf, type NamedProcess } from "./proc.ts";
 import type { Credentials, Subject } from "./processes.ts";
 import { protocolVersion, requestBody, workloads } from "./workloads.ts";
@@ -94,12 +95,14 @@ export async function startSluice(options: SluiceOptions, stack: AsyncDisposable
   const up = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log], env: environment(options.profileDir) });
   closeSync(log);
   const watcher = guard(up.pid ?? 0);
+  const started: number[] = [];
   stack.defer(async () => {
-    await stop(up);
+    await stop(up, started);
     watcher.kill("SIGKILL");
   });
   try {
     const subject = subjectOf(await untilReady(up, data), up, options.credentials.key);
+    started.push(...subject.processes.map(({ pid }) => pid));
     await untilServing(subject);
     return subject;
   } catch (error) {
@@ -112,11 +115,20 @@ async function untilReady(up: ChildProcess, data: string): Promise<RunFile> {
   const untilMs = Date.now() + startDeadlineMs;
   while (Date.now() < untilMs) {
     if (up.exitCode !== null || up.signalCode !== null) throw new Error("`sluice up` has ended");
-    const run = await readFile(join(data, "run.json"), "utf8").then((text) => JSON.parse(text) as RunFile, () => undefined);
+    const run = await readRunFile(join(data, "run.json"));
     if (run) return run;
     await wait(100);
   }
   throw new Error(`no run.json within ${startDeadlineMs / 1000} s`);
+}
+
+/** Undefined until the file is there and whole. */
+async function readRunFile(file: string): Promise<RunFile | undefined> {
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as RunFile;
+  } catch {
+    return undefined;
+  }
 }
 
 function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
@@ -130,30 +142,39 @@ function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
   return { name: "sluice", target: { port: Number(url.port), path, key }, processes };
 }
 
-async function untilServing({ target }: Subject): Promise<void> {
-  const untilMs = Date.now() + 15_000;
+async function firstCall({ port, path, key }: Target): Promise<string | undefined> {
   const headers = {
-    "content-type": "application/json", accept: "application/json, text/event-stream", "x-agent-api-key": target.key,
+    "content-type": "application/json", accept: "application/json, text/event-stream", "x-agent-api-key": key,
     "mcp-protocol-version": protocolVersion, "mcp-method": "tools/call", "mcp-name": "echo-256",
   };
-  for (;;) {
-    const body = requestBody(workloads["unary-256"]);
-    const answer = await fetch(`http://127.0.0.1:${target.port}${target.path}`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) });
+  const body = requestBody(workloads["unary-256"]);
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) });
     const text = await answer.text();
-    if (answer.status === 200) return;
-    if (Date.now() > untilMs) throw new Error(`its first call is answered with ${answer.status} ${text.slice(0, 300)}`);
+    return answer.status === 200 ? undefined : `${answer.status} ${text.slice(0, 300)}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+async function untilServing({ target }: Subject): Promise<void> {
+  const untilMs = Date.now() + 15_000;
+  for (;;) {
+    const trouble = await firstCall(target);
+    if (!trouble) return;
+    if (Date.now() > untilMs) throw new Error(`its first call is answered with ${trouble}`);
     await wait(200);
   }
 }
 
-async function stop(up: ChildProcess): Promise<void> {
-  const tree = treeOf(up.pid ?? 0);
+async function stop(up: ChildProcess, started: readonly number[]): Promise<void> {
+  const tree = new Set([up.pid ?? 0, ...started].flatMap(treeOf));
   if (up.exitCode === null && up.signalCode === null) {
     const exit = once(up, "exit");
     up.kill("SIGTERM");
     await Promise.race([exit, wait(stopDeadlineMs, undefined, { ref: false })]);
   }
-  const left = tree.filter(isAlive);
+  const left = [...tree].filter(isAlive);
   if (left.length === 0) return;
   console.error(`${left.length} processes of Sluice were left at the end and are killed: ${left.join(" ")}`);
   for (const pid of left) process.kill(pid, "SIGKILL");

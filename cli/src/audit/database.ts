@@ -16,6 +16,9 @@ export interface AuditDatabase extends AsyncDisposable {
   recent(query: CallQuery, windowSeconds: number): Promise<Call[]>;
 }
 
+/** Counts of bytes and events: far below what a number holds exactly. */
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
 /** Connects to where the audit service stores. @throws Error that says what to do. */
 export async function openDatabase(address: DatabaseAddress): Promise<AuditDatabase> {
   const client = new pg.Client({

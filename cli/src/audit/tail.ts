@@ -25,7 +25,7 @@ export async function tail(database: AuditDatabase, options: TailOptions, print:
   const last = options.limit === 0 ? [] : await database.last(options, options.limit);
   if (!options.json && !(await print(header))) return;
   for (const call of last) if (!(await print(lineFor(call)))) return;
-  let printed = already.union(new Set(last.map(keyOf)));
+  let printed = new Set([...already, ...last.map(keyOf)]);
   while (options.follow) {
     await delay(pollMs);
     const recent = (await database.recent(options, windowSeconds)).filter(isSettled);

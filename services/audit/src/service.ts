@@ -35,7 +35,7 @@ export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: 
   const queue = new AuditQueue(bus, { ackWaitMs, onDelivery: (delivery) => writer.take(delivery) });
   const holding = setInterval(() => bus.connected && writer.hold(), ackWaitMs / holdsPerAckWait);
   scope.defer(async () => {
-    queue.stop();
+    await queue.stop();
     await writer.stop();
     clearInterval(holding);
   });

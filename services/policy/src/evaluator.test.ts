@@ -17,7 +17,11 @@ const seed = section([
     allowedTools: ["search_patterns", "classify_content", "read_config"],
     deniedTools: ["execute_code", "write_file"],
   },
-  { agentPattern: "alchemy-*", allowedTools: ["generate_video", "render_scene", "read_template"], deniedTools: ["delete_*"] },
+  {
+    agentPattern: "alchemy-*",
+    allowedTools: ["generate_video", "render_scene", "read_template"],
+    deniedTools: ["delete_*"],
+  },
   { agentPattern: "admin-*", allowedTools: ["*"] },
 ]);
 
@@ -27,7 +31,10 @@ function decide(rules: PolicySection, agent: string, target?: string, method = "
 
 describe("tool access (P5, B6)", () => {
   it("P5: allows what a rule of the agent allows, and names the entry that decided", () => {
-    expect(decide(seed, "sentinel-1", "classify_content")).toEqual({ ok: true, rule: "accessRules[0].allowedTools[1]" });
+    expect(decide(seed, "sentinel-1", "classify_content")).toEqual({
+      ok: true,
+      rule: "accessRules[0].allowedTools[1]",
+    });
     expect(decide(seed, "admin-1", "anything at all")).toEqual({ ok: true, rule: "accessRules[2].allowedTools[0]" });
   });
 
@@ -38,14 +45,24 @@ describe("tool access (P5, B6)", () => {
       fault: "tool_access_denied",
       allowedTools: ["search_patterns", "classify_content", "read_config"],
     });
-    expect(decide(seed, "stranger", "read_config")).toMatchObject({ ok: false, rule: "default-deny", allowedTools: [] });
+    expect(decide(seed, "stranger", "read_config")).toMatchObject({
+      ok: false,
+      rule: "default-deny",
+      allowedTools: [],
+    });
     expect(decide(section([]), "admin-1", "read_config")).toMatchObject({ ok: false, rule: "default-deny" });
   });
 
   it("P5: a denial wins over every permission, whatever the order of the rules", () => {
     const rules = [{ allowedTools: ["*", "delete_all"] }, { agentPattern: "a*", deniedTools: ["delete_*"] }];
-    expect(decide(section(rules), "a1", "delete_all")).toMatchObject({ ok: false, rule: "accessRules[1].deniedTools[0]" });
-    expect(decide(section(rules.toReversed()), "a1", "delete_all")).toMatchObject({ ok: false, rule: "accessRules[0].deniedTools[0]" });
+    expect(decide(section(rules), "a1", "delete_all")).toMatchObject({
+      ok: false,
+      rule: "accessRules[1].deniedTools[0]",
+    });
+    expect(decide(section(rules.toReversed()), "a1", "delete_all")).toMatchObject({
+      ok: false,
+      rule: "accessRules[0].deniedTools[0]",
+    });
     expect(decide(section(rules), "b1", "delete_all")).toEqual({ ok: true, rule: "accessRules[0].allowedTools[1]" });
   });
 
@@ -79,7 +96,8 @@ describe("tool access (P5, B6)", () => {
       "r\u0435ad_config",
       "",
     ];
-    for (const name of lookalikes) expect(decide(seed, "sentinel-1", name), JSON.stringify(name)).toMatchObject({ ok: false, rule: "default-deny" });
+    for (const name of lookalikes)
+      expect(decide(seed, "sentinel-1", name), JSON.stringify(name)).toMatchObject({ ok: false, rule: "default-deny" });
   });
 
   it("A11: composed and decomposed spellings of a name are two names", () => {
@@ -89,14 +107,17 @@ describe("tool access (P5, B6)", () => {
   });
 
   it("A11: agent ids are compared byte by byte too", () => {
-    for (const agent of ["Admin-1", "ADMIN-1", "admin\u20101", " admin-1", "xadmin-1"]) expect(decide(seed, agent, "read_config").ok).toBe(false);
+    for (const agent of ["Admin-1", "ADMIN-1", "admin\u20101", " admin-1", "xadmin-1"])
+      expect(decide(seed, agent, "read_config").ok).toBe(false);
   });
 
   it("names that mean something to JavaScript are names like any other", () => {
     for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"]) {
       expect(decide(seed, "sentinel-1", name).ok).toBe(false);
       const rulebook = compileRules(new Map([["acme", seed]]));
-      expect(rulebook.decide({ tenant: name, agent: "admin-1", protocol: "mcp", method: "tools/call", target: "x" }).ok).toBe(false);
+      expect(
+        rulebook.decide({ tenant: name, agent: "admin-1", protocol: "mcp", method: "tools/call", target: "x" }).ok,
+      ).toBe(false);
     }
   });
 
@@ -107,7 +128,11 @@ describe("tool access (P5, B6)", () => {
 
   it("decides as a plain reading of the rules does, for any rules", () => {
     const name = fc.string({ unit: fc.constantFrom("a", "b", "*"), minLength: 1, maxLength: 4 });
-    const rule = fc.record({ agentPattern: name, allowedTools: fc.array(name, { maxLength: 3 }), deniedTools: fc.array(name, { maxLength: 3 }) });
+    const rule = fc.record({
+      agentPattern: name,
+      allowedTools: fc.array(name, { maxLength: 3 }),
+      deniedTools: fc.array(name, { maxLength: 3 }),
+    });
     const plain = fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 });
     const fits = (pattern: string, text: string) => new RegExp(`^${pattern.replaceAll(/\*+/g, ".*")}$`).test(text);
     fc.assert(
@@ -137,8 +162,14 @@ describe("other operations", () => {
   it("are refused where the tenant is unknown or the protocol is one that no setting enables", () => {
     const rulebook = compileRules(new Map([["acme", seed]]));
     const operation = { agent: "admin-1", method: "tools/list" } as const;
-    expect(rulebook.decide({ ...operation, tenant: "other", protocol: "mcp" })).toMatchObject({ ok: false, rule: "unknown-tenant" });
-    expect(rulebook.decide({ ...operation, tenant: "acme", protocol: "a2a" })).toMatchObject({ ok: false, fault: "protocol_disabled" });
+    expect(rulebook.decide({ ...operation, tenant: "other", protocol: "mcp" })).toMatchObject({
+      ok: false,
+      rule: "unknown-tenant",
+    });
+    expect(rulebook.decide({ ...operation, tenant: "acme", protocol: "a2a" })).toMatchObject({
+      ok: false,
+      fault: "protocol_disabled",
+    });
   });
 });
 

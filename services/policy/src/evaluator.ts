@@ -27,9 +27,24 @@ const maxAllowedToolsBytes = 8_192;
 
 const noTools: readonly string[] = [];
 const mcpEnabled: PolicyVerdict = { ok: true, rule: "settings.mcp_enabled" };
-const mcpDisabled: PolicyVerdict = { ok: false, rule: "settings.mcp_enabled", fault: "protocol_disabled", allowedTools: noTools };
-const unknownProtocol: PolicyVerdict = { ok: false, rule: "settings.protocol", fault: "protocol_disabled", allowedTools: noTools };
-const unknownTenant: PolicyVerdict = { ok: false, rule: "unknown-tenant", fault: "tool_access_denied", allowedTools: noTools };
+const mcpDisabled: PolicyVerdict = {
+  ok: false,
+  rule: "settings.mcp_enabled",
+  fault: "protocol_disabled",
+  allowedTools: noTools,
+};
+const unknownProtocol: PolicyVerdict = {
+  ok: false,
+  rule: "settings.protocol",
+  fault: "protocol_disabled",
+  allowedTools: noTools,
+};
+const unknownTenant: PolicyVerdict = {
+  ok: false,
+  rule: "unknown-tenant",
+  fault: "tool_access_denied",
+  allowedTools: noTools,
+};
 
 /** Prepares the rules so that a decision costs the same however many of them name tools exactly. */
 export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rulebook {
@@ -53,7 +68,11 @@ class TenantRules {
 
   constructor(section: PolicySection) {
     this.#enabled = section.mcpEnabled;
-    this.#rules = section.accessRules.map((rule, index) => ({ rule, index, appliesTo: compilePattern(rule.agentPattern) }));
+    this.#rules = section.accessRules.map((rule, index) => ({
+      rule,
+      index,
+      appliesTo: compilePattern(rule.agentPattern),
+    }));
   }
 
   decide(operation: Operation): PolicyVerdict {
@@ -84,8 +103,12 @@ class AgentRules {
     const allowedTools = nameable(rules.flatMap(({ rule }) => rule.allowedTools));
     const refusal = (rule: string): PolicyVerdict => ({ ok: false, rule, fault: "tool_access_denied", allowedTools });
     for (const { rule, index } of rules) {
-      rule.deniedTools.forEach((tool, at) => this.#denied.add(tool, refusal(`accessRules[${index}].deniedTools[${at}]`)));
-      rule.allowedTools.forEach((tool, at) => this.#allowed.add(tool, { ok: true, rule: `accessRules[${index}].allowedTools[${at}]` }));
+      rule.deniedTools.forEach((tool, at) =>
+        this.#denied.add(tool, refusal(`accessRules[${index}].deniedTools[${at}]`)),
+      );
+      rule.allowedTools.forEach((tool, at) =>
+        this.#allowed.add(tool, { ok: true, rule: `accessRules[${index}].allowedTools[${at}]` }),
+      );
     }
     this.#default = refusal("default-deny");
   }

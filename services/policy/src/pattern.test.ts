@@ -8,7 +8,10 @@ function reference(pattern: string, text: string): boolean {
   for (const unit of pattern.split("")) {
     const next = fits.map(() => false);
     for (let at = 0; at <= text.length; at++) {
-      next[at] = unit === "*" ? fits[at] === true || next[at - 1] === true : at > 0 && fits[at - 1] === true && text[at - 1] === unit;
+      next[at] =
+        unit === "*"
+          ? fits[at] === true || next[at - 1] === true
+          : at > 0 && fits[at - 1] === true && text[at - 1] === unit;
     }
     fits = next;
   }

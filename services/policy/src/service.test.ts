@@ -22,7 +22,13 @@ function world() {
   return { deps, replies, ignored };
 }
 
-const call = (target?: string, method = "tools/call") => ({ tenant: "acme", agent: { id: "sentinel-1" }, protocol: "mcp", method, target });
+const call = (target?: string, method = "tools/call") => ({
+  tenant: "acme",
+  agent: { id: "sentinel-1" },
+  protocol: "mcp",
+  method,
+  target,
+});
 const message = (body: unknown, reply?: string) => ({
   subject: "gw.admit.v1.mcp.plain",
   data: body instanceof Uint8Array ? body : encodeJson(body),
@@ -32,7 +38,13 @@ const message = (body: unknown, reply?: string) => ({
 describe("admission", () => {
   it("answers once with a verdict per call, in the order asked", () => {
     const { deps, replies } = world();
-    handleAdmission(deps, message({ from: "i1", calls: [call("read_a"), call("write"), call(undefined, "ping"), call("read_secret")] }, "box"));
+    handleAdmission(
+      deps,
+      message(
+        { from: "i1", calls: [call("read_a"), call("write"), call(undefined, "ping"), call("read_secret")] },
+        "box",
+      ),
+    );
     expect(replies).toHaveLength(1);
     expect(replies[0]?.subject).toBe("box");
     const answer = replies[0]?.answer as AdmissionAnswer & { by: "policy" };
@@ -50,7 +62,15 @@ describe("admission", () => {
     const good = { from: "i1", calls: [call("read_a")] };
     handleAdmission(deps, message(good));
     handleAdmission(deps, message(good, ""));
-    const bad = [{}, null, [], { calls: [] }, { calls: [null] }, { calls: [{ ...call("x"), agent: null }] }, { calls: [{ ...call(), target: 1 }] }];
+    const bad = [
+      {},
+      null,
+      [],
+      { calls: [] },
+      { calls: [null] },
+      { calls: [{ ...call("x"), agent: null }] },
+      { calls: [{ ...call(), target: 1 }] },
+    ];
     const large = { calls: Array.from({ length: 65 }, () => call("read_a")) };
     for (const body of [...bad, large, Buffer.from("{"), new Uint8Array()]) handleAdmission(deps, message(body, "box"));
     expect(replies).toEqual([]);
@@ -71,7 +91,8 @@ describe("filter", () => {
 
   it("leaves a malformed question unanswered", () => {
     const { deps, replies, ignored } = world();
-    for (const body of [{}, { tenant: "acme", agent: "a", tools: [1] }, { tenant: "acme", agent: "a" }]) handleFilter(deps, message(body, "box"));
+    for (const body of [{}, { tenant: "acme", agent: "a", tools: [1] }, { tenant: "acme", agent: "a" }])
+      handleFilter(deps, message(body, "box"));
     expect(replies).toEqual([]);
     expect(ignored).toHaveLength(3);
   });

@@ -1,5 +1,12 @@
 import { watchSection, type Incoming } from "@sluice/bus";
-import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type FilterAnswer, type FilterQuestion } from "@sluice/contracts";
+import {
+  decodeJson,
+  encodeJson,
+  subjects,
+  type AdmissionAnswer,
+  type FilterAnswer,
+  type FilterQuestion,
+} from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
 import { Counter } from "@sluice/telemetry";
 import { readCalls } from "./admission.ts";
@@ -19,7 +26,8 @@ export interface Deps {
 /** Decides about each call of a batch, all by the same version of the rules. */
 export function handleAdmission(deps: Deps, message: Incoming): void {
   const calls = readCalls(message);
-  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  if (calls === undefined || message.reply === undefined)
+    return deps.ignored("not an admission request that waits for an answer");
   const rulebook = deps.rulebook();
   let denied = 0;
   const verdicts = calls.map((call) => {
@@ -36,7 +44,8 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
 /** Says which tools of a list an agent may see: those it may call. */
 export function handleFilter(deps: Deps, message: Incoming): void {
   const question = readQuestion(message);
-  if (question === undefined || message.reply === undefined) return deps.ignored("not a filter question that waits for an answer");
+  if (question === undefined || message.reply === undefined)
+    return deps.ignored("not a filter question that waits for an answer");
   const rulebook = deps.rulebook();
   const { tenant, agent, protocol, tools } = question;
   const keep = tools.map((target) => rulebook.decide({ tenant, agent, protocol, method: "tools/call", target }).ok);
@@ -89,7 +98,11 @@ function readQuestion(message: Incoming): FilterQuestion | undefined {
   try {
     const question = decodeJson<FilterQuestion>(message.data);
     const { tenant, agent, tools } = question;
-    const usable = typeof tenant === "string" && typeof agent === "string" && Array.isArray(tools) && tools.every((tool) => typeof tool === "string");
+    const usable =
+      typeof tenant === "string" &&
+      typeof agent === "string" &&
+      Array.isArray(tools) &&
+      tools.every((tool) => typeof tool === "string");
     return usable ? question : undefined;
   } catch {
     return undefined;

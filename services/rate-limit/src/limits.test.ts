@@ -3,7 +3,10 @@ import { limitSchema, type Intent, type RateLimitSection } from "@sluice/contrac
 import type { z } from "zod";
 import { compileLimits } from "./limits.ts";
 
-const section = (limits: z.input<typeof limitSchema>[], version = 1): RateLimitSection => ({ version, limits: limits.map((limit) => limitSchema.parse(limit)) });
+const section = (limits: z.input<typeof limitSchema>[], version = 1): RateLimitSection => ({
+  version,
+  limits: limits.map((limit) => limitSchema.parse(limit)),
+});
 const call = (over: { tenant?: string; agent?: string; method?: string; target?: string }): Intent =>
   ({
     tenant: over.tenant ?? "acme",
@@ -30,7 +33,8 @@ describe("limits of a call", () => {
   });
 
   it("have a window per agent, and per tool where the limit names tools", () => {
-    const keyOf = (limit: z.input<typeof limitSchema>, over: Parameters<typeof call>[0]) => takes([limit], over)[0]?.key;
+    const keyOf = (limit: z.input<typeof limitSchema>, over: Parameters<typeof call>[0]) =>
+      takes([limit], over)[0]?.key;
     const byTool = { ...seed, tool: "*" };
     expect(keyOf(seed, { agent: "a" })).not.toBe(keyOf(seed, { agent: "b" }));
     expect(keyOf(seed, { target: "x" })).toBe(keyOf(seed, { target: "y" }));
@@ -40,7 +44,12 @@ describe("limits of a call", () => {
   });
 
   it("have windows per tenant", () => {
-    const limits = compileLimits(new Map([["acme", section([seed])], ["other", section([seed], 4)]]));
+    const limits = compileLimits(
+      new Map([
+        ["acme", section([seed])],
+        ["other", section([seed], 4)],
+      ]),
+    );
     expect(limits.version).toBe(4);
     expect(limits.takesOf(call({}))[0]?.key).not.toBe(limits.takesOf(call({ tenant: "other" }))[0]?.key);
   });

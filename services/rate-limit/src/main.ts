@@ -12,13 +12,12 @@ await run({
   name: "rate-limit",
   config: configSchema,
   start: async (context) => {
-    const { bus, config, scope } = context;
+    const { bus, scope, config } = context;
     const redis = scope.adopt(openRedis({ url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS }), closeRedis);
     await redis.connect().catch(() => {});
-    const replicas = scope.use(new Presence(bus, "rate-limit", () => {}));
+    const presence = scope.use(new Presence(bus, "rate-limit", () => {}));
     const local = new LocalWindows({ now: () => performance.now() });
-    const shared = new RedisWindows(redis);
-    const onChange = createFallbackReport(context);
-    await startRateLimit(context, scope.use(new FallbackWindows({ shared, local, replicas: () => replicas.count, onChange })));
+    const options = { local, replicas: () => presence.count, onChange: createFallbackReport(context) };
+    await startRateLimit(context, scope.use(new FallbackWindows({ ...options, shared: new RedisWindows(redis) })));
   },
 });

@@ -33,7 +33,13 @@ function world() {
   return { deps, replies, ignored, asked: () => asked };
 }
 
-const call = (target: string, method = "tools/call") => ({ tenant: "acme", agent: { id: "a" }, protocol: "mcp", method, target });
+const call = (target: string, method = "tools/call") => ({
+  tenant: "acme",
+  agent: { id: "a" },
+  protocol: "mcp",
+  method,
+  target,
+});
 const message = (body: unknown, reply?: string) => ({
   subject: "gw.admit.v1.mcp.plain",
   data: body instanceof Uint8Array ? body : encodeJson(body),

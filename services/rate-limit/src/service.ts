@@ -23,7 +23,8 @@ const unlimited: LimitVerdict = { ok: true };
 /** Decides about each call of a batch, in order; asks the windows once, and not at all where no limit applies. */
 export async function handleAdmission(deps: Deps, message: Incoming): Promise<void> {
   const calls = readCalls(message);
-  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  if (calls === undefined || message.reply === undefined)
+    return deps.ignored("not an admission request that waits for an answer");
   const limits = deps.limits();
   const takes = calls.map((call) => limits.takesOf(call));
   const limited = takes.filter((list) => list.length > 0);

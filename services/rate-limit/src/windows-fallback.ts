@@ -43,7 +43,9 @@ export class FallbackWindows implements Windows, Disposable {
       }
     }
     const replicas = Math.max(1, this.#options.replicas());
-    return this.#options.local.take(calls.map((takes) => takes.map((take) => ({ ...take, limit: shareOf(take.limit, replicas) }))));
+    return this.#options.local.take(
+      calls.map((takes) => takes.map((take) => ({ ...take, limit: shareOf(take.limit, replicas) }))),
+    );
   }
 
   #leave(error: unknown): void {

@@ -14,25 +14,33 @@ function world(options: { maxWindows?: number } = {}) {
   return { clock, windows, take };
 }
 
-const steps = fc.array(fc.record({ waitMs: fc.oneof(fc.nat(40), fc.nat(1_200)), calls: fc.integer({ min: 1, max: 5 }) }), { maxLength: 40 });
+const steps = fc.array(
+  fc.record({ waitMs: fc.oneof(fc.nat(40), fc.nat(1_200)), calls: fc.integer({ min: 1, max: 5 }) }),
+  { maxLength: 40 },
+);
 
 describe("a sliding window", () => {
   it("passes at most its limit in any span of a window, and all of it once the calls before are a window and a part old", async () => {
     await fc.assert(
-      fc.asyncProperty(steps, fc.integer({ min: 1, max: 6 }), fc.constantFrom(1_000, 3_000), async (sequence, limit, windowMs) => {
-        const { clock, take } = world();
-        const passed: number[] = [];
-        for (const { waitMs, calls } of sequence) {
-          clock.now += waitMs;
-          for (let call = 0; call < calls; call++) {
-            const within = (spanMs: number) => passed.filter((at) => at > clock.now - spanMs).length;
-            const { ok } = await take("k", limit, windowMs);
-            if (ok) expect(within(windowMs)).toBeLessThan(limit);
-            else expect(within(windowMs + windowMs / subWindows)).toBeGreaterThanOrEqual(limit);
-            if (ok) passed.push(clock.now);
+      fc.asyncProperty(
+        steps,
+        fc.integer({ min: 1, max: 6 }),
+        fc.constantFrom(1_000, 3_000),
+        async (sequence, limit, windowMs) => {
+          const { clock, take } = world();
+          const passed: number[] = [];
+          for (const { waitMs, calls } of sequence) {
+            clock.now += waitMs;
+            for (let call = 0; call < calls; call++) {
+              const within = (spanMs: number) => passed.filter((at) => at > clock.now - spanMs).length;
+              const { ok } = await take("k", limit, windowMs);
+              if (ok) expect(within(windowMs)).toBeLessThan(limit);
+              else expect(within(windowMs + windowMs / subWindows)).toBeGreaterThanOrEqual(limit);
+              if (ok) passed.push(clock.now);
+            }
           }
-        }
-      }),
+        },
+      ),
     );
   });
 

@@ -61,9 +61,19 @@ describe("windows in Redis", () => {
     await using connection = await connect();
     const clockKey = `test:clock:${randomUUID()}`;
     const shared = new RedisWindows(connection.redis, `local now = tonumber(redis.call('GET', '${clockKey}'))`);
-    const slot = fc.record({ name: fc.constantFrom("a", "b"), limit: fc.constantFrom(0, 1, 2, 5), windowMs: fc.constantFrom(100_000, 600_000) });
-    const batch = fc.array(fc.uniqueArray(slot, { selector: (take) => take.name + take.windowMs + take.limit, maxLength: 3 }), { minLength: 1, maxLength: 6 });
-    const sequence = fc.array(fc.record({ waitMs: fc.oneof(fc.nat(5_000), fc.nat(130_000), fc.nat(2_000_000)), batch }), { maxLength: 15 });
+    const slot = fc.record({
+      name: fc.constantFrom("a", "b"),
+      limit: fc.constantFrom(0, 1, 2, 5),
+      windowMs: fc.constantFrom(100_000, 600_000),
+    });
+    const batch = fc.array(
+      fc.uniqueArray(slot, { selector: (take) => take.name + take.windowMs + take.limit, maxLength: 3 }),
+      { minLength: 1, maxLength: 6 },
+    );
+    const sequence = fc.array(
+      fc.record({ waitMs: fc.oneof(fc.nat(5_000), fc.nat(130_000), fc.nat(2_000_000)), batch }),
+      { maxLength: 15 },
+    );
     await fc.assert(
       fc.asyncProperty(sequence, async (steps) => {
         const clock = { now: 1_700_000_000_000 };

@@ -3,14 +3,8 @@ import { subWindows } from "./windows.ts";
 /** Redis' own clock, so that replicas whose clocks differ still count in the same parts. */
 export const redisClock = "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + math.floor(time[2] / 1000)";
 
-/**
- * The script that decides one batch. Takes per key its limit and window in ms, then per call the number of its takes and the index
- * of each one's key. Answers per call the take that refused (0: none) and the wait in ms.
- * A window is a hash: `t` calls in all, `o` the oldest part and `n` the newest, and a count under the number of each part.
- */
-export function windowsScript(clock: string): string {
-  return `
-${clock}
+/** Reads each window and drops the parts that count no more. */
+const load = `
 local parts = ${subWindows}
 local windows = {}
 
@@ -29,19 +23,23 @@ for index, key in ipairs(KEYS) do
   local limit, span = tonumber(ARGV[index * 2 - 1]), tonumber(ARGV[index * 2])
   local width = span / parts
   local part = math.floor(now / width)
-  local head = redis.call('HMGET', key, 't', 'o', 'n')
-  local newest = tonumber(head[3] or part)
+  local head = redis.call('HMGET', key, 't', 'o', 'n', part)
+  local newest = tonumber(head[3] or -1)
   if newest > part + parts then
     redis.call('DEL', key)
-    head, newest = {}, part
+    head, newest = {}, -1
+  elseif newest > part then
+    part = newest
+    head[4] = redis.call('HGET', key, part)
   end
-  part = math.max(part, newest)
-  local window = { limit = limit, span = span, width = width, part = part, taken = 0, changed = false }
-  window.total, window.oldest = tonumber(head[1] or 0), tonumber(head[2] or part)
+  local window = { limit = limit, span = span, width = width, part = part, newest = newest, taken = 0, changed = false }
+  window.total, window.oldest, window.count = tonumber(head[1] or 0), tonumber(head[2] or part), tonumber(head[4] or 0)
   forget(key, window)
   windows[index] = window
-end
+end`;
 
+/** Gives the milliseconds until one more call would pass a window. */
+const wait = `
 local function wait(index)
   local window = windows[index]
   if window.limit <= 0 then return window.span end
@@ -58,8 +56,10 @@ local function wait(index)
     end
   end
   return window.wait
-end
+end`;
 
+/** Decides the calls in order, keeping in mind what each took. */
+const decide = `
 local answers = {}
 local at = #KEYS * 2 + 1
 while ARGV[at] do
@@ -82,18 +82,30 @@ while ARGV[at] do
   answers[#answers + 1] = refused
   answers[#answers + 1] = longest
   at = at + count + 1
-end
+end`;
 
+/** Writes what changed; a window's life only depends on its newest part. */
+const store = `
 for index, key in ipairs(KEYS) do
   local window = windows[index]
-  if window.taken > 0 then
-    redis.call('HINCRBY', key, window.part, window.taken)
-    redis.call('HSET', key, 't', window.total + window.taken, 'o', window.oldest, 'n', window.part)
-    redis.call('PEXPIRE', key, (window.part + 1) * window.width + window.span - now)
+  local total, part = window.total + window.taken, window.part
+  if window.taken > 0 and window.newest == part and not window.changed then
+    redis.call('HSET', key, 't', total, part, window.count + window.taken)
+  elseif window.taken > 0 then
+    redis.call('HSET', key, 't', total, 'o', window.oldest, 'n', part, part, window.count + window.taken)
+    redis.call('PEXPIRE', key, (part + 1) * window.width + window.span - now)
   elseif window.changed then
-    redis.call('HSET', key, 't', window.total, 'o', window.oldest)
+    redis.call('HSET', key, 't', total, 'o', window.oldest)
   end
 end
-return answers
-`;
+return answers`;
+
+/**
+ * The script that decides one batch. Takes per key its limit and window in ms, then per call the number of its takes and the
+ * index of each one's key. Answers per call the take that refused (0: none) and the wait in ms.
+ * A window is a hash: `t` calls in all, `o` the oldest part and `n` the newest, and a count under the number of each part.
+ * @param clock lines that set `now`, in milliseconds
+ */
+export function windowsScript(clock: string): string {
+  return [clock, load, wait, decide, store].join("\n");
 }

@@ -9,7 +9,8 @@ export function readCalls(message: Incoming): readonly Intent[] | undefined {
   if (message.reply === undefined || message.reply === "") return undefined;
   try {
     const { calls } = decodeJson<AdmissionRequest>(message.data);
-    const usable = Array.isArray(calls) && calls.length > 0 && calls.length <= maxAdmissionBatch && calls.every(isDecidable);
+    const usable =
+      Array.isArray(calls) && calls.length > 0 && calls.length <= maxAdmissionBatch && calls.every(isDecidable);
     return usable ? calls : undefined;
   } catch {
     return undefined;

@@ -10,9 +10,14 @@ await run({
   start: async (context) => {
     const { config, log, requireReady, scope } = context;
     const redis = scope.adopt(openRedis({ url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS }), closeRedis);
-    await redis.connect().catch(() => log.warn("redis does not answer: calls of legacy sessions are refused until it does"));
+    await redis
+      .connect()
+      .catch(() => log.warn("redis does not answer: calls of legacy sessions are refused until it does"));
     requireReady(() => redis.status === "ready");
     const onRefreshFailure = () => log.debug("a used session could not be kept longer");
-    await startSessions(context, new RedisSessions(redis, { ttlSeconds: config.SESSION_TTL_SECONDS, onRefreshFailure }));
+    await startSessions(
+      context,
+      new RedisSessions(redis, { ttlSeconds: config.SESSION_TTL_SECONDS, onRefreshFailure }),
+    );
   },
 });

@@ -1,5 +1,12 @@
 import type { Incoming } from "@sluice/bus";
-import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type SessionCreated, type SessionVerdict } from "@sluice/contracts";
+import {
+  decodeJson,
+  encodeJson,
+  subjects,
+  type AdmissionAnswer,
+  type SessionCreated,
+  type SessionVerdict,
+} from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
 import { Counter } from "@sluice/telemetry";
 import { z } from "zod";
@@ -30,7 +37,8 @@ const endSchema = z.object({ session: z.string() });
 /** Decides about each call of a batch that names a session; asks for all of them at once. */
 export const handleAdmission: Handler = async (deps, message) => {
   const calls = readCalls(message);
-  if (calls === undefined || message.reply === undefined) return deps.ignored("not an admission request that waits for an answer");
+  if (calls === undefined || message.reply === undefined)
+    return deps.ignored("not an admission request that waits for an answer");
   const claims = calls.flatMap(({ tenant, agent, server, session }) =>
     session === undefined ? [] : [{ tenant, agent: agent.id, server, session }],
   );

@@ -113,7 +113,12 @@ describe("the service", () => {
     await handleCreate(deps, message({ ...owner, upstreamSession: "u1" }));
     const { session } = (replies.pop() as { answer: SessionCreated }).answer;
     const call = { tenant: owner.tenant, agent: { id: owner.agent }, server: owner.server };
-    const calls = [{ ...call, session }, call, { ...call, session: "made-up" }, { ...call, agent: { id: "alchemy-1" }, session }];
+    const calls = [
+      { ...call, session },
+      call,
+      { ...call, session: "made-up" },
+      { ...call, agent: { id: "alchemy-1" }, session },
+    ];
     await handleAdmission(deps, message({ from: "i", calls }));
     const verdicts = [{ ok: true, upstreamSession: "u1" }, null, { ok: false }, { ok: false }];
     expect(replies.pop()).toEqual({ subject: "box", answer: { by: "session-manager", verdicts } });

@@ -40,7 +40,7 @@ export class RedisSessions implements Sessions {
     const found = claims.map((claim) => {
       if (!isSessionId(claim.session)) return undefined;
       const upstreamSession = upstreamOf(claim, values[at++] ?? null);
-      if (upstreamSession !== undefined) used.add(keyOf(claim.session));
+      used.add(keyOf(claim.session));
       return upstreamSession;
     });
     if (used.size > 0) void this.#refresh(used);
@@ -65,18 +65,18 @@ export class RedisSessions implements Sessions {
 }
 
 function upstreamOf(claim: Claim, value: string | null): string | undefined {
-  const stored = value === null ? undefined : readStored(value);
-  if (stored === undefined) return undefined;
+  const stored = value === null ? null : readStored(value);
+  if (stored === null) return undefined;
   const isOwner = stored.tenant === claim.tenant && stored.agent === claim.agent && stored.server === claim.server;
   return isOwner ? stored.upstreamSession : undefined;
 }
 
 /** Quiet on purpose: what JSON.parse says of a text quotes it. */
-function readStored(value: string): Stored | undefined {
+function readStored(value: string): Stored | null {
   try {
-    return JSON.parse(value) as Stored;
+    return JSON.parse(value) as Stored | null;
   } catch {
-    return undefined;
+    return null;
   }
 }
 

@@ -91,7 +91,8 @@ const auditConsumer = "audit";
 /** Bounds what all replicas together hold in memory. */
 const maxUnacknowledged = 2_000;
 const pullMessages = 500;
-const pullExpiresMs = 5_000;
+/** Also how long a stop may take: what the server has sent already must not be left lying until its wait is over. */
+const pullExpiresMs = 1_000;
 const reopenMs = 200;
 
 /** The one durable consumer of the AUDIT stream, shared by all replicas. Opens by itself, again and again, until it is stopped. */
@@ -99,20 +100,24 @@ export class AuditQueue {
   readonly #bus: Bus;
   readonly #options: AuditQueueOptions;
   readonly #off: () => void;
-  #generation = 0;
+  readonly #finished: Promise<void>;
+  #stopped = false;
   #consumer: Consumer | undefined;
   #messages: ConsumerMessages | undefined;
 
   constructor(bus: Bus, options: AuditQueueOptions) {
     this.#bus = bus;
     this.#options = options;
-    this.#off = bus.onReconnect(() => void this.#run());
-    void this.#run();
+    this.#off = bus.onReconnect(() => {
+      this.#consumer = undefined;
+      this.#messages?.stop();
+    });
+    this.#finished = this.#run();
   }
 
   /** Whether it pulls: false before control has made the stream. */
   get open(): boolean {
-    return this.#messages !== undefined;
+    return this.#consumer !== undefined;
   }
 
   /** How many messages no replica has taken yet. */
@@ -120,28 +125,26 @@ export class AuditQueue {
     return (await this.#consumer?.info())?.num_pending ?? 0;
   }
 
-  /** Pulls no more. What was delivered can still be acknowledged. */
-  stop(): void {
+  /** Pulls no more; resolves when everything that was on its way is delivered. It can still be acknowledged then. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
     this.#off();
-    this.#halt();
-  }
-
-  #halt(): number {
-    this.#messages?.stop();
-    this.#messages = undefined;
-    return ++this.#generation;
+    await this.#finished;
   }
 
   async #run(): Promise<void> {
-    const generation = this.#halt();
-    while (generation === this.#generation) {
-      await this.#consume(generation).catch(() => {});
-      if (generation === this.#generation) this.#messages = undefined;
-      await delay(reopenMs);
+    while (!this.#stopped) {
+      try {
+        this.#consumer ??= await this.#openConsumer();
+        await this.#pull(this.#consumer);
+      } catch {
+        this.#consumer = undefined;
+        if (!this.#stopped) await delay(reopenMs);
+      }
     }
   }
 
-  async #consume(generation: number): Promise<void> {
+  async #openConsumer(): Promise<Consumer> {
     const manager = await jetstreamManager(this.#bus.nats);
     await manager.consumers.add(streams.audit.name, {
       durable_name: auditConsumer,
@@ -149,17 +152,11 @@ export class AuditQueue {
       ack_wait: this.#options.ackWaitMs * ms,
       max_ack_pending: maxUnacknowledged,
     });
-    const consumer = await manager.jetstream().consumers.get(streams.audit.name, auditConsumer);
-    if (generation !== this.#generation) return;
-    const messages = await consumer.consume({
-      max_messages: pullMessages,
-      expires: pullExpiresMs,
-      abort_on_missing_resource: true,
-      callback: this.#options.onDelivery,
-    });
-    if (generation !== this.#generation) return messages.stop();
-    this.#consumer = consumer;
-    this.#messages = messages;
-    await messages.closed();
+    return manager.jetstream().consumers.get(streams.audit.name, auditConsumer);
+  }
+
+  async #pull(consumer: Consumer): Promise<void> {
+    this.#messages = await consumer.fetch({ max_messages: pullMessages, expires: pullExpiresMs });
+    for await (const message of this.#messages) this.#options.onDelivery(message);
   }
 }

@@ -8,3 +8,7 @@ export { startRedis } from "./redis.ts";
 export type { RedisOptions } from "./redis.ts";
 export { spawnService } from "./spawn-service.ts";
 export type { ServiceCommand, ServiceExit, ServiceProcess } from "./spawn-service.ts";
+export { startHouse } from "./house.ts";
+export type { House, HouseOptions } from "./house.ts";
+export { nodeArguments, serviceMain } from "./replica.ts";
+export type { Replica } from "./replica.ts";

@@ -1,0 +1,22 @@
+import { Command } from "commander";
+import { serviceNames } from "@sluice/contracts";
+import { addAuditCommands } from "./audit/index.ts";
+import { addServiceCommand } from "./service.ts";
+import { addUpCommand } from "./up/index.ts";
+
+const program = new Command("sluice")
+  .description("One entry point for AI agents that speak MCP and A2A.")
+  .version("0.1.0")
+  .showHelpAfterError()
+  .configureHelp({ sortSubcommands: false });
+
+addUpCommand(program);
+addAuditCommands(program);
+for (const service of serviceNames) addServiceCommand(program, service);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`sluice: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

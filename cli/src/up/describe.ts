@@ -1,0 +1,72 @@
+import { join, relative } from "node:path";
+import type { House } from "@sluice/launcher";
+import type { Demo } from "../demo/index.ts";
+
+/** What is printed when everything is ready. */
+export function describeHouse(house: House, dataDir: string): string {
+  return lines([
+    `Sluice is ready.`,
+    ``,
+    `  URL      ${house.url}/mcp`,
+    `  admin    ${house.adminUrl} (token: adminToken in ${join(dataDir, "state.json")})`,
+    `  logs     ${join(dataDir, "logs")}`,
+    `  audit    npx sluice audit tail${dataDir === ".sluice" ? "" : ` --data ${dataDir}`}`,
+    ``,
+    `Ctrl-C stops all of it.`,
+  ]);
+}
+
+/** The same with what a newcomer can try at once. */
+export function describeDemo(house: House, demo: Demo, dataDir: string): string {
+  const agent = "sentinel-1";
+  const key = demo.keys[agent] ?? "";
+  const data = dataDir === ".sluice" ? "" : ` --data ${dataDir}`;
+  return lines([
+    `Sluice is ready.`,
+    ``,
+    `  URL      ${house.url}/mcp`,
+    `  key      ${key}   (agent ${agent})`,
+    `  agents   ${relative(process.cwd(), join(dataDir, "demo.json")) || "demo.json"} holds every agent's key`,
+    `  rules    ${relative(process.cwd(), join(demo.confDir, "tenants.yaml"))} (edit it: it is reloaded)`,
+    `  admin    ${house.adminUrl}`,
+    ``,
+    `A call that ${agent} may make:`,
+    ``,
+    `  SESSION=$(curl -sS ${house.url}/mcp -o /dev/null -D - ${headers(key)} \\`,
+    `    -d '${initialize}' | tr -d '\\r' | sed -n 's/^mcp-session-id: //p')`,
+    curl(house.url, key, call("echo", { message: "hello" }), `-H "mcp-session-id: $SESSION" `),
+    ``,
+    `One that is denied:`,
+    ``,
+    curl(house.url, key, call("get-env", {})),
+    ``,
+    `Where it all can be seen:`,
+    ``,
+    `  npx sluice audit tail${data}`,
+    ``,
+    `Ctrl-C stops all of it.`,
+  ]);
+}
+
+const initialize = JSON.stringify({
+  jsonrpc: "2.0",
+  id: 0,
+  method: "initialize",
+  params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "curl", version: "1" } },
+});
+
+function call(name: string, args: Record<string, unknown>): string {
+  return JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } });
+}
+
+function headers(key: string): string {
+  return `-H 'x-agent-api-key: ${key}' -H 'content-type: application/json' -H 'accept: application/json, text/event-stream'`;
+}
+
+function curl(url: string, key: string, body: string, more = ""): string {
+  return `  curl -sS ${url}/mcp ${more}${headers(key)} \\\n    -d '${body}'`;
+}
+
+function lines(text: string[]): string {
+  return `\n${text.join("\n")}\n`;
+}

@@ -1,0 +1,90 @@
+import { resolve } from "node:path";
+import { InvalidArgumentError, type Command } from "commander";
+import { startHouse, type House } from "@sluice/launcher";
+import { startDemo, type Demo } from "../demo/index.ts";
+import { describeDemo, describeHouse } from "./describe.ts";
+
+interface UpOptions {
+  readonly conf?: string;
+  readonly port: number;
+  readonly data: string;
+  readonly demo: boolean;
+  readonly replicas: number;
+}
+
+/** A terminal's Ctrl-C can arrive twice within this time, from the group and from a parent that passes it on. */
+const secondInterruptMs = 500;
+
+/** `sluice up`: everything on this machine, with a demo unless a configuration is given. */
+export function addUpCommand(program: Command): void {
+  program
+    .command("up")
+    .description("start NATS, Redis, Postgres and every service on this machine; without --conf also a demo")
+    .option("--conf <dir>", "directory with tenants.yaml (default: a demo configuration)")
+    .option("--port <number>", "port of the ingress URL", port, 8080)
+    .option("--data <dir>", "where data, logs and secrets of this instance are kept", ".sluice")
+    .option("--no-demo", "never start the demo upstream")
+    .option("--replicas <number>", "replicas of each service but control", count, 1)
+    .addHelpText("after", "\nNATS_URL, REDIS_URL and DATABASE_URL name servers to use instead of starting them.")
+    .action(up);
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const stop = untilInterrupted();
+  const say = (line: string) => process.stderr.write(`sluice: ${line}\n`);
+  const dataDir = resolve(options.data);
+  await using scope = new AsyncDisposableStack();
+  let demo: Demo | undefined;
+  if (options.conf === undefined && options.demo) demo = scope.use(await startDemo({ dataDir, onProgress: say }));
+  if (demo === undefined && options.conf === undefined) throw new Error("name a configuration with --conf");
+  const house = scope.use(
+    await startHouse({
+      confDir: demo?.confDir ?? resolve(options.conf ?? ""),
+      dataDir,
+      port: options.port,
+      replicas: replicasOf(options.replicas),
+      onProgress: say,
+    }),
+  );
+  if (demo !== undefined) await demo.writeFile(house);
+  process.stdout.write(demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data));
+  await untilOver(house, demo, stop);
+  say("stopping");
+}
+
+async function untilOver(house: House, demo: Demo | undefined, stop: Promise<undefined>): Promise<void> {
+  const lost = await Promise.race([stop, house.lost, ...(demo === undefined ? [] : [demo.lost])]);
+  if (lost === undefined) return;
+  process.stderr.write(`sluice: ${lost}\n`);
+  process.exitCode = 1;
+}
+
+function untilInterrupted(): Promise<undefined> {
+  const { promise, resolve: interrupted } = Promise.withResolvers<undefined>();
+  let firstAt = 0;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (firstAt !== 0 && Date.now() - firstAt > secondInterruptMs) process.exit(130);
+      firstAt ||= Date.now();
+      interrupted(undefined);
+    });
+  }
+  return promise;
+}
+
+function replicasOf(number: number) {
+  return { ingress: number, policy: number, "rate-limit": number, "session-manager": number, egress: number, audit: number };
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) throw new InvalidArgumentError("a port is a number from 1 to 65535");
+  return number;
+}
+
+function count(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 16) throw new InvalidArgumentError("replicas are a number from 1 to 16");
+  return number;
+}
+

@@ -1,0 +1,71 @@
+import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ServiceName } from "@sluice/contracts";
+import { freePort } from "./free-port.ts";
+import { LaunchError } from "./part.ts";
+import { spawnService, type ServiceProcess } from "./spawn-service.ts";
+
+/** One running process of a service. */
+export interface Replica {
+  readonly service: ServiceName;
+  readonly number: number;
+  readonly process: ServiceProcess;
+  /** Where `/health`, `/ready` and `/metrics` are. */
+  readonly health: string;
+  /** Where its own listener is, for ingress and control. */
+  readonly url: string | undefined;
+  readonly logFile: string;
+  /** Resolves when it takes work. */
+  readonly ready: Promise<void>;
+  /** Set before ending it, so that its end is no surprise. */
+  endedOnPurpose: boolean;
+}
+
+export interface ReplicaOptions {
+  readonly service: ServiceName;
+  readonly number: number;
+  readonly logFile: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly url: string | undefined;
+}
+
+const readyTimeoutMs = 60_000;
+const pollMs = 25;
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const register = fileURLToPath(new URL("../../telemetry/dist/register.js", import.meta.url));
+/** What a service gets by its own needs only. */
+const notInherited = ["NATS_URL", "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN", "PORT", "HOST", "HEALTH_PORT"];
+
+/** The file that runs a service. */
+export function serviceMain(service: ServiceName): string {
+  return `${root}services/${service}/dist/main.js`;
+}
+
+/** What goes in front of a service's file on node's command line. */
+export const nodeArguments: readonly string[] = ["--enable-source-maps", "--import", register];
+
+export async function startReplica({ service, number, logFile, env, url }: ReplicaOptions): Promise<Replica> {
+  const healthPort = await freePort();
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !notInherited.includes(name)));
+  const child = await spawnService({
+    name: service,
+    command: process.execPath,
+    args: [...nodeArguments, serviceMain(service)],
+    env: { ...inherited, OTEL_SERVICE_NAME: `sluice-${service}`, ...env, HEALTH_PORT: String(healthPort) },
+    logFile,
+  });
+  const health = `http://127.0.0.1:${healthPort}`;
+  return { service, number, process: child, health, url, logFile, ready: untilReady(service, child, { health, logFile }), endedOnPurpose: false };
+}
+
+async function untilReady(service: string, child: ServiceProcess, { health, logFile }: { health: string; logFile: string }): Promise<void> {
+  const giveUpAt = Date.now() + readyTimeoutMs;
+  while (Date.now() < giveUpAt) {
+    if (!child.running) throw new LaunchError(`${service} ended at its start; its log is ${logFile}`);
+    const answer = await fetch(`${health}/ready`).catch(() => undefined);
+    await answer?.body?.cancel();
+    if (answer?.status === 200) return;
+    await sleep(pollMs);
+  }
+  throw new LaunchError(`${service} was not ready after ${readyTimeoutMs / 1000} s; its log is ${logFile}`);
+}

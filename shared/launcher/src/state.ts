@@ -1,0 +1,31 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { serviceNames, type ServiceName } from "@sluice/contracts";
+
+/** Secrets of one local instance, made at random at its first start. */
+export interface HouseState {
+  readonly natsPasswords: Readonly<Record<ServiceName, string>>;
+  readonly adminToken: string;
+}
+
+/** Reads the secrets of a data directory, or makes them; only the owner may read the file. */
+export async function loadState(dataDir: string): Promise<HouseState> {
+  const file = join(dataDir, "state.json");
+  await mkdir(dataDir, { recursive: true });
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as HouseState;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const state: HouseState = {
+    natsPasswords: Object.fromEntries(serviceNames.map((name) => [name, secret()])) as Record<ServiceName, string>,
+    adminToken: secret(),
+  };
+  await writeFile(file, JSON.stringify(state, null, 2), { mode: 0o600 });
+  return state;
+}
+
+function secret(): string {
+  return randomBytes(32).toString("base64url");
+}
