@@ -10,10 +10,24 @@ import { reportReady } from "./child.ts";
 const keyHash = Buffer.from(process.env.BENCH_KEY_SHA256 ?? "", "hex");
 const secret = process.env.BENCH_SECRET ?? "";
 /** As many connections as egress opens to one upstream by default. */
-const pool = new Pool(process.env.BENCH_UPSTREAM ?? "", { connections: 256, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
+const pool = new Pool(process.env.BENCH_UPSTREAM ?? "", {
+  connections: 256,
+  pipelining: 1,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+});
 
 const endsHere = new Set([
-  "connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "x-agent-api-key",
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "x-agent-api-key",
 ]);
 
 function isKnown(key: string | string[] | undefined): boolean {

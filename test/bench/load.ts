@@ -3,7 +3,17 @@ import { connect, type Socket } from "node:net";
 import { endWithParent } from "./child.ts";
 import { ResponseReader, type Response } from "./response-reader.ts";
 import {
-  answerBytes, firstId, idDigits, idOffset, listedTools, protocolVersion, requestBody, streamEvents, workloads, type Workload, type WorkloadName,
+  answerBytes,
+  firstId,
+  idDigits,
+  idOffset,
+  listedTools,
+  protocolVersion,
+  requestBody,
+  streamEvents,
+  workloads,
+  type Workload,
+  type WorkloadName,
 } from "./workloads.ts";
 
 export interface Target {
@@ -110,7 +120,9 @@ function verifierOf(workload: Workload): Verify {
   const expected = answerBytes(workload);
   return (response, id) => {
     if (response.bytes !== expected) return `${response.bytes} bytes instead of ${expected}`;
-    return response.pieces[0]?.toString("latin1", 0, 64).includes(`"id":${id},`) ? undefined : "another request's answer";
+    return response.pieces[0]?.toString("latin1", 0, 64).includes(`"id":${id},`)
+      ? undefined
+      : "another request's answer";
   };
 }
 
@@ -177,7 +189,13 @@ async function runFor(durationMs: number): Promise<LoadResult> {
   const used = process.cpuUsage(cpu);
   const sorted = Float64Array.from(current.latenciesMs).sort();
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  const figures = { requests: sorted.length, elapsedMs, p50Ms: at(0.5), p99Ms: at(0.99), cpuUs: used.user + used.system };
+  const figures = {
+    requests: sorted.length,
+    elapsedMs,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    cpuUs: used.user + used.system,
+  };
   return current.failure ? { ...figures, failure: current.failure } : figures;
 }
 

@@ -51,7 +51,8 @@ async function nameProfiles(dir: string, subjects: readonly Subject[]): Promise<
   for (const file of await readdir(dir)) {
     const [, pid, thread] = /^CPU\.\d+\.\d+\.(\d+)\.(\d+)\.\d+\.cpuprofile$/.exec(file) ?? [];
     const name = pid && names.get(pid);
-    if (name) await rename(join(dir, file), join(dir, `${name}-${pid}${thread === "0" ? "" : `-${thread}`}.cpuprofile`));
+    if (name)
+      await rename(join(dir, file), join(dir, `${name}-${pid}${thread === "0" ? "" : `-${thread}`}.cpuprofile`));
   }
   console.log(`CPU profiles: ${dir}`);
 }
@@ -60,7 +61,7 @@ async function runTurns({ load, subjects }: House, cell: Cell, options: BenchOpt
   const samples = { baseline: [] as Sample[], sluice: [] as Sample[] };
   for (let turn = 1; turn <= options.turns; turn += 1) {
     for (const subject of subjects) {
-      const sample = await measure(load, subject, cell, options);
+      const sample = await measure(load, { subject, cell, warmUpMs: options.warmUpMs, measureMs: options.measureMs });
       samples[subject.name].push(sample);
       const at = `${cell.workload.padEnd(10)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
       console.log(`${at} ${sampleText(sample)}`);
@@ -73,7 +74,8 @@ async function runTurns({ load, subjects }: House, cell: Cell, options: BenchOpt
 async function warmUp({ load, subjects }: House, options: BenchOptions): Promise<void> {
   for (const workload of options.workloads) {
     for (const subject of subjects) {
-      await measure(load, subject, { workload, concurrency: 32 }, { warmUpMs: 0, measureMs: Math.max(700, options.warmUpMs) });
+      const measureMs = Math.max(700, options.warmUpMs);
+      await measure(load, { subject, cell: { workload, concurrency: 32 }, warmUpMs: 0, measureMs });
     }
   }
 }
@@ -85,7 +87,8 @@ async function bench(options: BenchOptions, house: House): Promise<Row[]> {
   await warmUp(house, options);
   const rows: Row[] = [];
   for (const workload of options.workloads) {
-    for (const concurrency of options.concurrencies) rows.push(...(await runTurns(house, { workload, concurrency }, options)));
+    for (const concurrency of options.concurrencies)
+      rows.push(...(await runTurns(house, { workload, concurrency }, options)));
   }
   console.log(reportText(rows));
   return rows;
@@ -99,7 +102,8 @@ function interrupted(): Promise<NodeJS.Signals> {
 }
 
 function jsonText(rows: readonly Row[]): string {
-  const rounded = (_key: string, value: unknown) => (typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value);
+  const rounded = (_key: string, value: unknown) =>
+    typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
   return `${JSON.stringify(rows, rounded, 2)}\n`;
 }
 

@@ -60,22 +60,27 @@ function sampleOf(result: LoadResult, before: UsageByName, after: UsageByName): 
   };
 }
 
-export interface Times {
+export interface Run {
+  readonly subject: Subject;
+  readonly cell: Cell;
   readonly warmUpMs: number;
   readonly measureMs: number;
 }
 
 /** One run on warm connections; throws where a single answer is wrong. */
-export async function measure(load: Load, subject: Subject, cell: Cell, times: Times): Promise<Sample> {
+export async function measure(load: Load, run: Run): Promise<Sample> {
+  const { subject, cell } = run;
   try {
     await load.send({ do: "open", target: subject.target, workload: cell.workload, connections: cell.concurrency });
-    if (times.warmUpMs > 0) await load.send({ do: "run", durationMs: times.warmUpMs });
+    if (run.warmUpMs > 0) await load.send({ do: "run", durationMs: run.warmUpMs });
     const before = await untilQuiet(subject.processes);
-    const result = await load.send({ do: "run", durationMs: times.measureMs });
+    const result = await load.send({ do: "run", durationMs: run.measureMs });
     const after = await untilQuiet(subject.processes);
     await load.send({ do: "close" });
     return sampleOf(result, before, after);
   } catch (error) {
-    throw new Error(`${subject.name}, ${cell.workload} at ${cell.concurrency}: ${(error as Error).message}`, { cause: error });
+    throw new Error(`${subject.name}, ${cell.workload} at ${cell.concurrency}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

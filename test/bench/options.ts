@@ -72,7 +72,9 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   const { quick } = values;
   return {
     workloads: split(values.workload)?.map(workloadOf) ?? workloadNames,
-    concurrencies: split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000)) ?? (quick ? [1, 16, 64] : [1, 16, 64, 250]),
+    concurrencies:
+      split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000)) ??
+      (quick ? [1, 16, 64] : [1, 16, 64, 250]),
     turns: whole("turns", values.turns ?? (quick ? "2" : "3"), 100),
     measureMs: positive("seconds", values.seconds ?? (quick ? "0.9" : "3"), 600) * 1_000,
     warmUpMs: quick ? 300 : 1_000,

@@ -31,7 +31,10 @@ interface Stat {
 function readStat(pid: number): Stat | undefined {
   const text = readOrNothing(`/proc/${pid}/stat`);
   if (!text) return undefined;
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
+  const fields = text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .map(Number);
   const at = (number: number) => fields[number - 3] ?? 0;
   return { pid, parent: at(4), cpuUs: ticksToUs(at(14) + at(15) + at(16) + at(17)) };
 }

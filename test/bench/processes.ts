@@ -60,8 +60,16 @@ export interface Credentials {
   readonly secret: string;
 }
 
-export function startBaseline(upstreamPort: number, credentials: Credentials, nodeArgs: string[]): Promise<Started<{ port: number }>> {
-  const env = { BENCH_UPSTREAM: `http://127.0.0.1:${upstreamPort}`, BENCH_KEY_SHA256: credentials.keySha256, BENCH_SECRET: credentials.secret };
+export function startBaseline(
+  upstreamPort: number,
+  credentials: Credentials,
+  nodeArgs: string[],
+): Promise<Started<{ port: number }>> {
+  const env = {
+    BENCH_UPSTREAM: `http://127.0.0.1:${upstreamPort}`,
+    BENCH_KEY_SHA256: credentials.keySha256,
+    BENCH_SECRET: credentials.secret,
+  };
   return start("baseline.ts", { env, nodeArgs });
 }
 
@@ -81,7 +89,11 @@ export interface Load extends AsyncDisposable {
 export async function startLoad(): Promise<Load> {
   const { child, pid, [Symbol.asyncDispose]: dispose } = await start("load.ts");
   const send = async (command: LoadCommand): Promise<LoadResult> => {
-    const answer = answerOf(child, "load generator", command.do === "run" ? command.durationMs + 60_000 : startDeadlineMs);
+    const answer = answerOf(
+      child,
+      "load generator",
+      command.do === "run" ? command.durationMs + 60_000 : startDeadlineMs,
+    );
     child.send(command);
     const result = (await answer) as LoadResult;
     if (result.failure) throw new Error(result.failure);

@@ -34,7 +34,11 @@ const main: readonly Column[] = [
   ["load core", (row) => `${integer.format(row.loadCpuShare * 100)} %`],
 ];
 
-function perProcess(rows: readonly Row[], pick: (row: Row) => Readonly<Record<string, number>>, digits: number): string {
+function perProcess(
+  rows: readonly Row[],
+  pick: (row: Row) => Readonly<Record<string, number>>,
+  digits: number,
+): string {
   const names = [...new Set(rows.flatMap((row) => Object.keys(pick(row))))];
   return table(rows, [...what, ...names.map((name): Column => [name, (row) => fixed(digits)(pick(row)[name])])]);
 }
@@ -59,7 +63,12 @@ const goals: readonly Goal[] = [
     value: (row) => row.addedP50Ms,
     met: (value) => value <= 1,
   },
-  { text: "SSE: ratio ≥ 0.60", row: (row) => row.workload === "sse-20" && row.concurrency === 64, value: (row) => row.ratio, met: (value) => value >= 0.6 },
+  {
+    text: "SSE: ratio ≥ 0.60",
+    row: (row) => row.workload === "sse-20" && row.concurrency === 64,
+    value: (row) => row.ratio,
+    met: (value) => value >= 0.6,
+  },
 ];
 
 function goalLines(rows: readonly Row[]): string[] {
@@ -77,8 +86,16 @@ export function reportText(rows: readonly Row[]): string {
   const ofSluice = rows.filter((row) => row.target === "sluice");
   const parts = ["", table(rows, main)];
   if (ofSluice.length > 0) {
-    parts.push("", "CPU µs per request, by process", perProcess(ofSluice, (row) => row.cpuUsByProcess, 1));
-    parts.push("", "RSS MB, by process", perProcess(ofSluice, (row) => row.rssMbByProcess, 0));
+    parts.push(
+      "",
+      "CPU µs per request, by process",
+      perProcess(ofSluice, (row) => row.cpuUsByProcess, 1),
+    );
+    parts.push(
+      "",
+      "RSS MB, by process",
+      perProcess(ofSluice, (row) => row.rssMbByProcess, 0),
+    );
   }
   const reached = goalLines(rows);
   if (reached.length > 0) parts.push("", "Goals on two cores", ...reached);

@@ -41,7 +41,8 @@ function medianSample(samples: readonly Sample[]): Sample {
 /** Samples of the same turn stand at the same place; either list may be empty. */
 export function rowsOf(cell: Cell, baseline: readonly Sample[], sluice: readonly Sample[]): Row[] {
   const rows: Row[] = [];
-  if (baseline.length > 0) rows.push({ ...cell, target: "baseline", turns: baseline.length, ...medianSample(baseline) });
+  if (baseline.length > 0)
+    rows.push({ ...cell, target: "baseline", turns: baseline.length, ...medianSample(baseline) });
   if (sluice.length > 0) {
     const row: Row = { ...cell, target: "sluice", turns: sluice.length, ...medianSample(sluice) };
     rows.push(baseline.length > 0 ? { ...row, ...compared(baseline, sluice) } : row);
@@ -49,7 +50,10 @@ export function rowsOf(cell: Cell, baseline: readonly Sample[], sluice: readonly
   return rows;
 }
 
-function compared(baseline: readonly Sample[], sluice: readonly Sample[]): Required<Pick<Row, "ratio" | "cpuRatio" | "addedP50Ms">> {
+function compared(
+  baseline: readonly Sample[],
+  sluice: readonly Sample[],
+): Required<Pick<Row, "ratio" | "cpuRatio" | "addedP50Ms">> {
   const pairs = baseline.map((a, turn) => [a, sluice[turn] as Sample] as const);
   return {
     ratio: median(pairs.map(([a, b]) => b.rps / a.rps)),

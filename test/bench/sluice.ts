@@ -45,7 +45,10 @@ function tenants(options: SluiceOptions, secretFile: string): object {
       { agentPattern: "other-*", allowedTools: ["*"], deniedTools: ["echo-*"] },
       { agentPattern: "bench-*", allowedTools: ["echo-*", "stream-*", "tool-*"], deniedTools: ["delete-*"] },
     ],
-    limits: [{ path: "/mcp/tools/call", ...hugeLimit }, { path: "/mcp/tools/list", ...hugeLimit }],
+    limits: [
+      { path: "/mcp/tools/call", ...hugeLimit },
+      { path: "/mcp/tools/list", ...hugeLimit },
+    ],
   };
   return { tenants: { bench: tenant } };
 }
@@ -73,7 +76,8 @@ async function prepare(options: SluiceOptions): Promise<{ dir: string; conf: str
 function environment(profileDir: string | undefined): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, NODE_ENV: "production" };
   for (const name of ["NATS_URL", "REDIS_URL", "DATABASE_URL"]) delete env[name];
-  if (profileDir) env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ""} --cpu-prof --cpu-prof-dir=${JSON.stringify(profileDir)}`.trim();
+  if (profileDir)
+    env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ""} --cpu-prof --cpu-prof-dir=${JSON.stringify(profileDir)}`.trim();
   return env;
 }
 
@@ -92,7 +96,11 @@ export async function startSluice(options: SluiceOptions, stack: AsyncDisposable
   const logFile = join(dir, "sluice.log");
   const log = openSync(logFile, "a");
   const args = [command, "up", "--conf", conf, "--port", String(await freePort()), "--data", data, "--no-demo"];
-  const up = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log], env: environment(options.profileDir) });
+  const up = spawn(process.execPath, args, {
+    detached: true,
+    stdio: ["ignore", log, log],
+    env: environment(options.profileDir),
+  });
   closeSync(log);
   const watcher = guard(up.pid ?? 0);
   const started: number[] = [];
@@ -106,7 +114,10 @@ export async function startSluice(options: SluiceOptions, stack: AsyncDisposable
     await untilServing(subject);
     return subject;
   } catch (error) {
-    const lines = await readFile(logFile, "utf8").then((text) => text.trimEnd().split("\n").slice(-20).join("\n"), () => "");
+    const lines = await readFile(logFile, "utf8").then(
+      (text) => text.trimEnd().split("\n").slice(-20).join("\n"),
+      () => "",
+    );
     throw new Error(`Sluice does not start: ${(error as Error).message}\n${lines}`, { cause: error });
   }
 }
@@ -137,19 +148,32 @@ function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
     if (!pid) throw new Error(`run.json has no process id for ${name}, so its CPU can't be counted`);
     return { name, pid };
   });
-  const processes = [...run.services.map(({ name, pid }) => ({ name, pid })), ...parts, { name: "up", pid: up.pid ?? 0 }];
+  const processes = [
+    ...run.services.map(({ name, pid }) => ({ name, pid })),
+    ...parts,
+    { name: "up", pid: up.pid ?? 0 },
+  ];
   const path = url.pathname === "/" ? "/mcp" : url.pathname;
   return { name: "sluice", target: { port: Number(url.port), path, key }, processes };
 }
 
 async function firstCall({ port, path, key }: Target): Promise<string | undefined> {
   const headers = {
-    "content-type": "application/json", accept: "application/json, text/event-stream", "x-agent-api-key": key,
-    "mcp-protocol-version": protocolVersion, "mcp-method": "tools/call", "mcp-name": "echo-256",
+    "content-type": "application/json",
+    accept: "application/json, text/event-stream",
+    "x-agent-api-key": key,
+    "mcp-protocol-version": protocolVersion,
+    "mcp-method": "tools/call",
+    "mcp-name": "echo-256",
   };
   const body = requestBody(workloads["unary-256"]);
   try {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) });
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method: "POST",
+      headers,
+      body,
+      signal: AbortSignal.timeout(5_000),
+    });
     const text = await answer.text();
     return answer.status === 200 ? undefined : `${answer.status} ${text.slice(0, 300)}`;
   } catch (error) {

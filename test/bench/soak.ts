@@ -11,9 +11,11 @@ export async function soak(load: Load, subject: Subject, minutes: number): Promi
   const steps = Math.max(2, Math.round((minutes * 60_000) / stepMs));
   const samples: Sample[] = [];
   for (let step = 1; step <= steps; step += 1) {
-    const sample = await measure(load, subject, cell, { warmUpMs: 0, measureMs: stepMs });
+    const sample = await measure(load, { subject, cell, warmUpMs: 0, measureMs: stepMs });
     samples.push(sample);
-    console.log(`${String((step * stepMs) / 1_000).padStart(5)} s  ${sampleText(sample)}\n         ${memoryText(sample.rssMb, sample.rssMbByProcess)}`);
+    console.log(
+      `${String((step * stepMs) / 1_000).padStart(5)} s  ${sampleText(sample)}\n         ${memoryText(sample.rssMb, sample.rssMbByProcess)}`,
+    );
   }
   console.log(`\nRSS MB after the first quarter → at the end\n${growth(samples)}`);
   return samples.flatMap((sample) => rowsOf(cell, [], [sample]));
@@ -25,6 +27,8 @@ function growth(samples: readonly Sample[]): string {
   if (!first || !last) return "";
   const line = (name: string, from: number, to: number) =>
     `  ${name.padEnd(16)} ${from.toFixed(0).padStart(6)} → ${to.toFixed(0).padStart(6)}  ${((to / from - 1) * 100).toFixed(1)} %`;
-  const each = Object.entries(last.rssMbByProcess).map(([name, to]) => line(name, first.rssMbByProcess[name] ?? to, to));
+  const each = Object.entries(last.rssMbByProcess).map(([name, to]) =>
+    line(name, first.rssMbByProcess[name] ?? to, to),
+  );
   return [...each, line("sum", first.rssMb, last.rssMb)].join("\n");
 }

@@ -45,7 +45,9 @@ function other(res: ServerResponse, call: Call): void {
     initialize: { protocolVersion: "2025-11-25", ...about },
   };
   const result = results[call.method];
-  const outcome = result ? { result } : { error: { code: -32601, message: `no method or tool ${call.method} ${call.tool}` } };
+  const outcome = result
+    ? { result }
+    : { error: { code: -32601, message: `no method or tool ${call.method} ${call.tool}` } };
   reply(res, result ? 200 : 404, `{"jsonrpc":"2.0","id":${call.rawId},${JSON.stringify(outcome).slice(1)}`);
 }
 

@@ -58,8 +58,14 @@ function answer(result: object): Answer {
   return { before: beforeId, after: `,"result":${JSON.stringify({ resultType: "complete", ...result })}}` };
 }
 
-const listAnswer = answer({ tools: Array.from({ length: listedTools }, (_, n) => tool(n)), ttlMs: 60_000, cacheScope: "private" });
-const echoAnswers = new Map(Object.entries(echoTexts).map(([name, text]) => [name, answer({ content: [{ type: "text", text }] })]));
+const listAnswer = answer({
+  tools: Array.from({ length: listedTools }, (_, n) => tool(n)),
+  ttlMs: 60_000,
+  cacheScope: "private",
+});
+const echoAnswers = new Map(
+  Object.entries(echoTexts).map(([name, text]) => [name, answer({ content: [{ type: "text", text }] })]),
+);
 const streamAnswer = answer({ content: [{ type: "text", text: "done" }] });
 
 /** The whole answer to a unary request; undefined for anything the upstream does not know. */
@@ -70,7 +76,12 @@ export function unaryAnswer(method: string, toolName: string): Answer | undefine
 /** The events of `stream-20`: progress, and at last the result. */
 export function streamEvent(number: number, rawId: string): string {
   if (number === streamEvents) return event(`${streamAnswer.before}${rawId}${streamAnswer.after}`);
-  const params = { progressToken: "bench", progress: number, total: streamEvents, message: `step ${number} of ${streamEvents}` };
+  const params = {
+    progressToken: "bench",
+    progress: number,
+    total: streamEvents,
+    message: `step ${number} of ${streamEvents}`,
+  };
   return event(JSON.stringify({ jsonrpc: "2.0", method: "notifications/progress", params }));
 }
 
@@ -86,14 +97,21 @@ export function answerBytes(workload: Workload): number {
 }
 
 function tool(number: number) {
-  const text = (about: string) => ({ type: "string", description: `${about} that the tool reads before it does its work` });
+  const text = (about: string) => ({
+    type: "string",
+    description: `${about} that the tool reads before it does its work`,
+  });
   return {
     name: `tool-${number}`,
     title: `Tool number ${number}`,
     description: "Looks up records in the warehouse and returns those that match, with paging and a stable order.",
     inputSchema: {
       type: "object",
-      properties: { query: text("the expression"), region: text("the region"), limit: { type: "integer", minimum: 1, maximum: 500 } },
+      properties: {
+        query: text("the expression"),
+        region: text("the region"),
+        limit: { type: "integer", minimum: 1, maximum: 500 },
+      },
       required: ["query"],
     },
   };

@@ -89,7 +89,7 @@ const store = `
 for index, key in ipairs(KEYS) do
   local window = windows[index]
   local total, part = window.total + window.taken, window.part
-  if window.taken > 0 and window.newest == part and not window.changed then
+  if window.taken > 0 and window.newest == part then
     redis.call('HSET', key, 't', total, part, window.count + window.taken)
   elseif window.taken > 0 then
     redis.call('HSET', key, 't', total, 'o', window.oldest, 'n', part, part, window.count + window.taken)

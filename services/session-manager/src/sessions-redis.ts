@@ -40,7 +40,7 @@ export class RedisSessions implements Sessions {
     const found = claims.map((claim) => {
       if (!isSessionId(claim.session)) return undefined;
       const upstreamSession = upstreamOf(claim, values[at++] ?? null);
-      used.add(keyOf(claim.session));
+      if (upstreamSession !== undefined) used.add(keyOf(claim.session));
       return upstreamSession;
     });
     if (used.size > 0) void this.#refresh(used);

@@ -1,0 +1,3 @@
+export * from "./fake-upstream.ts";
+export * from "./test-house.ts";
+export * from "./until.ts";

@@ -1,0 +1,84 @@
+import { createHash, randomBytes } from "node:crypto";
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { stringify } from "yaml";
+import { startHouse, type House, type HouseOptions } from "@sluice/launcher";
+
+/** Tenant → what stands under it in tenants.yaml, but for agents, which get keys made here. */
+export interface TestTenant {
+  /** Ids of agents; each gets one random key. */
+  readonly agents: readonly string[];
+  readonly [field: string]: unknown;
+}
+
+export interface TestHouseOptions extends Partial<Omit<HouseOptions, "confDir" | "dataDir">> {
+  readonly tenants: Readonly<Record<string, TestTenant>>;
+}
+
+/** Sluice whole, on real NATS, Redis and Postgres, in a directory of its own. */
+export interface TestHouse extends AsyncDisposable {
+  readonly house: House;
+  /** `tenant/agent` → API key. */
+  readonly keys: Readonly<Record<string, string>>;
+  readonly confDir: string;
+  readonly dataDir: string;
+  key(agent: string, tenant?: string): string;
+  /** Writes a new tenants.yaml, keys kept. */
+  configure(tenants: TestHouseOptions["tenants"]): Promise<void>;
+  /** Runs a query on the audit database. */
+  query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>;
+  /** All the logs of all the processes, for canary searches. */
+  logs(): Promise<string>;
+}
+
+export async function startTestHouse({ tenants, ...options }: TestHouseOptions): Promise<TestHouse> {
+  const root = await mkdtemp(join(tmpdir(), "sluice-test-"));
+  await chmod(root, 0o755);
+  const confDir = root;
+  const dataDir = join(root, "data");
+  const keys: Record<string, string> = {};
+  const configure = (wanted: TestHouseOptions["tenants"]) => writeFile(join(confDir, "tenants.yaml"), tenantsYaml(wanted, keys));
+  await configure(tenants);
+  const house = await startHouse({ confDir, dataDir, ...options });
+  const database = new pg.Pool({ connectionString: house.parts.postgres.url, max: 2 });
+  database.on("error", () => {});
+  return {
+    house,
+    keys,
+    confDir,
+    dataDir,
+    key: (agent, tenant = Object.keys(tenants)[0] ?? "") => {
+      const key = keys[`${tenant}/${agent}`];
+      if (key === undefined) throw new Error(`no agent ${agent} in tenant ${tenant}`);
+      return key;
+    },
+    configure,
+    query: async (sql, values) => (await database.query(sql, values)).rows as never,
+    logs: async () => {
+      const dir = join(dataDir, "logs");
+      const texts = await Promise.all((await readdir(dir)).map((file) => readFile(join(dir, file), "utf8")));
+      return texts.join("\n");
+    },
+    [Symbol.asyncDispose]: async () => {
+      await database.end();
+      await house[Symbol.asyncDispose]();
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+function tenantsYaml(tenants: TestHouseOptions["tenants"], keys: Record<string, string>): string {
+  const entries = Object.entries(tenants).map(([tenant, { agents, ...rest }]) => [
+    tenant,
+    {
+      ...rest,
+      agents: agents.map((id) => {
+        const key = (keys[`${tenant}/${id}`] ??= `slk_${randomBytes(32).toString("base64url")}`);
+        return { id, name: `Agent ${id}`, owner: "tests", apiKeys: [`sha256:${createHash("sha256").update(key).digest("hex")}`] };
+      }),
+    },
+  ]);
+  return stringify({ tenants: Object.fromEntries(entries) });
+}
