@@ -28,15 +28,21 @@ interface Waiting {
   readonly reject: (fault: Fault) => void;
 }
 
+const patienceMs = 5;
+
 /**
  * Asks policy, rate-limit and session-manager about calls, and has the intent stored, all by one message (ADR 0001).
- * Calls that arrive in the same turn of the event loop share the message. Without every answer within the deadline
+ * Calls that arrive while a message is under way share the next one. Without every answer within the deadline
  * nobody is admitted.
  */
 export class Admission {
   readonly #bus: Bus;
   readonly #timeoutMs: number;
   #queue: Waiting[] = [];
+  /** Messages whose answers are still awaited. */
+  #underWay = 0;
+  #lastSentAt = 0;
+  #scheduled = false;
 
   constructor(bus: Bus, timeoutMs: number) {
     this.#bus = bus;
@@ -45,19 +51,43 @@ export class Admission {
 
   /** @throws Fault `unavailable` where an answer is missing or the intent could not be stored. */
   ask(intent: Intent): Promise<Admitted> {
-    if (this.#queue.length === 0) setImmediate(() => this.#flush());
-    return new Promise((resolve, reject) => this.#queue.push({ intent, resolve, reject }));
+    const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
+    this.#queue.push({ intent, resolve, reject });
+    this.#schedule();
+    return promise;
   }
 
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#bus.atEndOfTurn(() => this.#flush());
+  }
+
+  /** While a message is under way calls gather for the next one; a late answer holds them up no longer than `patienceMs`. */
   #flush(): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    for (let at = 0; at < queue.length; at += maxAdmissionBatch) this.#send(queue.slice(at, at + maxAdmissionBatch));
+    this.#scheduled = false;
+    const now = performance.now();
+    while (this.#queue.length > 0) {
+      const mayGo = this.#underWay === 0 || this.#queue.length >= maxAdmissionBatch || now - this.#lastSentAt >= patienceMs;
+      if (!mayGo) {
+        setTimeout(() => this.#schedule(), patienceMs);
+        return;
+      }
+      this.#lastSentAt = now;
+      this.#send(this.#queue.splice(0, maxAdmissionBatch));
+    }
+  }
+
+  #answered(): void {
+    this.#underWay--;
+    if (this.#queue.length > 0) this.#schedule();
   }
 
   #send(batch: Waiting[]): void {
     const gathering = new Gathering(batch);
+    this.#underWay++;
     const fail = (fault: Fault) => {
+      this.#answered();
       for (const { reject } of batch) reject(fault);
     };
     const inbox = this.#bus.inbox.open({
@@ -67,7 +97,10 @@ export class Admission {
         if (fault === undefined && !gathering.complete) return;
         inbox.close();
         if (fault !== undefined) fail(fault);
-        else gathering.resolve();
+        else {
+          this.#answered();
+          gathering.resolve();
+        }
       },
       onFailure: () => fail(new Fault("unavailable", `no admission in time: ${gathering.missing.join(", ")} did not answer`)),
     });

@@ -34,12 +34,12 @@ export class LocalWindows implements Windows {
   #decide(takes: readonly Take[], now: number): Taken {
     const windows = takes.map((take) => this.#windowOf(take, now));
     let refusedBy = -1;
-    let longestMs = -1;
+    let longestMs = 0;
     takes.forEach((take, index) => {
       const window = windows[index];
       if (window !== undefined && window.total < take.limit) return;
       const waitMs = window?.waitMs(take.limit, now) ?? take.windowMs;
-      if (waitMs <= longestMs) return;
+      if (refusedBy >= 0 && waitMs <= longestMs) return;
       longestMs = waitMs;
       refusedBy = index;
     });

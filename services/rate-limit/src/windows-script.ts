@@ -64,13 +64,13 @@ local answers = {}
 local at = #KEYS * 2 + 1
 while ARGV[at] do
   local count = tonumber(ARGV[at])
-  local refused, longest = 0, -1
+  local refused, longest = 0, 0
   for take = 1, count do
     local index = tonumber(ARGV[at + take])
     local window = windows[index]
     if window.total + window.taken >= window.limit then
       local ms = wait(index)
-      if ms > longest then refused, longest = take, ms end
+      if refused == 0 or ms > longest then refused, longest = take, ms end
     end
   end
   if refused == 0 then
