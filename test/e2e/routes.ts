@@ -1,0 +1,12 @@
+/** `METHOD /url` of every route that a fastify router has registered, read from the tree that it prints. */
+export function routesIn(tree: string): { readonly method: string; readonly url: string }[] {
+  const parents: string[] = [];
+  return tree.split("\n").flatMap((line) => {
+    const [, indent, segment, methods] = /^((?:[│ ] {3})*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
+    if (indent === undefined || segment === undefined) return [];
+    const depth = indent.length / 4;
+    const url = `${parents[depth - 1] ?? ""}${segment}`;
+    parents[depth] = url;
+    return (methods ?? "").split(", ").filter(Boolean).map((method) => ({ method, url }));
+  });
+}

@@ -1,0 +1,36 @@
+import { defineConfig } from "vitest/config";
+
+const OWN_TOOLS = "test/{runner,bench}/**/*.test.ts";
+
+/** Units run two at a time; a file under test/ may start a whole house, so these run one after the other, after them. */
+export default defineConfig({
+  test: {
+    allowOnly: false,
+    passWithNoTests: false,
+    hookTimeout: 120_000,
+    teardownTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["{shared,services}/*/src/**/*.test.ts", "{cli/src,scripts}/**/*.test.ts", OWN_TOOLS],
+          testTimeout: 30_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/**/*.test.ts"],
+          exclude: [OWN_TOOLS, "**/node_modules/**"],
+          testTimeout: 60_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
