@@ -1,7 +1,7 @@
 #!/bin/sh
 # Becomes the service that is named, so that it gets the container's signals itself.
 cd "$(dirname "$0")/.." || exit 1
-main="services/$1/dist/main.js"
+case "$1" in */*) main= ;; *) main="services/$1/dist/main.js" ;; esac
 if [ $# -ne 1 ] || [ ! -f "$main" ]; then
   echo "name one service to run: $(ls services | tr '\n' ' ')" >&2
   exit 64

@@ -48,22 +48,23 @@ export class BusSpy implements AsyncDisposable {
     return spy;
   }
 
-  get admissions(): Overheard[] {
-    return this.messages.filter(({ subject }) => subject.startsWith("gw.admit."));
-  }
-
   /**
-   * What the bus carried for the work, and for nothing else: `landmark` sends one admitted call with this path, whose
-   * admission must be the first that is heard.
+   * What passed since the last look. `sendLandmark` sends one call to the tool `landmark`, and each connection hears in
+   * order: what passed earlier is heard before its admission and its hand-over to egress.
    */
-  async heardBefore(landmark: { readonly path: string; readonly send: () => Promise<unknown> }): Promise<Overheard[]> {
-    await landmark.send();
-    const isLandmark = ({ subject, text }: Overheard) => subject.startsWith("gw.admit.") && text.includes(`"path":"${landmark.path}"`);
-    await until("the landmark on the bus", () => this.messages.some(isLandmark));
-    return this.messages.splice(0).slice(0, -1).filter((message) => !message.text.includes(landmark.path) && message.subject.startsWith("gw.admit."));
+  async heard(sendLandmark: () => Promise<unknown>): Promise<Overheard[]> {
+    await sendLandmark();
+    for (const kind of ["gw.admit.", "gw.call."]) {
+      await until(`the landmark on ${kind}`, () => this.messages.some((message) => isLandmark(message) && message.subject.startsWith(kind)));
+    }
+    return this.messages.splice(0).filter((message) => !isLandmark(message));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#connections.map((nats) => nats.close()));
   }
+}
+
+function isLandmark({ text }: Overheard): boolean {
+  return text.includes("landmark");
 }

@@ -16,7 +16,8 @@ export function cutSections(conf: Conf, version: number): AllSections {
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
-  const keys = tenant.agents.flatMap(({ id, name, owner, apiKeys }) =>
+  const agents = tenant.authentication.length === 0 ? [] : tenant.agents;
+  const keys = agents.flatMap(({ id, name, owner, apiKeys }) =>
     apiKeys.map((hash) => [
       hash.slice("sha256:".length),
       { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },

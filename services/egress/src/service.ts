@@ -81,7 +81,7 @@ export class Egress {
       else if (verb === "attach" && word.reader !== undefined) call.read(word.reader);
       else if (verb === "release" && call.listening && call.reader === undefined) call.end(new Fault("client_left", "a newer stream took over"));
       else continue;
-      if (message.reply !== undefined) this.#parts.bus.tell(message.reply, Buffer.from("{}"));
+      if (message.reply !== undefined && message.reply !== "") this.#parts.bus.tell(message.reply, Buffer.from("{}"));
     }
   }
 

@@ -1,12 +1,8 @@
-import { setTimeout as delay } from "node:timers/promises";
 import {
-  AckPolicy,
   DiscardPolicy,
   jetstreamManager,
   RetentionPolicy,
   StorageType,
-  type Consumer,
-  type ConsumerMessages,
   type StreamConfig,
 } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -67,96 +63,4 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
     else await manager.streams.add({ name, ...config });
   }
   await new Kvm(bus.nats).create(confBucket, { history: 5, replicas: options.replicas });
-}
-
-/** A message of the AUDIT stream in one replica's hands: it comes again unless it is acknowledged. */
-export interface Delivery {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  /** Done with: the stream drops it. */
-  ack(): void;
-  /** Not done with: some replica gets it again. */
-  nak(delayMs?: number): void;
-  /** Still in work: the wait for its acknowledgement begins anew. */
-  working(): void;
-}
-
-export interface AuditQueueOptions {
-  /** How long a delivery may stay unacknowledged before it is given to some replica again. */
-  readonly ackWaitMs: number;
-  readonly onDelivery: (delivery: Delivery) => void;
-}
-
-const auditConsumer = "audit";
-/** Bounds what all replicas together hold in memory. */
-const maxUnacknowledged = 2_000;
-const pullMessages = 500;
-/** Also how long a stop may take: what the server has sent already must not be left lying until its wait is over. */
-const pullExpiresMs = 1_000;
-const reopenMs = 200;
-
-/** The one durable consumer of the AUDIT stream, shared by all replicas. Opens by itself, again and again, until it is stopped. */
-export class AuditQueue {
-  readonly #bus: Bus;
-  readonly #options: AuditQueueOptions;
-  readonly #off: () => void;
-  readonly #finished: Promise<void>;
-  #stopped = false;
-  #consumer: Consumer | undefined;
-  #messages: ConsumerMessages | undefined;
-
-  constructor(bus: Bus, options: AuditQueueOptions) {
-    this.#bus = bus;
-    this.#options = options;
-    this.#off = bus.onReconnect(() => {
-      this.#consumer = undefined;
-      this.#messages?.stop();
-    });
-    this.#finished = this.#run();
-  }
-
-  /** Whether it pulls: false before control has made the stream. */
-  get open(): boolean {
-    return this.#consumer !== undefined;
-  }
-
-  /** How many messages no replica has taken yet. */
-  async pending(): Promise<number> {
-    return (await this.#consumer?.info())?.num_pending ?? 0;
-  }
-
-  /** Pulls no more; resolves when everything that was on its way is delivered. It can still be acknowledged then. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#off();
-    await this.#finished;
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        this.#consumer ??= await this.#openConsumer();
-        await this.#pull(this.#consumer);
-      } catch {
-        this.#consumer = undefined;
-        if (!this.#stopped) await delay(reopenMs);
-      }
-    }
-  }
-
-  async #openConsumer(): Promise<Consumer> {
-    const manager = await jetstreamManager(this.#bus.nats);
-    await manager.consumers.add(streams.audit.name, {
-      durable_name: auditConsumer,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: this.#options.ackWaitMs * ms,
-      max_ack_pending: maxUnacknowledged,
-    });
-    return manager.jetstream().consumers.get(streams.audit.name, auditConsumer);
-  }
-
-  async #pull(consumer: Consumer): Promise<void> {
-    this.#messages = await consumer.fetch({ max_messages: pullMessages, expires: pullExpiresMs });
-    for await (const message of this.#messages) this.#options.onDelivery(message);
-  }
 }

@@ -1,0 +1,237 @@
+import { createHash, createHmac, generateKeyPairSync } from "node:crypto";
+import { Registry } from "@sluice/telemetry";
+import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createAdmin } from "../../services/control/dist/admin.js";
+import { configSchema } from "../../services/ingress/dist/config.js";
+import { createServer } from "../../services/ingress/dist/server.js";
+import { BusSpy } from "./bus-spy.ts";
+import { as, json, refusal, send, toolCall } from "./http.ts";
+import { routesIn } from "./routes.ts";
+
+let house: TestHouse;
+let upstream: FakeUpstream;
+let spy: BusSpy;
+const call = toolCall("read_file");
+const tenants = (agents: string[]) => ({
+  acme: {
+    agents,
+    mcp: { endpoints: [{ name: "main", url: upstream.url }] },
+    accessRules: [{ agentPattern: "*", allowedTools: ["read_file", "landmark"] }],
+  },
+});
+
+beforeAll(async () => {
+  upstream = await FakeUpstream.start();
+  house = await startTestHouse({ tenants: tenants(["a-1", "gone-1"]) });
+  spy = await BusSpy.open(house);
+});
+afterAll(async () => {
+  await spy?.[Symbol.asyncDispose]();
+  await house?.[Symbol.asyncDispose]();
+  await upstream?.[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  await spy.heard(landmark);
+  upstream.requests.splice(0);
+});
+
+const landmark = () => send(`${house.house.url}/mcp`, { headers: as(house.key("a-1")), body: toolCall("landmark") });
+
+/** The routers as the services build them, to know what they register; they serve nothing here. */
+async function registered() {
+  const unused = undefined as never;
+  const ingress = createServer({ config: configSchema.parse({}), log: unused, metrics: new Registry(), tenants: unused, mcp: unused });
+  const admin = createAdmin("x".repeat(32), () => unused);
+  await Promise.all([ingress.ready(), admin.ready()]);
+  const list = (app: typeof ingress) => routesIn(app.printRoutes({ commonPrefix: false }));
+  return { ingress: list(ingress), admin: list(admin as never) };
+}
+
+function jwt(header: object, signature: (signed: string) => string): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${part(header)}.${part({ sub: "a-1", agent_id: "a-1", tenant: "acme", exp: 4_000_000_000 })}`;
+  return `${signed}.${signature(signed)}`;
+}
+
+/** Everything that is no valid credential, under the name of what is wrong with it. */
+function forged(): Record<string, Record<string, string | string[]>> {
+  const key = house.key("a-1");
+  const hash = createHash("sha256").update(key).digest("hex");
+  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const pem = publicKey.export({ type: "spki", format: "pem" });
+  const tokens: Record<string, string> = {
+    garbage: "garbage",
+    "of zero length": "",
+    "of 600 characters": "k".repeat(600),
+    revoked: house.key("gone-1"),
+    "an alg-none token": jwt({ alg: "none", typ: "JWT" }, () => ""),
+    "an alg-None token with a signature": jwt({ alg: "None", typ: "JWT" }, () => "c2ln"),
+    "an HS256 token signed with a public RSA key": jwt({ alg: "HS256", kid: "rsa" }, (signed) => createHmac("sha256", pem).update(signed).digest("base64url")),
+    "the key's hash": hash,
+    "the key's hash as configured": `sha256:${hash}`,
+    "the key in upper case": key.toUpperCase(),
+    "the key cut": key.slice(0, -1),
+    "the key and more": `${key}A`,
+    "the key twice": `${key}, ${key}`,
+    __proto__name: "__proto__",
+    constructor: "constructor",
+  };
+  const credentials: Record<string, Record<string, string | string[]>> = { "no credential": {} };
+  for (const [name, token] of Object.entries(tokens)) {
+    credentials[`x-agent-api-key: ${name}`] = { "x-agent-api-key": token };
+    credentials[`Bearer: ${name}`] = { authorization: `Bearer ${token}` };
+  }
+  return {
+    ...credentials,
+    "a valid key as Basic": { authorization: `Basic ${Buffer.from(`a-1:${key}`).toString("base64")}` },
+    "a valid key without a scheme": { authorization: key },
+    "a valid key as a cookie": { cookie: `x-agent-api-key=${key}` },
+    "a valid key in Proxy-Authorization": { "proxy-authorization": `Bearer ${key}` },
+    "a valid key under an underscore name": { x_agent_api_key: key },
+    "a wrong key beside a valid bearer": { "x-agent-api-key": "garbage", authorization: `Bearer ${key}` },
+    "a valid and a wrong key": { "x-agent-api-key": [key, "garbage"] },
+    "a verified identity from outside": { "x-verified-agent-id": "a-1" },
+  };
+}
+
+const unauthorized = refusal(1401, { error: "unauthorized", message: "send a valid API key in x-agent-api-key or as Authorization: Bearer" });
+
+describe("who is not known", () => {
+  beforeAll(async () => {
+    const revoked = { headers: as(house.key("gone-1")), body: call };
+    expect((await send(`${house.house.url}/mcp`, revoked)).status).toBe(200);
+    await house.configure(tenants(["a-1"]));
+    await until("the revoked key to be refused", async () => (await send(`${house.house.url}/mcp`, revoked)).status === 401);
+  });
+
+  it("A1: every route of the router's table answers 401 to every credential that is missing, garbage, revoked or forged; no message is on the bus", async () => {
+    const routes = (await registered()).ingress;
+    expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(expect.arrayContaining(["POST /mcp", "GET /mcp", "DELETE /mcp", "POST /mcp/:server", "HEAD /mcp"]));
+    for (const { method, url } of [...routes, ...unregistered]) {
+      for (const [name, headers] of Object.entries(forged())) {
+        const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...json, ...headers }, ...(method === "POST" && { body: call }) });
+        const what = `${method} ${url} with ${name}`;
+        expect(answer.status, what).toBe(401);
+        expect(answer.headers["www-authenticate"], what).toBe('Bearer realm="sluice"');
+        if (method !== "HEAD") expect(JSON.parse(answer.text), what).toEqual(unauthorized);
+      }
+    }
+    expect(await spy.heard(landmark)).toEqual([]);
+    expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual(["landmark"]);
+  });
+
+  it("A1: a path that the router cannot read answers 401 too, or 403 to a foreign page, and is not echoed", async () => {
+    for (const path of [`/mcp/${"x".repeat(300)}`, "/mcp/%zz", "/%zz", "/mcp/%c0%af", "/mcp/%"]) {
+      const unknown = await send(house.house.url + path, { headers: json, body: call });
+      expect(unknown.status, `${path} without a key`).toBe(401);
+      expect(unknown.text, path).not.toContain(path);
+      const foreign = await send(house.house.url + path, { headers: as(house.key("a-1"), { origin: "https://evil.example" }), body: call });
+      expect(foreign.status, `${path} from a foreign page`).toBe(403);
+    }
+  });
+
+  it("A1: a key in the query string is no credential", async () => {
+    const key = house.key("a-1");
+    for (const name of ["x-agent-api-key", "api_key", "access_token", "token"]) {
+      const answer = await send(`${house.house.url}/mcp?${name}=${key}`, { headers: json, body: call });
+      expect(answer.status, name).toBe(401);
+      expect(answer.everything).not.toContain(key);
+    }
+    expect(await spy.heard(landmark)).toEqual([]);
+  });
+
+  it("A1: every route of the admin API answers 401 without the admin token, to an agent's key too", async () => {
+    const credentials = ["", "Bearer", "Bearer ", "Bearer garbage", `Bearer ${house.key("a-1")}`, `Basic ${house.house.adminToken}`, house.house.adminToken];
+    const routes = [...(await registered()).admin, { method: "GET", url: "/" }, { method: "POST", url: "/v1/status" }, { method: "GET", url: "/health" }];
+    expect(routes).toContainEqual({ method: "GET", url: "/v1/status" });
+    for (const { method, url } of routes) {
+      for (const authorization of credentials) {
+        const answer = await send(house.house.adminUrl + url, { method, headers: { authorization } });
+        expect(answer.status, `${method} ${url} with "${authorization}"`).toBe(401);
+        if (method !== "HEAD") expect(Object.keys(JSON.parse(answer.text)).sort()).toEqual(["error", "message"]);
+      }
+    }
+    const known = await send(`${house.house.adminUrl}/v1/status`, { method: "GET", headers: { authorization: `Bearer ${house.house.adminToken}` } });
+    expect(known.status).toBe(200);
+  });
+
+  it("A1: health and metrics are open on a port of their own in every service, and nothing else is there", async () => {
+    for (const { service, health } of house.house.replicas) {
+      for (const path of ["/health", "/ready", "/metrics"]) {
+        expect((await send(health + path, { method: "GET" })).status, `${service}${path}`).toBe(200);
+        expect((await send(health + path, { body: "x" })).status, `POST ${service}${path}`).toBe(405);
+      }
+      for (const path of ["/", "/mcp", "/v1/status", "/debug", "/health/../mcp"]) {
+        expect((await send(health + path, { method: "GET", headers: as(house.key("a-1")) })).status, service + path).toBe(404);
+      }
+    }
+  });
+});
+
+const unregistered = [
+  { method: "GET", url: "/" },
+  { method: "GET", url: "/health" },
+  { method: "GET", url: "/metrics" },
+  { method: "POST", url: "/mcp/" },
+  { method: "POST", url: "/mcp/main/more" },
+  { method: "TRACE", url: "/mcp" },
+  { method: "PROPFIND", url: "/mcp" },
+  { method: "GET", url: "/.well-known/oauth-protected-resource" },
+];
+
+describe("who comes from a foreign page or name", () => {
+  const origins = [
+    ...["https://evil.example", "null", "", "file://", "http://127.0.0.1.evil.example", "http://localhost.evil.example", "http://localhost@evil.example"],
+    ...["http://[::1].evil.example", "HTTPS://EVIL.EXAMPLE", "http://127.0.0.1:1:2", "http://127.0.0.1/path", "http://localhost https://evil.example", "chrome-extension://abc"],
+  ];
+  const hosts = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil.example", "[::1].evil.example", "127.0.0.1:1:2", "0.0.0.0", "127.1", "a, localhost"];
+
+  it("A18: a foreign Origin answers 403 on every route, with and without a valid key; nothing is on the bus", async () => {
+    for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
+      for (const origin of origins) {
+        for (const headers of [as(house.key("a-1")), json]) {
+          const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...headers, origin }, ...(method === "POST" && { body: call }) });
+          expect(answer.status, `${method} ${url} from "${origin}"`).toBe(403);
+          expect(answer.everything).not.toMatch(/access-control-allow/i);
+          if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_origin");
+        }
+      }
+    }
+    expect(await spy.heard(landmark)).toEqual([]);
+  });
+
+  it("A18: a foreign Host answers 403 on every route, with and without a valid key; nothing is on the bus", async () => {
+    for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
+      for (const host of hosts) {
+        for (const headers of [as(house.key("a-1")), json]) {
+          const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...headers, host }, ...(method === "POST" && { body: call }) });
+          expect(answer.status, `${method} ${url} as "${host}"`).toBe(403);
+          if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_host");
+        }
+      }
+    }
+    expect(await spy.heard(landmark)).toEqual([]);
+  });
+
+  it("A18: a page of this machine may call, and is not told that every origin may", async () => {
+    for (const origin of ["http://localhost:5173", "http://127.0.0.1", "https://[::1]:8443"]) {
+      const answer = await send(`${house.house.url}/mcp`, { headers: as(house.key("a-1"), { origin }), body: call });
+      expect(answer.status, origin).toBe(200);
+      expect(answer.headers["access-control-allow-origin"]).not.toBe("*");
+    }
+  });
+
+  it("A18: a foreign Origin answers 403 at the admin API and at health and metrics too", async () => {
+    const headers = { origin: "https://evil.example", authorization: `Bearer ${house.house.adminToken}` };
+    expect((await send(`${house.house.adminUrl}/v1/status`, { method: "GET", headers })).status, "admin").toBe(403);
+    for (const { service, health } of house.house.replicas) {
+      for (const path of ["/health", "/ready", "/metrics"]) expect((await send(health + path, { method: "GET", headers })).status, service + path).toBe(403);
+    }
+  });
+
+  it("A18: a foreign Host answers 403 at the admin API", async () => {
+    const headers = { host: "evil.example", authorization: `Bearer ${house.house.adminToken}` };
+    expect((await send(`${house.house.adminUrl}/v1/status`, { method: "GET", headers })).status).toBe(403);
+  });
+});
