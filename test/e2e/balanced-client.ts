@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly urls: () => readonly string[];
   readonly key: string;
   readonly concurrency: number;
+  /** Added to half of the calls, such as a session. */
+  readonly headers: Readonly<Record<string, string>>;
   /** In front of the number of each call's id. */
   readonly prefix: string;
 }
@@ -61,14 +63,14 @@ export class BalancedLoad {
     const urls = this.#options.urls();
     for (let attempt = 0; attempt < 2 * urls.length; attempt++) {
       const url = urls[(number + attempt) % urls.length] ?? "";
-      const response = await this.#attempt(url, id).catch(() => undefined);
+      const response = await this.#attempt(url, { id, number }).catch(() => undefined);
       if (response === undefined) continue;
       return await readWhole(response).catch(() => undefined);
     }
     return undefined;
   }
 
-  #attempt(url: string, id: string): Promise<IncomingMessage> {
+  #attempt(url: string, { id, number }: { id: string; number: number }): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const body = JSON.stringify(call(id, "echo", { id }));
     const headers = {
@@ -76,6 +78,7 @@ export class BalancedLoad {
       "content-type": "application/json",
       "content-length": String(Buffer.byteLength(body)),
       "x-agent-api-key": this.#options.key,
+      ...(number % 4 < 2 && this.#options.headers),
     };
     request(url, { method: "POST", headers, agent: this.#agent }, resolve).on("error", reject).end(body);
     return promise;

@@ -46,13 +46,18 @@ function serve({ method, headers, message }: ReceivedRequest, response: Paramete
 
 const urls = () => house.house.of("ingress").map(({ url }) => `${url}/mcp`);
 const from = (agent: string, at = 0): Sent => ({ url: urls()[at] ?? "", key: house.key(agent), headers: legacyHeaders });
-const startLoad = (prefix: string) => new BalancedLoad({ urls, key: house.key("a-1"), concurrency: 8, prefix });
 const initialize = { jsonrpc: "2.0", id: 0, method: "initialize", params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "t", version: "1" } } };
 
 async function openSession(agent: string, at = 0): Promise<string> {
   const answer = await send({ ...from(agent, at), body: initialize });
   expect(answer.status).toBe(200);
   return String(answer.headers["mcp-session-id"]);
+}
+
+/** Unary and streamed calls, half of them in a session. */
+async function startLoad(prefix: string): Promise<BalancedLoad> {
+  const headers = { ...legacyHeaders, "mcp-session-id": await openSession("a-1") };
+  return new BalancedLoad({ urls, key: house.key("a-1"), concurrency: 8, headers, prefix });
 }
 
 /** Checks that the audit trail and the upstream agree with what the client was answered: each call once. */
@@ -125,7 +130,7 @@ describe("two replicas of each service: a session", () => {
 describe("SIGTERM under load", () => {
   it.each(serviceNames)("of one replica of %s fails no request, runs none twice, and it exits with code 0 in time (A38)", async (service) => {
     const prefix = `term-${service}`;
-    const load = startLoad(prefix);
+    const load = await startLoad(prefix);
     await until("the load to run", () => load.ledger.length >= 50);
     const [replica] = house.house.of(service);
     if (replica === undefined) throw new Error(`${service} does not run`);

@@ -253,7 +253,7 @@ describe("what goes wrong", () => {
   test("A38: SIGTERM in the middle ends the service cleanly, and another stores the rest", async () => {
     const sent = Array.from({ length: 3_000 }, (_, index) => intent(`a-${index}`));
     const sending = Promise.all(sent.map((one) => admit(one)));
-    const service = await spawnService({ onLine: (l) => console.error(l),
+    const service = await spawnService({
       name: "audit",
       command: process.execPath,
       args: [join(import.meta.dirname, "../dist/main.js")],

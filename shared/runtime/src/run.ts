@@ -40,7 +40,10 @@ export async function run<Schema extends z.ZodType>(service: Service<Schema>): P
   try {
     const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> & BaseConfig;
     log = createLog(service.name, config.LOG_LEVEL);
-    await open({ service, config, log, scope, stopping: stopping.signal });
+    const opened = open({ service, config, log, scope, stopping: stopping.signal });
+    // The client tries for its first connection without end, and nothing of ours can end that.
+    const early = await Promise.race([opened.then(() => false), stopped.then(() => true)]);
+    if (early) process.exit(0);
     await stopped;
     log.info("stopping");
     enforceDeadline(config.SHUTDOWN_DEADLINE_MS, log);

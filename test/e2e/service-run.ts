@@ -1,0 +1,41 @@
+import { freePort, nodeArguments, serviceMain, spawnService } from "@sluice/launcher";
+import type { TestHouse } from "@sluice/testing";
+import { natsPassword } from "./bus-spy.ts";
+
+type ServiceName = Parameters<typeof serviceMain>[0];
+
+export interface ServiceEnd {
+  /** null where the service had to be stopped, because it took up its work or still tried to. */
+  readonly code: number | null;
+  readonly output: string;
+}
+
+export interface ServiceRun {
+  readonly house: TestHouse;
+  readonly service: ServiceName;
+  /** What differs from a replica of the house; an undefined value is not set at all. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Stops a service that does not end by itself; default: its line that it is ready. */
+  readonly stopAt?: RegExp;
+}
+
+/** Runs one more replica of a service to its end, or until it says what `stopAt` waits for. */
+export async function runService({ house, service, env, stopAt = /"msg":"ready"/ }: ServiceRun): Promise<ServiceEnd> {
+  const lines: string[] = [];
+  const said = Promise.withResolvers<void>();
+  const { PATH } = process.env;
+  const own = { NATS_URL: house.house.parts.nats.url, NATS_USER: service, NATS_PASSWORD: await natsPassword(house, service), HEALTH_PORT: String(await freePort()) };
+  const child = await spawnService({
+    name: service,
+    command: process.execPath,
+    args: [...nodeArguments, serviceMain(service)],
+    env: Object.fromEntries(Object.entries({ PATH, ...own, ...env }).filter(([, value]) => value !== undefined)),
+    onLine: (line) => {
+      lines.push(line);
+      if (stopAt.test(line)) said.resolve();
+    },
+  });
+  const ended = await Promise.race([child.exit.then(({ code }) => code), said.promise.then(() => null)]);
+  if (ended === null) await child.stop();
+  return { code: ended, output: lines.join("\n") };
+}
