@@ -19,6 +19,9 @@ export interface ServiceRun {
   readonly stopAt?: RegExp;
 }
 
+/** A service that neither ends nor says anything is stopped too. */
+const deadlineMs = 10_000;
+
 /** Runs one more replica of a service to its end, or until it says what `stopAt` waits for. */
 export async function runService({ house, service, env, stopAt = /"msg":"ready"/ }: ServiceRun): Promise<ServiceEnd> {
   const lines: string[] = [];
@@ -35,7 +38,9 @@ export async function runService({ house, service, env, stopAt = /"msg":"ready"/
       if (stopAt.test(line)) said.resolve();
     },
   });
+  const timer = setTimeout(said.resolve, deadlineMs);
   const ended = await Promise.race([child.exit.then(({ code }) => code), said.promise.then(() => null)]);
+  clearTimeout(timer);
   if (ended === null) await child.stop();
   return { code: ended, output: lines.join("\n") };
 }

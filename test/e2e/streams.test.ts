@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { Agent } from "node:http";
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MemoryWatch } from "./memory.ts";
@@ -143,6 +144,37 @@ describe("a broken stream", () => {
     expect(fingerprint(foreign)).toBe(fingerprint(senseless));
     stream.answer();
     await own.finished();
+  });
+});
+
+describe("SIGTERM of the ingress that serves a stream", () => {
+  it("ends a legacy stream, which goes on elsewhere, lets a modern one run to its end, and exits with code 0 soon after (A38)", async () => {
+    const agent = new Agent({ keepAlive: true });
+    const old = await listen({ ...legacy("stop-legacy", 1), agent });
+    const modern = await listen({ ...legacy("stop-modern", 1), headers: modernHeaders("stop-modern"), body: modernCall(1, "stop-modern"), agent });
+    const [oldStream, modernStream] = [await streams.of("stop-legacy"), await streams.of("stop-modern")];
+    for (const stream of [oldStream, modernStream]) stream.note(1);
+    await Promise.all([old.count(1), modern.count(1)]);
+    const replica = house.house.of("ingress")[1];
+    if (replica === undefined) throw new Error("no such replica");
+    replica.endedOnPurpose = true;
+    const exit = replica.process.stop("SIGTERM", 25_000);
+    expect(await old.finished()).toBe("end");
+    const resumedOld = await listen(resumed(idOf(old, 1), 0));
+    for (const stream of [oldStream, modernStream]) {
+      stream.note(2);
+      stream.answer();
+    }
+    expect(await modern.finished()).toBe("end");
+    const startedAt = Date.now();
+    expect(notes(modern)).toEqual([1, 2]);
+    expect(answers(modern)).toHaveLength(1);
+    expect(await resumedOld.finished()).toBe("end");
+    expect(notes(resumedOld)).toEqual([2]);
+    expect(await exit).toEqual({ code: 0, signal: null });
+    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    agent.destroy();
+    await house.house.add("ingress");
   });
 });
 

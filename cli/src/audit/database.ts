@@ -29,14 +29,17 @@ export async function openDatabase(address: DatabaseAddress): Promise<AuditDatab
   });
   client.on("error", () => {});
   await client.connect().catch((error: Error) => {
-    throw new Error(`the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`);
+    throw new Error(
+      `the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`,
+    );
   });
   return {
     last: (query, limit) =>
-      select(client, `select * from (select * from audit_calls where ${filter} order by at desc limit $4) as newest order by at`, [
-        ...valuesOf(query),
-        limit,
-      ]),
+      select(
+        client,
+        `select * from (select * from audit_calls where ${filter} order by at desc limit $4) as newest order by at`,
+        [...valuesOf(query), limit],
+      ),
     recent: (query, windowSeconds) =>
       select(
         client,
@@ -48,7 +51,8 @@ export async function openDatabase(address: DatabaseAddress): Promise<AuditDatab
   };
 }
 
-const filter = "($1::text is null or tenant = $1) and ($2::text is null or agent_id = $2) and ($3::timestamptz is null or at >= $3)";
+const filter =
+  "($1::text is null or tenant = $1) and ($2::text is null or agent_id = $2) and ($3::timestamptz is null or at >= $3)";
 
 function valuesOf({ tenant, agent, since }: CallQuery): unknown[] {
   return [tenant ?? null, agent ?? null, since ?? null];
@@ -61,7 +65,9 @@ async function select(client: pg.Client, text: string, values: unknown[]): Promi
     return (await client.query<Call>(text, values)).rows;
   } catch (error) {
     if ((error as pg.DatabaseError).code !== undefinedTable) throw error;
-    throw new Error("the database holds no audit trail yet: the audit service makes it when it first starts", { cause: error });
+    throw new Error("the database holds no audit trail yet: the audit service makes it when it first starts", {
+      cause: error,
+    });
   }
 }
 
@@ -70,9 +76,12 @@ async function urlOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<string>
   const file = join(dataDir, "run.json");
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw new Error(`${file} can't be read (${error.code})`, { cause: error });
-    throw new Error(`no running Sluice found in ${dataDir}. Start one with: npm start. Or set DATABASE_URL, or give its directory with --data`);
+    throw new Error(
+      `no running Sluice found in ${dataDir}. Start one with: npm start. Or set DATABASE_URL, or give its directory with --data`,
+    );
   });
   const url = (JSON.parse(text) as { databaseUrl?: unknown }).databaseUrl;
-  if (typeof url !== "string") throw new Error(`${file} names no databaseUrl. Start Sluice anew with: npm start. Or set DATABASE_URL`);
+  if (typeof url !== "string")
+    throw new Error(`${file} names no databaseUrl. Start Sluice anew with: npm start. Or set DATABASE_URL`);
   return url;
 }

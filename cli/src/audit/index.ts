@@ -22,7 +22,9 @@ export function addAuditCommands(program: Command): void {
     .option("--json", "one JSON object per line")
     .option("--agent <id>", "only calls of this agent")
     .option("--tenant <name>", "only calls of this tenant")
-    .addOption(new Option("--since <when>", "only calls since then: 90s, 15m, 1h, 7d or an ISO 8601 time").argParser(parseSince))
+    .addOption(
+      new Option("--since <when>", "only calls since then: 90s, 15m, 1h, 7d or an ISO 8601 time").argParser(parseSince),
+    )
     .option("-f, --follow", "go on with calls as they end, until Ctrl-C")
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
@@ -65,6 +67,7 @@ const mostCalls = 100_000;
 
 function parseLimit(text: string): number {
   const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls) throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
+  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls)
+    throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
   return limit;
 }

@@ -6,11 +6,31 @@ export type AuditMetrics = ReturnType<typeof createAuditMetrics>;
 export function createAuditMetrics(registry: Registry) {
   const registers = [registry];
   return {
-    stored: new Counter({ name: "sluice_audit_events_stored_total", help: "Events stored, each counted once", registers }),
-    repeated: new Counter({ name: "sluice_audit_events_repeated_total", help: "Events delivered again and already stored", registers }),
-    deadLetters: new Counter({ name: "sluice_audit_dead_letters_total", help: "Messages that can't be stored, kept in AUDIT_DEAD", registers }),
-    failures: new Counter({ name: "sluice_audit_store_failures_total", help: "Attempts to store a batch that failed", registers }),
-    lag: new Gauge({ name: "sluice_audit_lag_messages", help: "Messages of the AUDIT stream that no replica has taken yet", registers }),
+    stored: new Counter({
+      name: "sluice_audit_events_stored_total",
+      help: "Events stored, each counted once",
+      registers,
+    }),
+    repeated: new Counter({
+      name: "sluice_audit_events_repeated_total",
+      help: "Events delivered again and already stored",
+      registers,
+    }),
+    deadLetters: new Counter({
+      name: "sluice_audit_dead_letters_total",
+      help: "Messages that can't be stored, kept in AUDIT_DEAD",
+      registers,
+    }),
+    failures: new Counter({
+      name: "sluice_audit_store_failures_total",
+      help: "Attempts to store a batch that failed",
+      registers,
+    }),
+    lag: new Gauge({
+      name: "sluice_audit_lag_messages",
+      help: "Messages of the AUDIT stream that no replica has taken yet",
+      registers,
+    }),
     batch: new Histogram({
       name: "sluice_audit_batch_events",
       help: "Events per transaction",

@@ -3,7 +3,10 @@ import { z } from "zod";
 
 /** What audit reads from the environment beside the base settings. */
 export const configSchema = z.object({
-  DATABASE_URL: z.url({ protocol: /^postgres(?:ql)?$/, error: "must be a URL: postgres://user:password@host:port/database" }),
+  DATABASE_URL: z.url({
+    protocol: /^postgres(?:ql)?$/,
+    error: "must be a URL: postgres://user:password@host:port/database",
+  }),
   /** How long a message may be in work before another replica gets it. */
   AUDIT_ACK_WAIT_MS: integer(1_000, 3_600_000).default(60_000),
   /** A transaction is begun with this many events, or this long after the first. */

@@ -8,6 +8,11 @@ const mostBytes = 700_000;
 /** Keeps a message that can't be stored in the AUDIT_DEAD stream, with the reason. Resolves once it is kept; what is larger than fits is cut. */
 export async function keepDeadLetter(bus: Bus, delivery: Delivery, reason: string): Promise<void> {
   const bytes = asBuffer(delivery.data);
-  const letter = { reason, subject: delivery.subject, bytes: bytes.length, data: bytes.toString("base64", 0, mostBytes) };
+  const letter = {
+    reason,
+    subject: delivery.subject,
+    bytes: bytes.length,
+    data: bytes.toString("base64", 0, mostBytes),
+  };
   await store(bus, subjects.auditDead, encodeJson(letter), storeTimeoutMs);
 }

@@ -99,7 +99,8 @@ export function sessionHash(session: string): string {
 function storable(row: EventRow): EventRow {
   const fixed: Record<string, unknown> = row;
   for (const [name, value] of Object.entries(row)) {
-    if (typeof value === "string" && !isStorable(value)) fixed[name] = value.replaceAll("\0", "\u{FFFD}").toWellFormed();
+    if (typeof value === "string" && !isStorable(value))
+      fixed[name] = value.replaceAll("\0", "\u{FFFD}").toWellFormed();
   }
   return row;
 }

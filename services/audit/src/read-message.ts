@@ -19,7 +19,8 @@ export function readMessage(data: Uint8Array): EventRow[] {
   const events = "calls" in message ? message.calls : message.outcomes;
   if (events.some(({ at }) => at < 0 || at > latestMs)) throw new Poison("at: not a time that can be stored");
   if ("calls" in message) return message.calls.map((intent) => intentRow(intent, message.from));
-  if (message.outcomes.some(({ status }) => status < 0 || status > highestStatus)) throw new Poison("status: not an HTTP status");
+  if (message.outcomes.some(({ status }) => status < 0 || status > highestStatus))
+    throw new Poison("status: not an HTTP status");
   return message.outcomes.map(outcomeRow);
 }
 

@@ -43,7 +43,12 @@ afterAll(async () => {
 
 beforeEach(async () => {
   scope = new AsyncDisposableStack();
-  await ensureTopology(control, { replicas: 1, auditMaxBytes: 64 << 20, repliesMaxBytes: 8 << 20, repliesMaxAgeMs: 60_000 });
+  await ensureTopology(control, {
+    replicas: 1,
+    auditMaxBytes: 64 << 20,
+    repliesMaxBytes: 8 << 20,
+    repliesMaxAgeMs: 60_000,
+  });
   const name = `audit_${process.pid}_${numbers++}`;
   const admin = new pg.Client({ connectionString: postgres.url });
   await admin.connect();
@@ -133,8 +138,20 @@ describe("what is stored", () => {
     await conclude(outcome("a-1", { rule: "accessRules[0]", isError: true }));
     await untilStored(2);
     const [call] = await rows("select * from audit_calls");
-    expect(call).toMatchObject({ call: "a-1", state: "done", tenant: "acme", agent_id: "sentinel-1", label: "mcp_proxy" });
-    expect(call).toMatchObject({ method: "tools/call", target: "echo", status: 200, decision: "allow", rule: "accessRules[0]" });
+    expect(call).toMatchObject({
+      call: "a-1",
+      state: "done",
+      tenant: "acme",
+      agent_id: "sentinel-1",
+      label: "mcp_proxy",
+    });
+    expect(call).toMatchObject({
+      method: "tools/call",
+      target: "echo",
+      status: 200,
+      decision: "allow",
+      rule: "accessRules[0]",
+    });
     expect(call).toMatchObject({ is_error: true, duration_ms: 1.5 });
     expect(JSON.stringify(call)).not.toContain("the-session-id");
   });
@@ -157,7 +174,11 @@ describe("what is stored", () => {
     await startReplica();
     await admit(intent("a-1"));
     await untilStored(1);
-    for (const attempt of ["update audit_events set tenant = 'x'", "delete from audit_events", "truncate audit_events"]) {
+    for (const attempt of [
+      "update audit_events set tenant = 'x'",
+      "delete from audit_events",
+      "truncate audit_events",
+    ]) {
       await expect(database.query(attempt)).rejects.toThrow("append-only");
     }
   });
@@ -203,7 +224,11 @@ describe("what goes wrong", () => {
   test.each([
     ["is not JSON", new TextEncoder().encode("{"), "it is not JSON"],
     ["does not fit the schema", encodeJson({ from: "i1", calls: [{ ...intent("bad"), tenant: 7 }] }), "calls.0.tenant"],
-    ["holds a number that can't be stored", encodeJson({ from: "i1", outcomes: [outcome("bad", { bytes: 1.5 })] }), "bytes"],
+    [
+      "holds a number that can't be stored",
+      encodeJson({ from: "i1", outcomes: [outcome("bad", { bytes: 1.5 })] }),
+      "bytes",
+    ],
     ["holds a time out of range", encodeJson({ from: "i1", calls: [intent("bad", { at: 9e15 })] }), "at:"],
   ])("A36: a message that %s goes to the dead letters and the consumer goes on", async (_what, poison, reason) => {
     const replica = await startReplica();

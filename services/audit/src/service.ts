@@ -49,7 +49,10 @@ export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: 
   });
   scope.defer(stopLooking);
   context.requireReady(() => reachable && queue.open);
-  context.report(() => ({ postgres: reachable ? "connected" : "disconnected", stream: queue.open ? "open" : "waiting" }));
+  context.report(() => ({
+    postgres: reachable ? "connected" : "disconnected",
+    stream: queue.open ? "open" : "waiting",
+  }));
 }
 
 function repeat(everyMs: number, work: () => Promise<void>): () => void {
@@ -57,7 +60,7 @@ function repeat(everyMs: number, work: () => Promise<void>): () => void {
   let stopped = false;
   const round = async () => {
     await work();
-    if (!stopped) timer = setTimeout(round, everyMs).unref();
+    if (!stopped) timer = setTimeout(() => void round(), everyMs).unref();
   };
   void round();
   return () => {

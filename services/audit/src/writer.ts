@@ -73,8 +73,12 @@ export class Writer {
       } catch (error) {
         if (error instanceof Unstorable) return await this.#storeOneByOne(batch, error);
         this.#options.metrics.failures.inc();
-        this.#options.log.warn({ error: describeError(error), messages: batch.length }, "events can't be stored now; they stay in the stream");
-        if (!this.#stopping.signal.aborted) await delay(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+        this.#options.log.warn(
+          { error: describeError(error), messages: batch.length },
+          "events can't be stored now; they stay in the stream",
+        );
+        if (!this.#stopping.signal.aborted)
+          await delay(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
         if (this.#stopping.signal.aborted) return this.#giveBack(batch);
       }
     }
@@ -118,7 +122,10 @@ export class Writer {
     } catch (error) {
       this.#held.delete(delivery);
       delivery.nak(deadLetterRetryMs);
-      log.error({ subject: delivery.subject, reason, error: describeError(error) }, "a message can't be stored, nor kept in AUDIT_DEAD");
+      log.error(
+        { subject: delivery.subject, reason, error: describeError(error) },
+        "a message can't be stored, nor kept in AUDIT_DEAD",
+      );
     }
   }
 }

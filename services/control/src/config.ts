@@ -5,10 +5,14 @@ const shortestToken = 32;
 const fewestCharacters = 8;
 
 const adminToken = z
-  .string({ error: `is missing: set it to at least ${shortestToken} random characters, such as from: openssl rand -hex 32` })
+  .string({
+    error: `is missing: set it to at least ${shortestToken} random characters, such as from: openssl rand -hex 32`,
+  })
   .min(shortestToken, `is too short: it takes at least ${shortestToken} random characters`)
   .refine(
-    (token) => new Set(token).size >= fewestCharacters && !/change.?me|password|secret|default|example|admin.?token/i.test(token),
+    (token) =>
+      new Set(token).size >= fewestCharacters &&
+      !/change.?me|password|secret|default|example|admin.?token/i.test(token),
     "is a default or guessable value: make a random one, such as with: openssl rand -hex 32",
   );
 

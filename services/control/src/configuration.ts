@@ -14,7 +14,7 @@ export interface ConfigurationOptions {
   readonly file: string;
   /** Makes this configuration the current one everywhere; resolves with its version. */
   readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
-  readonly onRefused: (error: Error) => void;
+  readonly onRefused: (error: ConfProblems) => void;
   readonly onPublished: (version: number) => void;
 }
 
@@ -54,19 +54,14 @@ export class Configuration {
   /** Looks whether the file changed, and publishes it where it did and is good. Never two at once. */
   refresh(): Promise<void> {
     return this.#inTurn(async () => {
-      const text = await this.#readText().catch((error: Error) => this.#refuse(undefined, error));
-      if (text === undefined || text === this.#text) return;
-      this.#text = text;
-      let read;
       try {
-        read = this.#accept(text);
+        await this.#readAgain();
       } catch (error) {
-        return void this.#refuse(text, error as Error);
+        if (!(error instanceof ConfProblems)) throw error;
+        if (this.#error === error.message) return;
+        this.#error = error.message;
+        this.#options.onRefused(error);
       }
-      this.#error = undefined;
-      if (read.digest === this.#good?.digest) return;
-      this.#good = read;
-      await this.#publish();
     });
   }
 
@@ -79,6 +74,18 @@ export class Configuration {
     const turn = this.#turn.then(work);
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  async #readAgain(): Promise<void> {
+    const before = this.#text;
+    this.#text = undefined;
+    this.#text = await this.#readText();
+    if (this.#text === before) return;
+    const read = this.#accept(this.#text);
+    this.#error = undefined;
+    if (read.digest === this.#good?.digest) return;
+    this.#good = read;
+    await this.#publish();
   }
 
   async #publish(): Promise<void> {
@@ -100,14 +107,9 @@ export class Configuration {
     try {
       return await readFile(this.#options.file, "utf8");
     } catch (error) {
-      throw new ConfProblems(`${this.#options.file}:1:1: the file can't be read: ${(error as NodeJS.ErrnoException).code}`);
+      throw new ConfProblems(
+        `${this.#options.file}:1:1: the file can't be read: ${(error as NodeJS.ErrnoException).code}`,
+      );
     }
-  }
-
-  #refuse(text: string | undefined, error: Error): undefined {
-    if (this.#error === error.message) return;
-    this.#text = text;
-    this.#error = error.message;
-    this.#options.onRefused(error);
   }
 }

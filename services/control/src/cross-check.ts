@@ -8,9 +8,49 @@ export interface Finding {
 }
 
 const knownKeys = [
-  ...["", " ", "0", "1234", "12345678", "abc123", "admin", "agent", "api-key", "api_key", "apikey", "change-me", "change_me"],
-  ...["changeit", "changeme", "default", "demo", "dev", "example", "key", "letmein", "none", "null", "password", "root"],
-  ...["sample", "secret", "sluice", "string", "test", "test-key", "todo", "token", "undefined", "xxx", "your-api-key", "your_api_key"],
+  ...[
+    "",
+    " ",
+    "0",
+    "1234",
+    "12345678",
+    "abc123",
+    "admin",
+    "agent",
+    "api-key",
+    "api_key",
+    "apikey",
+    "change-me",
+    "change_me",
+  ],
+  ...[
+    "changeit",
+    "changeme",
+    "default",
+    "demo",
+    "dev",
+    "example",
+    "key",
+    "letmein",
+    "none",
+    "null",
+    "password",
+    "root",
+  ],
+  ...[
+    "sample",
+    "secret",
+    "sluice",
+    "string",
+    "test",
+    "test-key",
+    "todo",
+    "token",
+    "undefined",
+    "xxx",
+    "your-api-key",
+    "your_api_key",
+  ],
 ];
 
 const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
@@ -32,7 +72,9 @@ export function crossCheck(conf: Conf): Finding[] {
 
 function repeated(values: readonly string[], pathOf: (index: number) => PropertyKey[], what: string): Finding[] {
   return values.flatMap((value, index) =>
-    values.indexOf(value) === index ? [] : [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }],
+    values.indexOf(value) === index
+      ? []
+      : [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }],
   );
 }
 
@@ -43,7 +85,8 @@ function checkKeys(path: readonly PropertyKey[], tenant: Tenant, holders: Map<st
       const keyPath = [...path, "agents", index, "apiKeys", keyIndex];
       const holder = holders.get(hash);
       if (holder !== undefined) findings.push({ path: keyPath, reason: `this key belongs to ${holder} already` });
-      if (knownHashes.has(hash)) findings.push({ path: keyPath, reason: "this is the hash of an empty or default key: make a random one" });
+      if (knownHashes.has(hash))
+        findings.push({ path: keyPath, reason: "this is the hash of an empty or default key: make a random one" });
       holders.set(hash, `agent ${agent.id} of tenant ${String(path.at(-1))}`);
     }
   }

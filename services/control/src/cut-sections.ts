@@ -7,9 +7,11 @@ export function cutSections(conf: Conf, version: number): AllSections {
     new Map(Object.entries(conf.tenants).map(([name, tenant]) => [name, cut(tenant)]));
   return {
     ingress: each((tenant) => ingressSection(tenant, version)),
-    policy: each(
-      (tenant): PolicySection => ({ version, mcpEnabled: tenant.settings.mcp_enabled, accessRules: tenant.accessRules }),
-    ),
+    policy: each((tenant): PolicySection => ({
+      version,
+      mcpEnabled: tenant.settings.mcp_enabled,
+      accessRules: tenant.accessRules,
+    })),
     "rate-limit": each((tenant): RateLimitSection => ({ version, limits: tenant.limits })),
     egress: each((tenant): EgressSection => ({ version, endpoints: tenant.mcp.endpoints })),
   };
@@ -29,6 +31,10 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     maxPayloadBytes: tenant.settings.max_payload_bytes,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
-    servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({ name, responseTimeoutMs, forwardHeaders })),
+    servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({
+      name,
+      responseTimeoutMs,
+      forwardHeaders,
+    })),
   };
 }

@@ -1,5 +1,5 @@
 import { confSchema, type Conf } from "@sluice/contracts";
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, type Document } from "yaml";
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from "yaml";
 import type { z } from "zod";
 import { crossCheck, type Finding } from "./cross-check.ts";
 import { nearestKey } from "./nearest-key.ts";
@@ -22,10 +22,25 @@ export function readConf(text: string, file: string): Conf {
   };
   const broken = [...document.errors, ...document.warnings];
   if (broken.length > 0) throw refusal(broken.map((error) => at(error.pos[0], error.message)));
+  const special = specialKeyOf(document);
+  if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
   const findings = parsed.success ? crossCheck(parsed.data) : parsed.error.issues.flatMap(findingsOf);
   if (parsed.success && findings.length === 0) return parsed.data;
-  throw refusal(findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)));
+  throw refusal(
+    findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)),
+  );
+}
+
+/** A key that JavaScript takes for something else, and the schema would silently pass over. */
+function specialKeyOf(document: Document): number | undefined {
+  let offset: number | undefined;
+  visit(document, {
+    Pair: (_, { key }) => {
+      if (isScalar(key) && key.value === "__proto__") offset = startOf(key);
+    },
+  });
+  return offset;
 }
 
 function toPlain(document: Document, file: string): unknown {
@@ -45,7 +60,10 @@ function findingsOf(issue: z.core.$ZodIssue): Finding[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
       const nearest = nearestKey(key);
-      return { path: [...issue.path, key], reason: `unknown key${nearest === undefined ? "" : `; did you mean ${nearest}?`}` };
+      return {
+        path: [...issue.path, key],
+        reason: `unknown key${nearest === undefined ? "" : `; did you mean ${nearest}?`}`,
+      };
     });
   }
   const reason = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;

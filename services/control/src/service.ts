@@ -28,14 +28,26 @@ export async function startControl(context: ControlContext): Promise<void> {
 }
 
 function createConfiguration({ config, bus, log, metrics }: ControlContext): Configuration {
-  const errors = new Counter({ name: "sluice_conf_errors_total", help: "Edits of the configuration that were refused", registers: [metrics] });
-  const current = new Gauge({ name: "sluice_conf_version", help: "Version of the configuration in force", registers: [metrics] });
+  const errors = new Counter({
+    name: "sluice_conf_errors_total",
+    help: "Edits of the configuration that were refused",
+    registers: [metrics],
+  });
+  const current = new Gauge({
+    name: "sluice_conf_version",
+    help: "Version of the configuration in force",
+    registers: [metrics],
+  });
   return new Configuration({
     file: join(config.CONF_DIR, "tenants.yaml"),
-    publish: (conf, { digest, after }) => publishEdition(bus, { digest, after, cut: (version) => cutSections(conf, version) }),
+    publish: (conf, { digest, after }) =>
+      publishEdition(bus, { digest, after, cut: (version) => cutSections(conf, version) }),
     onRefused: (error) => {
       errors.inc();
-      log.error({ problems: error.message.split("\n") }, "the edited configuration is refused; the last good one stays in force");
+      log.error(
+        { problems: error.message.split("\n") },
+        "the edited configuration is refused; the last good one stays in force",
+      );
     },
     onPublished: (version) => {
       current.set(version);

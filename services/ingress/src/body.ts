@@ -41,21 +41,37 @@ export interface ReadOptions {
  * Reads a body whole. The caller gives its length back to the budget when it is done with it.
  * @throws Fault `payload_too_large`, `overloaded`, or `client_left`.
  */
-export async function readBody(request: IncomingMessage, { limit, budget }: ReadOptions): Promise<Buffer> {
+export function readBody(request: IncomingMessage, { limit, budget }: ReadOptions): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const tooLarge = () => new Fault("payload_too_large", `the body is larger than ${limit} bytes`);
-  if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge();
+  if (Number(request.headers["content-length"] ?? 0) > limit) return Promise.reject(tooLarge());
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+  const fail = (fault: Fault) => {
+    request.off("data", onData);
+    budget.give(size);
+    size = 0;
+    reject(fault);
+  };
+  const onData = (chunk: Buffer) => {
+    try {
       if (size + chunk.length > limit) throw tooLarge();
       budget.take(chunk.length);
-      size += chunk.length;
-      chunks.push(chunk);
+    } catch (error) {
+      fail(error as Fault);
+      return;
     }
-    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
-  } catch (error) {
-    budget.give(size);
-    throw error instanceof Fault ? error : new Fault("client_left", "the request ended early", { cause: error });
-  }
+    size += chunk.length;
+    chunks.push(chunk);
+  };
+  let ended = false;
+  request.on("data", onData);
+  request.once("end", () => {
+    ended = true;
+    resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+  });
+  request.once("close", () => {
+    if (!ended) fail(new Fault("client_left", "the request ended early"));
+  });
+  return promise;
 }

@@ -30,6 +30,7 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
     logger: false,
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 75_000,
+    return503OnClosing: false,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 128 },
     http: { headersTimeout: config.HEADERS_TIMEOUT_MS, maxHeaderSize: 32 * 1024 },

@@ -9,6 +9,9 @@ import { createServer, listen } from "./server.ts";
 import { Streams } from "./streams.ts";
 import { Tenants } from "./tenants.ts";
 
+/** Connections that become idle while ingress stops would otherwise stay for their whole keep-alive time. */
+const idleSweepMs = 100;
+
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
 export async function start({ config, bus, log, metrics, scope, report }: Context<IngressConfig & BaseConfig>): Promise<void> {
   const tenants = new Tenants();
@@ -26,6 +29,7 @@ export async function start({ config, bus, log, metrics, scope, report }: Contex
     await sleep(config.DRAIN_DELAY_MS);
     const closed = app.close();
     streams.endAll();
+    setInterval(() => app.server.closeIdleConnections(), idleSweepMs).unref();
     await closed;
   });
 }

@@ -19,6 +19,8 @@ export interface TopologyOptions {
   readonly repliesMaxAgeMs: number;
 }
 
+/** Messages that cannot be read are few; they get this part of the audit stream's room. */
+const deadLetterShare = 8;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
@@ -42,7 +44,7 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
       subjects: [...streams.dead.subjects],
       retention: RetentionPolicy.Limits,
       discard: DiscardPolicy.New,
-      max_bytes: options.auditMaxBytes,
+      max_bytes: Math.ceil(options.auditMaxBytes / deadLetterShare),
     },
     {
       ...common,

@@ -1,0 +1,142 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freePort, spawnService, startPostgres, type Part } from "@sluice/launcher";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+
+const repository = join(import.meta.dirname, "../../..");
+const sluice = [join(repository, "cli/dist/main.js"), "audit", "tail"];
+const { DATABASE_URL: _, ...env } = process.env;
+const run = promisify(execFile);
+
+let dir: string;
+let postgres: Part;
+let database: pg.Client;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "sluice-tail-"));
+  postgres = await startPostgres({ dataDir: join(dir, "postgres"), env: { ...env, DATABASE_URL: "" } });
+  database = new pg.Client({ connectionString: postgres.url });
+  await database.connect();
+  await database.query(await readFile(join(repository, "services/audit/migrations/0001-audit-events.sql"), "utf8"));
+  await writeFile(join(dir, "run.json"), JSON.stringify({ databaseUrl: postgres.url }), { mode: 0o600 });
+  for (let number = 1; number <= 25; number++) await intent(`c-${number}`, { minutesAgo: 100 - number });
+  await intent("c-other", { agent: "alchemy-1", tenant: "beta", target: "\u001b[2Jevil\nline\u202e", minutesAgo: 1 });
+  await outcome("c-25");
+}, 120_000);
+
+afterAll(async () => {
+  await database?.end();
+  await postgres?.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+interface IntentOptions {
+  readonly agent?: string;
+  readonly tenant?: string;
+  readonly target?: string;
+  readonly minutesAgo?: number;
+}
+
+async function intent(
+  call: string,
+  { agent = "sentinel-1", tenant = "acme", target = "echo", minutesAgo = 0 }: IntentOptions = {},
+) {
+  await database.query(
+    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, tenant, agent_id, auth, label, protocol, era, http, path, method, target, server, trace)
+     values ($1 || '.i', $1, 'intent', now() - make_interval(mins => $5), 'i1', 10, $2, $3, 'apiKey', 'mcp_proxy', 'mcp', 'legacy', 'POST', '/mcp', 'tools/call', $4, 'main', 't')`,
+    [call, tenant, agent, target, minutesAgo],
+  );
+}
+
+async function outcome(call: string) {
+  await database.query(
+    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, duration_ms)
+     values ($1 || '.o', $1, 'outcome', now(), 'i1', 20, 200, 'allow', 'accessRules[0]', 12.34)`,
+    [call],
+  );
+}
+
+async function tail(...args: string[]): Promise<string[]> {
+  const { stdout } = await run(process.execPath, [...sluice, "--data", dir, ...args], { env });
+  return stdout.split("\n").filter((line) => line !== "");
+}
+
+describe("sluice audit tail", () => {
+  test("shows the last 20 calls, the newest last, one aligned line each", async () => {
+    const [header, ...lines] = await tail();
+    expect(header).toMatch(/^TIME +AGENT +METHOD +TARGET +RESULT +MS +RULE +CALL$/);
+    expect(lines).toHaveLength(20);
+    expect(lines.at(-1)).toMatch(/ c-other$/);
+    expect(lines.at(-2)).toMatch(/sentinel-1 +tools\/call +echo +allow\/200 +12\.3 +accessRules\[0\] +c-25$/);
+    expect(new Set(lines.slice(0, -1).map((line) => line.indexOf("c-")))).toEqual(new Set([header?.indexOf("CALL")]));
+  });
+
+  test("A34: a call whose outcome never came shows as outcome unknown", async () => {
+    expect((await tail("--agent", "alchemy-1"))[1]).toContain("outcome unknown");
+  });
+
+  test("text of agents can't move the cursor, forge a line or turn its direction", async () => {
+    const text = (await tail("--agent", "alchemy-1")).join("\n");
+    expect(text).toContain("\\u{1b}[2Jevil\\u{a}line");
+    expect(text).not.toMatch(/[\u001b\u202e]/);
+  });
+
+  test("--json prints one object per call with its numbers as numbers", async () => {
+    const calls = (await tail("--json", "--limit", "2")).map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(calls).toHaveLength(2);
+    expect(calls[0]).toMatchObject({
+      call: "c-25",
+      state: "done",
+      request_bytes: 10,
+      response_bytes: 20,
+      duration_ms: 12.34,
+    });
+  });
+
+  test("--tenant and --since choose", async () => {
+    expect(await tail("--json", "--tenant", "beta")).toHaveLength(1);
+    expect(await tail("--json", "--since", "78m")).toHaveLength(4);
+    expect(await tail("--json", "--since", new Date(Date.now() + 60_000).toISOString())).toHaveLength(0);
+  });
+
+  test("--follow prints a call once, when it ends", async () => {
+    const lines: string[] = [];
+    const following = await spawnService({
+      name: "tail",
+      command: process.execPath,
+      args: [...sluice, "--data", dir, "--json", "--follow", "--limit", "1"],
+      env,
+      onLine: (line) => lines.push((JSON.parse(line) as { call: string }).call),
+    });
+    try {
+      await vi.waitFor(() => expect(lines).toEqual(["c-other"]), 10_000);
+      await intent("f-1");
+      await outcome("f-1");
+      await intent("f-2");
+      await outcome("f-2");
+      await vi.waitFor(() => expect(lines.toSorted()).toEqual(["c-other", "f-1", "f-2"]), 10_000);
+    } finally {
+      await following.stop();
+    }
+  });
+
+  test.each([
+    [["--data", "/nowhere"], /no running Sluice found in \/nowhere.*npm start.*DATABASE_URL/s],
+    [["--since", "yesterday"], /such as 15m/],
+    [["--limit", "-1"], /whole number/],
+  ])("%j is refused with what to do", async (args, expected) => {
+    await expect(tail(...args)).rejects.toMatchObject({ stderr: expect.stringMatching(expected) });
+  });
+
+  test("a database that does not answer is told without its password", async () => {
+    const url = `postgres://sluice:the-password@127.0.0.1:${await freePort()}/sluice`;
+    const failed = run(process.execPath, sluice, { env: { ...env, DATABASE_URL: url } });
+    await expect(failed).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^(?!.*the-password).*does not answer.*npm start/s),
+    });
+  });
+});
