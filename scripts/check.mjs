@@ -25,7 +25,9 @@ for (const [name, command, args] of steps) {
 process.stdout.write("check: names\n");
 const files = spawnSync("git", ["ls-files"], { encoding: "utf8" }).stdout.split("\n").filter(Boolean);
 for (const file of files.filter((path) => !NOT_SEARCHED.test(path))) {
-  const line = readFileSync(file, "utf8").split("\n").findIndex((text) => FORBIDDEN.test(text));
+  const line = readFileSync(file, "utf8")
+    .split("\n")
+    .findIndex((text) => FORBIDDEN.test(text));
   if (line === -1) continue;
   process.stdout.write(`${file}:${line + 1}: names a registry's host or a path of one machine\n`);
   failed += 1;

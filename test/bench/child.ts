@@ -9,7 +9,7 @@ export function endWithParent(): void {
 }
 
 /** Tells the parent the port of a listening server. */
-export function reportReady(server: Server): void {
+function reportReady(server: Server): void {
   endWithParent();
   process.send?.({ port: (server.address() as AddressInfo).port });
 }

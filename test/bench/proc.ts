@@ -7,7 +7,7 @@ export interface NamedProcess {
   readonly pid: number;
 }
 
-export interface Usage {
+interface Usage {
   /** CPU since the start, ended children included. */
   readonly cpuUs: number;
   readonly rssKb: number;

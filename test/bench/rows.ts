@@ -11,7 +11,7 @@ export interface Row extends Cell, Sample {
   readonly addedP50Ms?: number;
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? 0;

@@ -18,7 +18,9 @@ const ears: Readonly<Record<string, readonly string[]>> = {
 };
 
 export async function natsPassword(house: TestHouse, user: string): Promise<string> {
-  const state = JSON.parse(await readFile(join(house.dataDir, "state.json"), "utf8")) as { natsPasswords: Record<string, string> };
+  const state = JSON.parse(await readFile(join(house.dataDir, "state.json"), "utf8")) as {
+    natsPasswords: Record<string, string>;
+  };
   return state.natsPasswords[user] ?? "";
 }
 
@@ -40,7 +42,9 @@ export class BusSpy implements AsyncDisposable {
       spy.#connections.push(nats);
       for (const subject of subjects) {
         nats.subscribe(subject, {
-          callback: (_error, message) => spy.messages.push({ subject: message.subject, text: Buffer.from(message.data).toString("latin1") }),
+          callback: (_error, message) => {
+            spy.messages.push({ subject: message.subject, text: Buffer.from(message.data).toString("latin1") });
+          },
         });
       }
       await nats.flush();
@@ -55,7 +59,9 @@ export class BusSpy implements AsyncDisposable {
   async heard(sendLandmark: () => Promise<unknown>): Promise<Overheard[]> {
     await sendLandmark();
     for (const kind of ["gw.admit.", "gw.call."]) {
-      await until(`the landmark on ${kind}`, () => this.messages.some((message) => isLandmark(message) && message.subject.startsWith(kind)));
+      await until(`the landmark on ${kind}`, () =>
+        this.messages.some((message) => isLandmark(message) && message.subject.startsWith(kind)),
+      );
     }
     return this.messages.splice(0).filter((message) => !isLandmark(message));
   }

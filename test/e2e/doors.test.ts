@@ -41,7 +41,13 @@ const landmark = () => send(`${house.house.url}/mcp`, { headers: as(house.key("a
 /** The routers as the services build them, to know what they register; they serve nothing here. */
 async function registered() {
   const unused = undefined as never;
-  const ingress = createServer({ config: configSchema.parse({}), log: unused, metrics: new Registry(), tenants: unused, mcp: unused });
+  const ingress = createServer({
+    config: configSchema.parse({}),
+    log: unused,
+    metrics: new Registry(),
+    tenants: unused,
+    mcp: unused,
+  });
   const admin = createAdmin("x".repeat(32), () => unused);
   await Promise.all([ingress.ready(), admin.ready()]);
   const list = (app: typeof ingress) => routesIn(app.printRoutes({ commonPrefix: false }));
@@ -67,7 +73,9 @@ function forged(): Record<string, Record<string, string | string[]>> {
     revoked: house.key("gone-1"),
     "an alg-none token": jwt({ alg: "none", typ: "JWT" }, () => ""),
     "an alg-None token with a signature": jwt({ alg: "None", typ: "JWT" }, () => "c2ln"),
-    "an HS256 token signed with a public RSA key": jwt({ alg: "HS256", kid: "rsa" }, (signed) => createHmac("sha256", pem).update(signed).digest("base64url")),
+    "an HS256 token signed with a public RSA key": jwt({ alg: "HS256", kid: "rsa" }, (signed) =>
+      createHmac("sha256", pem).update(signed).digest("base64url"),
+    ),
     "the key's hash": hash,
     "the key's hash as configured": `sha256:${hash}`,
     "the key in upper case": key.toUpperCase(),
@@ -95,22 +103,34 @@ function forged(): Record<string, Record<string, string | string[]>> {
   };
 }
 
-const unauthorized = refusal(1401, { error: "unauthorized", message: "send a valid API key in x-agent-api-key or as Authorization: Bearer" });
+const unauthorized = refusal(1401, {
+  error: "unauthorized",
+  message: "send a valid API key in x-agent-api-key or as Authorization: Bearer",
+});
 
 describe("who is not known", () => {
   beforeAll(async () => {
     const revoked = { headers: as(house.key("gone-1")), body: call };
     expect((await send(`${house.house.url}/mcp`, revoked)).status).toBe(200);
     await house.configure(tenants(["a-1"]));
-    await until("the revoked key to be refused", async () => (await send(`${house.house.url}/mcp`, revoked)).status === 401);
+    await until(
+      "the revoked key to be refused",
+      async () => (await send(`${house.house.url}/mcp`, revoked)).status === 401,
+    );
   });
 
   it("A1: every route of the router's table answers 401 to every credential that is missing, garbage, revoked or forged; no message is on the bus", async () => {
     const routes = (await registered()).ingress;
-    expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(expect.arrayContaining(["POST /mcp", "GET /mcp", "DELETE /mcp", "POST /mcp/:server", "HEAD /mcp"]));
+    expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(
+      expect.arrayContaining(["POST /mcp", "GET /mcp", "DELETE /mcp", "POST /mcp/:server", "HEAD /mcp"]),
+    );
     for (const { method, url } of [...routes, ...unregistered]) {
       for (const [name, headers] of Object.entries(forged())) {
-        const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...json, ...headers }, ...(method === "POST" && { body: call }) });
+        const answer = await send(house.house.url + url.replace(":server", "main"), {
+          method,
+          headers: { ...json, ...headers },
+          ...(method === "POST" && { body: call }),
+        });
         const what = `${method} ${url} with ${name}`;
         expect(answer.status, what).toBe(401);
         expect(answer.headers["www-authenticate"], what).toBe('Bearer realm="sluice"');
@@ -126,7 +146,10 @@ describe("who is not known", () => {
       const unknown = await send(house.house.url + path, { headers: json, body: call });
       expect(unknown.status, `${path} without a key`).toBe(401);
       expect(unknown.text, path).not.toContain(path);
-      const foreign = await send(house.house.url + path, { headers: as(house.key("a-1"), { origin: "https://evil.example" }), body: call });
+      const foreign = await send(house.house.url + path, {
+        headers: as(house.key("a-1"), { origin: "https://evil.example" }),
+        body: call,
+      });
       expect(foreign.status, `${path} from a foreign page`).toBe(403);
     }
   });
@@ -142,8 +165,21 @@ describe("who is not known", () => {
   });
 
   it("A1: every route of the admin API answers 401 without the admin token, to an agent's key too", async () => {
-    const credentials = ["", "Bearer", "Bearer ", "Bearer garbage", `Bearer ${house.key("a-1")}`, `Basic ${house.house.adminToken}`, house.house.adminToken];
-    const routes = [...(await registered()).admin, { method: "GET", url: "/" }, { method: "POST", url: "/v1/status" }, { method: "GET", url: "/health" }];
+    const credentials = [
+      "",
+      "Bearer",
+      "Bearer ",
+      "Bearer garbage",
+      `Bearer ${house.key("a-1")}`,
+      `Basic ${house.house.adminToken}`,
+      house.house.adminToken,
+    ];
+    const routes = [
+      ...(await registered()).admin,
+      { method: "GET", url: "/" },
+      { method: "POST", url: "/v1/status" },
+      { method: "GET", url: "/health" },
+    ];
     expect(routes).toContainEqual({ method: "GET", url: "/v1/status" });
     for (const { method, url } of routes) {
       for (const authorization of credentials) {
@@ -152,7 +188,10 @@ describe("who is not known", () => {
         if (method !== "HEAD") expect(Object.keys(JSON.parse(answer.text)).sort()).toEqual(["error", "message"]);
       }
     }
-    const known = await send(`${house.house.adminUrl}/v1/status`, { method: "GET", headers: { authorization: `Bearer ${house.house.adminToken}` } });
+    const known = await send(`${house.house.adminUrl}/v1/status`, {
+      method: "GET",
+      headers: { authorization: `Bearer ${house.house.adminToken}` },
+    });
     expect(known.status).toBe(200);
   });
 
@@ -163,7 +202,10 @@ describe("who is not known", () => {
         expect((await send(health + path, { body: "x" })).status, `POST ${service}${path}`).toBe(405);
       }
       for (const path of ["/", "/mcp", "/v1/status", "/debug", "/health/../mcp"]) {
-        expect((await send(health + path, { method: "GET", headers: as(house.key("a-1")) })).status, service + path).toBe(404);
+        expect(
+          (await send(health + path, { method: "GET", headers: as(house.key("a-1")) })).status,
+          service + path,
+        ).toBe(404);
       }
     }
   });
@@ -182,16 +224,45 @@ const unregistered = [
 
 describe("who comes from a foreign page or name", () => {
   const origins = [
-    ...["https://evil.example", "null", "", "file://", "http://127.0.0.1.evil.example", "http://localhost.evil.example", "http://localhost@evil.example"],
-    ...["http://[::1].evil.example", "HTTPS://EVIL.EXAMPLE", "http://127.0.0.1:1:2", "http://127.0.0.1/path", "http://localhost https://evil.example", "chrome-extension://abc"],
+    ...[
+      "https://evil.example",
+      "null",
+      "",
+      "file://",
+      "http://127.0.0.1.evil.example",
+      "http://localhost.evil.example",
+      "http://localhost@evil.example",
+    ],
+    ...[
+      "http://[::1].evil.example",
+      "HTTPS://EVIL.EXAMPLE",
+      "http://127.0.0.1:1:2",
+      "http://127.0.0.1/path",
+      "http://localhost https://evil.example",
+      "chrome-extension://abc",
+    ],
   ];
-  const hosts = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil.example", "[::1].evil.example", "127.0.0.1:1:2", "0.0.0.0", "127.1", "a, localhost"];
+  const hosts = [
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "localhost@evil.example",
+    "[::1].evil.example",
+    "127.0.0.1:1:2",
+    "0.0.0.0",
+    "127.1",
+    "a, localhost",
+  ];
 
   it("A18: a foreign Origin answers 403 on every route, with and without a valid key; nothing is on the bus", async () => {
     for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
       for (const origin of origins) {
         for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...headers, origin }, ...(method === "POST" && { body: call }) });
+          const answer = await send(house.house.url + url.replace(":server", "main"), {
+            method,
+            headers: { ...headers, origin },
+            ...(method === "POST" && { body: call }),
+          });
           expect(answer.status, `${method} ${url} from "${origin}"`).toBe(403);
           expect(answer.everything).not.toMatch(/access-control-allow/i);
           if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_origin");
@@ -205,7 +276,11 @@ describe("who comes from a foreign page or name", () => {
     for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
       for (const host of hosts) {
         for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(":server", "main"), { method, headers: { ...headers, host }, ...(method === "POST" && { body: call }) });
+          const answer = await send(house.house.url + url.replace(":server", "main"), {
+            method,
+            headers: { ...headers, host },
+            ...(method === "POST" && { body: call }),
+          });
           expect(answer.status, `${method} ${url} as "${host}"`).toBe(403);
           if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_host");
         }
@@ -226,7 +301,8 @@ describe("who comes from a foreign page or name", () => {
     const headers = { origin: "https://evil.example", authorization: `Bearer ${house.house.adminToken}` };
     expect((await send(`${house.house.adminUrl}/v1/status`, { method: "GET", headers })).status, "admin").toBe(403);
     for (const { service, health } of house.house.replicas) {
-      for (const path of ["/health", "/ready", "/metrics"]) expect((await send(health + path, { method: "GET", headers })).status, service + path).toBe(403);
+      for (const path of ["/health", "/ready", "/metrics"])
+        expect((await send(health + path, { method: "GET", headers })).status, service + path).toBe(403);
     }
   });
 

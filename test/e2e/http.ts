@@ -24,19 +24,29 @@ const agent = new Agent({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY
 export async function send(url: string, { method = "POST", headers = {}, body }: Sending = {}): Promise<Answer> {
   const { hostname, port, origin } = new URL(url);
   const outgoing = request({ hostname, port, path: url.slice(origin.length) || "/", method, headers, agent });
-  const parts = body === undefined ? [] : Array.isArray(body) ? (body as readonly (string | Buffer)[]) : [body as string | Buffer];
-  if (body !== undefined && !Array.isArray(body)) outgoing.setHeader("content-length", Buffer.byteLength(parts[0] as string));
+  const parts =
+    body === undefined ? [] : Array.isArray(body) ? (body as readonly (string | Buffer)[]) : [body as string | Buffer];
+  if (body !== undefined && !Array.isArray(body))
+    outgoing.setHeader("content-length", Buffer.byteLength(parts[0] as string));
   for (const part of parts) outgoing.write(part);
   outgoing.end();
   const [incoming] = (await once(outgoing, "response")) as [import("node:http").IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
   const text = Buffer.concat(chunks).toString("utf8");
-  return { status: incoming.statusCode ?? 0, headers: incoming.headers, text, everything: `${incoming.rawHeaders.join("\n")}\n${text}` };
+  return {
+    status: incoming.statusCode ?? 0,
+    headers: incoming.headers,
+    text,
+    everything: `${incoming.rawHeaders.join("\n")}\n${text}`,
+  };
 }
 
 /** Writes bytes to a socket as they are and gives back what came until the other side closed it. */
-export async function sendRaw(url: string, bytes: string | Buffer): Promise<{ readonly text: string; readonly statuses: readonly number[] }> {
+export async function sendRaw(
+  url: string,
+  bytes: string | Buffer,
+): Promise<{ readonly text: string; readonly statuses: readonly number[] }> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });
   const chunks: Buffer[] = [];

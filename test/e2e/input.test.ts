@@ -13,7 +13,9 @@ const call = toolCall("read_file");
 beforeAll(async () => {
   upstream = await FakeUpstream.start();
   const mcp = { endpoints: [{ name: "main", url: upstream.url }] };
-  const accessRules = [{ agentPattern: "*", allowedTools: ["read_file", "landmark", "ops__*"], deniedTools: ["execute_code"] }];
+  const accessRules = [
+    { agentPattern: "*", allowedTools: ["read_file", "landmark", "ops__*"], deniedTools: ["execute_code"] },
+  ];
   house = await startTestHouse({
     tenants: {
       acme: { agents: ["a-1"], mcp, accessRules },
@@ -33,9 +35,11 @@ beforeEach(async () => {
 });
 
 const mcp = () => `${house.house.url}/mcp`;
-const post = (body: string | Buffer, headers: Record<string, string> = {}) => send(mcp(), { headers: as(house.key("a-1"), headers), body });
+const post = (body: string | Buffer, headers: Record<string, string> = {}) =>
+  send(mcp(), { headers: as(house.key("a-1"), headers), body });
 const landmark = () => post(toolCall("landmark"));
-const errorOf = ({ text }: Answer) => JSON.parse(text).error as { code: number; message: string; data: Record<string, unknown> };
+const errorOf = ({ text }: Answer) =>
+  JSON.parse(text).error as { code: number; message: string; data: Record<string, unknown> };
 
 async function expectNothingPassed() {
   expect(await spy.heard(landmark)).toEqual([]);
@@ -50,9 +54,14 @@ describe("names that two readers may take differently", () => {
   const both = (one: string, two: string): string[] => [`${one},${two}`, `${two},${one}`];
   const twice: Record<string, string[]> = {
     method: both('"method":"tools/call","params":{"name":"read_file"}', '"method":"ping"').map(parts),
-    "method, escaped": both('"method":"ping"', '"m\\u0065thod":"tools/call","params":{"name":"execute_code"}').map(parts),
+    "method, escaped": both('"method":"ping"', '"m\\u0065thod":"tools/call","params":{"name":"execute_code"}').map(
+      parts,
+    ),
     params: both('"method":"tools/call","params":{"name":"read_file"}', '"params":{"name":"execute_code"}').map(parts),
-    "params, escaped": both('"method":"tools/call","params":{"name":"read_file"}', '"p\\u0061rams":{"name":"execute_code"}').map(parts),
+    "params, escaped": both(
+      '"method":"tools/call","params":{"name":"read_file"}',
+      '"p\\u0061rams":{"name":"execute_code"}',
+    ).map(parts),
     name: both('"name":"read_file"', '"name":"execute_code"').map(params),
     "name, escaped": both('"name":"read_file"', '"n\\u0061me":"execute_code"').map(params),
     "name, wholly escaped": both('"name":"read_file"', '"\\u006E\\u0061\\u006d\\u0065":"execute_code"').map(params),
@@ -64,24 +73,34 @@ describe("names that two readers may take differently", () => {
     "Name in another case": both('"name":"read_file"', '"Name":"execute_code"').map(params),
     "NAME in another case, escaped": both('"name":"read_file"', '"N\\u0041ME":"execute_code"').map(params),
     "Method in another case": both('"method":"ping"', '"Method":"tools/call"').map(parts),
-    "Params in another case": both('"method":"tools/call","params":{"name":"read_file"}', '"PARAMS":{"name":"execute_code"}').map(parts),
+    "Params in another case": both(
+      '"method":"tools/call","params":{"name":"read_file"}',
+      '"PARAMS":{"name":"execute_code"}',
+    ).map(parts),
     "name in full-width letters": both('"name":"read_file"', '"ｎａｍｅ":"execute_code"').map(params),
     "name with a zero-width space": both('"name":"read_file"', '"na\u200bme":"execute_code"').map(params),
     "name with an escaped NUL": both('"name":"read_file"', '"name\\u0000":"execute_code"').map(params),
     "method with the long s or Kelvin sign's like": both('"method":"ping"', '"PARAM\u017f":{}').map(parts),
   };
-  it.each(Object.entries(twice))("A9: %s told twice answers 400 in both orders and is not forwarded", async (_name, bodies) => {
-    for (const body of bodies) {
-      const answer = await post(body);
-      expect(answer.status, body).toBe(400);
-      expect(JSON.parse(answer.text), body).toEqual(refusal(-32700, { error: "parse_error", message: errorOf(answer).message }));
-      expect(answer.text).not.toContain("execute_code");
-    }
-    await expectNothingPassed();
-  });
+  it.each(Object.entries(twice))(
+    "A9: %s told twice answers 400 in both orders and is not forwarded",
+    async (_name, bodies) => {
+      for (const body of bodies) {
+        const answer = await post(body);
+        expect(answer.status, body).toBe(400);
+        expect(JSON.parse(answer.text), body).toEqual(
+          refusal(-32700, { error: "parse_error", message: errorOf(answer).message }),
+        );
+        expect(answer.text).not.toContain("execute_code");
+      }
+      await expectNothingPassed();
+    },
+  );
 
   it("A9: a name spelled with escapes is that name: the call is decided so, and its bytes are forwarded as they came", async () => {
-    const body = parts('"m\\u0065thod":"tools\\/call","params":{"\\u006eame":"r\\u0065ad_file",  "arguments":{"x":1.0e0}}');
+    const body = parts(
+      '"m\\u0065thod":"tools\\/call","params":{"\\u006eame":"r\\u0065ad_file",  "arguments":{"x":1.0e0}}',
+    );
     expect((await post(body)).status).toBe(200);
     expect(upstream.requests[0]?.body.toString()).toBe(body);
     const denied = await post(body.replace("r\\u0065ad_file", "\\u0065xecute_code"));
@@ -92,54 +111,119 @@ describe("names that two readers may take differently", () => {
 
 describe("tool names", () => {
   const lookAlikes = [
-    ...["READ_FILE", "Read_file", "read_filE", "ｒead_file", "read＿file", "read_ﬁle", "re\u0430d_file", "read_file\u0301", "rea\u0501_file"],
-    ...["read\u200b_file", "read_file\u200d", "\ufeffread_file", "read_file\u2060", "\u202eread_file", "read\u00ad_file"],
+    ...[
+      "READ_FILE",
+      "Read_file",
+      "read_filE",
+      "ｒead_file",
+      "read＿file",
+      "read_ﬁle",
+      "re\u0430d_file",
+      "read_file\u0301",
+      "rea\u0501_file",
+    ],
+    ...[
+      "read\u200b_file",
+      "read_file\u200d",
+      "\ufeffread_file",
+      "read_file\u2060",
+      "\u202eread_file",
+      "read\u00ad_file",
+    ],
     ...["read_file ", " read_file", "read_file\t", "read_file\n", "read_file\r\n", "read_file\u00a0", "read file"],
     ...["read_file\u0000", "\u0000read_file", "read_file\u0000.txt", "read_\u0000file"],
-    ...["main/read_file", "main__read_file", "main.read_file", "main:read_file", "read_file/", "/read_file", "read-file", "read_file,landmark", "read_file;", "*", "read_*", "OPS__x", "ops_\u005fx".toUpperCase()],
+    ...[
+      "main/read_file",
+      "main__read_file",
+      "main.read_file",
+      "main:read_file",
+      "read_file/",
+      "/read_file",
+      "read-file",
+      "read_file,landmark",
+      "read_file;",
+      "*",
+      "read_*",
+      "OPS__x",
+      "ops_\u005fx".toUpperCase(),
+    ],
     ...["__proto__", "constructor", "toString", "hasOwnProperty", "", "execute_code", "undefined", "null"],
   ];
-  const escaped = (text: string) => [...text].map((letter) => [...Array(letter.length).keys()].map((at) => `\\u${letter.charCodeAt(at).toString(16).padStart(4, "0")}`).join("")).join("");
+  const escaped = (text: string) =>
+    [...text]
+      .map((letter) =>
+        [...Array(letter.length).keys()]
+          .map((at) => `\\u${letter.charCodeAt(at).toString(16).padStart(4, "0")}`)
+          .join(""),
+      )
+      .join("");
 
-  it.each(lookAlikes.map((name) => [JSON.stringify(name), name] as const))("A11 P5: the tool %s is denied with the body of seed 001, raw and escaped", async (_shown, name) => {
-    for (const spelled of [JSON.stringify(name), `"${escaped(name)}"`]) {
-      const answer = await post(`{"jsonrpc":"2.0","id":"i-1","method":"tools/call","params":{"name":${spelled},"arguments":{}}}`);
-      expect(answer.status).toBe(403);
-      const data = {
-        error: "tool_access_denied",
-        message: `Agent 'a-1' is not authorized to invoke tool '${name}'`,
-        allowedTools: ["read_file", "landmark", "ops__*"],
-      };
-      expect(JSON.parse(answer.text)).toEqual(refusal(1403, data, "i-1"));
-    }
-    expect(upstream.requests).toEqual([]);
-  });
+  it.each(lookAlikes.map((name) => [JSON.stringify(name), name] as const))(
+    "A11 P5: the tool %s is denied with the body of seed 001, raw and escaped",
+    async (_shown, name) => {
+      for (const spelled of [JSON.stringify(name), `"${escaped(name)}"`]) {
+        const answer = await post(
+          `{"jsonrpc":"2.0","id":"i-1","method":"tools/call","params":{"name":${spelled},"arguments":{}}}`,
+        );
+        expect(answer.status).toBe(403);
+        const data = {
+          error: "tool_access_denied",
+          message: `Agent 'a-1' is not authorized to invoke tool '${name}'`,
+          allowedTools: ["read_file", "landmark", "ops__*"],
+        };
+        expect(JSON.parse(answer.text)).toEqual(refusal(1403, data, "i-1"));
+      }
+      expect(upstream.requests).toEqual([]);
+    },
+  );
 
   it("A11: a name that is no string, or that is missing, answers 400 and is not forwarded", async () => {
-    for (const name of ["1", "null", "true", '["read_file"]', '{"0":"read_file"}']) expect((await post(params(`"name":${name}`))).status, name).toBe(400);
-    for (const body of [params('"arguments":{}'), parts('"method":"tools/call"'), parts('"method":"tools/call","params":["read_file"]')]) expect((await post(body)).status, body).toBe(400);
+    for (const name of ["1", "null", "true", '["read_file"]', '{"0":"read_file"}'])
+      expect((await post(params(`"name":${name}`))).status, name).toBe(400);
+    for (const body of [
+      params('"arguments":{}'),
+      parts('"method":"tools/call"'),
+      parts('"method":"tools/call","params":["read_file"]'),
+    ])
+      expect((await post(body)).status, body).toBe(400);
     await expectNothingPassed();
   });
 
   it("A11: a method's name is compared byte by byte too: no look-alike of tools/call is taken for one, nor for an allowed call", async () => {
     for (const method of ["tools/call ", "tools/\u0000call", "ｔools/call", "tools/call\u200b", " tools/call"]) {
-      expect((await post(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { name: "execute_code" } }))).status, JSON.stringify(method)).toBe(400);
+      expect(
+        (await post(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { name: "execute_code" } }))).status,
+        JSON.stringify(method),
+      ).toBe(400);
     }
     await expectNothingPassed();
   });
 });
 
 describe("size and depth", () => {
-  const sized = (bytes: number) => toolCall("read_file", { x: "" }).replace('"x":""', `"x":"${"y".repeat(bytes - toolCall("read_file", { x: "" }).length)}"`);
+  const sized = (bytes: number) =>
+    toolCall("read_file", { x: "" }).replace(
+      '"x":""',
+      `"x":"${"y".repeat(bytes - toolCall("read_file", { x: "" }).length)}"`,
+    );
   const small = (body: string | string[]) => send(mcp(), { headers: as(house.key("s-1", "small")), body });
-  const tooLarge = refusal(1413, { error: "payload_too_large", message: `the body is larger than ${smallLimit} bytes` });
+  const tooLarge = refusal(1413, {
+    error: "payload_too_large",
+    message: `the body is larger than ${smallLimit} bytes`,
+  });
 
   it("A13: a body of exactly the limit passes; one byte more answers 413, with Content-Length and in chunks", async () => {
     const exact = sized(smallLimit);
-    expect([(await small(exact)).status, (await small([exact.slice(0, 9), exact.slice(9)])).status]).toEqual([200, 200]);
+    expect([(await small(exact)).status, (await small([exact.slice(0, 9), exact.slice(9)])).status]).toEqual([
+      200, 200,
+    ]);
     expect(upstream.requests.map(({ body }) => body.toString())).toEqual([exact, exact]);
     const over = sized(smallLimit + 1);
-    for (const answer of [await small(over), await small([over.slice(0, 9), over.slice(9)]), await small([over, "x"])]) {
+    for (const answer of [
+      await small(over),
+      await small([over.slice(0, 9), over.slice(9)]),
+      await small([over, "x"]),
+    ]) {
       expect(answer.status).toBe(413);
       expect(JSON.parse(answer.text)).toEqual(tooLarge);
       expect(answer.headers["retry-after"]).toBeUndefined();
@@ -152,7 +236,10 @@ describe("size and depth", () => {
     for (const length of [smallLimit + 1, 10_000_000_000]) {
       expect((await sendRaw(mcp(), `${head}Content-Length: ${length}\r\n\r\n`)).statuses).toEqual([413]);
     }
-    const endless = await sendRaw(mcp(), `${head}Transfer-Encoding: chunked\r\n\r\n${`400\r\n${"z".repeat(1_024)}\r\n`.repeat(3)}`);
+    const endless = await sendRaw(
+      mcp(),
+      `${head}Transfer-Encoding: chunked\r\n\r\n${`400\r\n${"z".repeat(1_024)}\r\n`.repeat(3)}`,
+    );
     expect(endless.statuses).toEqual([413]);
     await expectNothingPassed();
   });
@@ -182,10 +269,12 @@ describe("size and depth", () => {
 
   it("A13: while a body of 30 MB is read, others who come later are answered before it", async () => {
     const answered: string[] = [];
-    const huge = send(mcp(), { headers: as(house.key("a-1")), body: [`[${"1,".repeat(15_000_000)}`, "1]"] }).then((answer) => {
-      answered.push("huge");
-      return answer;
-    });
+    const huge = send(mcp(), { headers: as(house.key("a-1")), body: [`[${"1,".repeat(15_000_000)}`, "1]"] }).then(
+      (answer) => {
+        answered.push("huge");
+        return answer;
+      },
+    );
     while (!answered.includes("huge")) {
       await post(call);
       answered.push("small");
@@ -197,9 +286,13 @@ describe("size and depth", () => {
   const polluting = [
     '{"jsonrpc":"2.0","id":1,"__proto__":{"isAdmin":true,"ok":true,"allowedTools":["*"]},"method":"tools/call","params":{"name":"read_file"}}',
     params('"name":"read_file","__proto__":{"name":"execute_code","polluted":1}'),
-    params('"name":"read_file","arguments":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"a":[{"__proto__":{"__proto__":{"ok":true}}}]}'),
+    params(
+      '"name":"read_file","arguments":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"a":[{"__proto__":{"__proto__":{"ok":true}}}]}',
+    ),
     params('"name":"read_file","_meta":{"__proto__":{"polluted":1},"constructor":{"prototype":{"ok":true}}}'),
-    params('"name":"read_file","arguments":{"\\u005f_proto__":{"polluted":1},"prototype":1,"toString":null,"hasOwnProperty":0}'),
+    params(
+      '"name":"read_file","arguments":{"\\u005f_proto__":{"polluted":1},"prototype":1,"toString":null,"hasOwnProperty":0}',
+    ),
     parts('"constructor":{"prototype":{"target":"read_file"}},"method":"tools/call","params":{"name":"read_file"}'),
   ];
   it.each(polluting)("A13: %s is forwarded byte for byte and changes nothing for later calls", async (body) => {
@@ -208,7 +301,8 @@ describe("size and depth", () => {
     const denied = await post(toolCall("execute_code"));
     expect(denied.status).toBe(403);
     expect(Object.keys(errorOf(denied).data)).toEqual(["error", "message", "allowedTools"]);
-    for (const { health } of house.house.replicas) expect((await send(`${health}/health`, { method: "GET" })).text).not.toMatch(/polluted|isAdmin/);
+    for (const { health } of house.house.replicas)
+      expect((await send(`${health}/health`, { method: "GET" })).text).not.toMatch(/polluted|isAdmin/);
   });
 
   it("A13: __proto__ and constructor as method, id or session are only names", async () => {
@@ -222,13 +316,37 @@ describe("size and depth", () => {
 
 describe("kinds of content", () => {
   const types = [
-    ...["", "text/plain", "text/json", "application/jsonp", "application/json5", "application/vnd.api+json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
-    ...["application/json, text/plain", "text/plain, application/json", "application/json; charset=utf-16", "application/json; charset=latin1", "application/json; charset=utf-8; charset=utf-16", "application/json;", "application /json", "json", "*/*", "application/json\u00a0"],
+    ...[
+      "",
+      "text/plain",
+      "text/json",
+      "application/jsonp",
+      "application/json5",
+      "application/vnd.api+json",
+      "application/x-www-form-urlencoded",
+      "multipart/form-data; boundary=x",
+    ],
+    ...[
+      "application/json, text/plain",
+      "text/plain, application/json",
+      "application/json; charset=utf-16",
+      "application/json; charset=latin1",
+      "application/json; charset=utf-8; charset=utf-16",
+      "application/json;",
+      "application /json",
+      "json",
+      "*/*",
+      "application/json\u00a0",
+    ],
   ];
   it.each(types)('A14: Content-Type "%s" answers 415 and is not forwarded', async (type) => {
     const answer = await post(call, { "content-type": type });
     expect(answer.status).toBe(415);
-    expect(errorOf(answer)).toEqual({ code: 1415, message: errorOf(answer).message, data: { error: "unsupported_media_type", message: errorOf(answer).message } });
+    expect(errorOf(answer)).toEqual({
+      code: 1415,
+      message: errorOf(answer).message,
+      data: { error: "unsupported_media_type", message: errorOf(answer).message },
+    });
     await expectNothingPassed();
   });
 
@@ -237,15 +355,18 @@ describe("kinds of content", () => {
     await expectNothingPassed();
   });
 
-  it.each(["application/json", "application/json ; charset=utf-8", "Application/JSON;charset=UTF-8", 'application/json; charset="utf-8"', "  application/json  "])(
-    'A14: Content-Type "%s" meets the same validation as any other',
-    async (type) => {
-      expect((await post(call, { "content-type": type })).status).toBe(200);
-      expect((await post(toolCall("execute_code"), { "content-type": type })).status).toBe(403);
-      expect((await post(params('"name":"read_file","name":"execute_code"'), { "content-type": type })).status).toBe(400);
-      expect(upstream.requests).toHaveLength(1);
-    },
-  );
+  it.each([
+    "application/json",
+    "application/json ; charset=utf-8",
+    "Application/JSON;charset=UTF-8",
+    'application/json; charset="utf-8"',
+    "  application/json  ",
+  ])('A14: Content-Type "%s" meets the same validation as any other', async (type) => {
+    expect((await post(call, { "content-type": type })).status).toBe(200);
+    expect((await post(toolCall("execute_code"), { "content-type": type })).status).toBe(403);
+    expect((await post(params('"name":"read_file","name":"execute_code"'), { "content-type": type })).status).toBe(400);
+    expect(upstream.requests).toHaveLength(1);
+  });
 
   const encoded: Record<string, Buffer> = {
     "UTF-16 little-endian": Buffer.from(call, "utf16le"),
@@ -263,7 +384,18 @@ describe("kinds of content", () => {
 
   it("A14: a gzip bomb, and every other Content-Encoding, answers 415 without being unpacked", async () => {
     const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20));
-    for (const encoding of ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "identity, gzip", "gzip, identity", "compress", " "]) {
+    for (const encoding of [
+      "gzip",
+      "GZIP",
+      "x-gzip",
+      "deflate",
+      "br",
+      "zstd",
+      "identity, gzip",
+      "gzip, identity",
+      "compress",
+      " ",
+    ]) {
       expect((await post(bomb, { "content-encoding": encoding })).status, encoding).toBe(415);
     }
     await expectNothingPassed();

@@ -1,6 +1,6 @@
 import { serviceNames } from "@sluice/contracts";
 import { answerJson, FakeUpstream, startTestHouse, until, type ReceivedRequest, type TestHouse } from "@sluice/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { BalancedLoad } from "./balanced-client.ts";
 import { call, eventStreamOf, fingerprint, legacyHeaders, send, type Sent } from "./wire.ts";
 
@@ -26,6 +26,9 @@ beforeAll(async () => {
       replicas,
     }),
   );
+});
+afterEach(async () => {
+  for (const service of serviceNames) while (house.house.of(service).length < 2) await house.house.add(service);
 });
 afterAll(() => stack.disposeAsync());
 
@@ -145,7 +148,6 @@ describe("SIGTERM under load", () => {
     const times = timesForwarded(prefix);
     expect([...times].filter(([, count]) => count !== 1)).toEqual([]);
     expect(times.size).toBe(load.ledger.length);
-    await house.house.add(service);
     await expectLedgerKept(load, prefix);
   });
 });
@@ -168,7 +170,6 @@ describe("without any policy replica", () => {
     expect(timesForwarded("outage").size).toBe(0);
     await house.house.add("policy");
     expect((await send({ ...from("a-1"), body: call("back-0", "echo") })).status).toBe(200);
-    await house.house.add("policy");
     const rows = await until("ten outcomes", async () => {
       const found = await house.query("select decision, fault, status from audit_calls where rpc_id like '\"outage-%' and state = 'done'");
       return found.length === 10 ? found : undefined;

@@ -7,6 +7,9 @@ export function routesIn(tree: string): { readonly method: string; readonly url:
     const depth = indent.length / 4;
     const url = `${parents[depth - 1] ?? ""}${segment}`;
     parents[depth] = url;
-    return (methods ?? "").split(", ").filter(Boolean).map((method) => ({ method, url }));
+    return (methods ?? "")
+      .split(", ")
+      .filter(Boolean)
+      .map((method) => ({ method, url }));
   });
 }

@@ -6,7 +6,11 @@ let house: TestHouse;
 let upstream: FakeUpstream;
 const rules = {
   accessRules: [
-    { agentPattern: "sentinel-*", allowedTools: ["search_patterns", "read_*"], deniedTools: ["read_secret", "execute_code"] },
+    {
+      agentPattern: "sentinel-*",
+      allowedTools: ["search_patterns", "read_*"],
+      deniedTools: ["read_secret", "execute_code"],
+    },
     { agentPattern: "*-1", allowedTools: ["echo"] },
     { agentPattern: "admin-*", allowedTools: ["*"] },
   ],
@@ -43,7 +47,15 @@ const post = (agent: string, body: string, tenantName = "acme", replica = 0) =>
 
 describe("who may call what", () => {
   const denied = (agent: string, tool: string, allowedTools: string[]) =>
-    refusal(1403, { error: "tool_access_denied", message: `Agent '${agent}' is not authorized to invoke tool '${tool}'`, allowedTools }, 7);
+    refusal(
+      1403,
+      {
+        error: "tool_access_denied",
+        message: `Agent '${agent}' is not authorized to invoke tool '${tool}'`,
+        allowedTools,
+      },
+      7,
+    );
   const sentinel = ["search_patterns", "read_*", "echo"];
   const cases: [string, string, string, string[]][] = [
     ["sentinel-1", "execute_code", "acme", sentinel],
@@ -54,16 +66,24 @@ describe("who may call what", () => {
     ["admin-1", "echo", "bare", []],
     ["admin-1", "echo", "empty", []],
   ];
-  it.each(cases)("P5 A4: %s calling %s in tenant %s gets 403 with the body of seed 001, allowed tools included; nothing is forwarded", async (agent, tool, name, allowed) => {
-    const answer = await post(agent, toolCall(tool, {}, 7), name);
-    expect(answer.status).toBe(403);
-    expect(answer.headers["content-type"]).toBe("application/json");
-    expect(JSON.parse(answer.text)).toEqual(denied(agent, tool, allowed));
-    expect(upstream.requests).toEqual([]);
-  });
+  it.each(cases)(
+    "P5 A4: %s calling %s in tenant %s gets 403 with the body of seed 001, allowed tools included; nothing is forwarded",
+    async (agent, tool, name, allowed) => {
+      const answer = await post(agent, toolCall(tool, {}, 7), name);
+      expect(answer.status).toBe(403);
+      expect(answer.headers["content-type"]).toBe("application/json");
+      expect(JSON.parse(answer.text)).toEqual(denied(agent, tool, allowed));
+      expect(upstream.requests).toEqual([]);
+    },
+  );
 
   it("P5: what a rule allows passes, byte for byte", async () => {
-    const passing = [["sentinel-1", "read_config"], ["sentinel-1", "read_"], ["sentinel-1", "echo"], ["admin-1", "execute_code"]] as const;
+    const passing = [
+      ["sentinel-1", "read_config"],
+      ["sentinel-1", "read_"],
+      ["sentinel-1", "echo"],
+      ["admin-1", "execute_code"],
+    ] as const;
     for (const [agent, tool] of passing) {
       const body = toolCall(tool, { agent });
       expect((await post(agent, body)).status, `${agent} ${tool}`).toBe(200);
@@ -73,12 +93,23 @@ describe("who may call what", () => {
 
   it("A4: an empty list of authentication methods lets nobody in", async () => {
     expect((await post("admin-1", toolCall("echo"), "shut")).status).toBe(401);
-    expect((await send(`${house.house.url}/mcp`, { headers: { "content-type": "application/json", authorization: `Bearer ${house.key("admin-1", "shut")}` }, body: toolCall("echo") })).status).toBe(401);
+    expect(
+      (
+        await send(`${house.house.url}/mcp`, {
+          headers: { "content-type": "application/json", authorization: `Bearer ${house.key("admin-1", "shut")}` },
+          body: toolCall("echo"),
+        })
+      ).status,
+    ).toBe(401);
     expect(upstream.requests).toEqual([]);
   });
 
   it("P4 P5: a tenant that switched MCP off answers 403 to every method", async () => {
-    for (const body of [toolCall("echo"), '{"jsonrpc":"2.0","id":7,"method":"initialize"}', '{"jsonrpc":"2.0","id":7,"method":"tools/list"}']) {
+    for (const body of [
+      toolCall("echo"),
+      '{"jsonrpc":"2.0","id":7,"method":"initialize"}',
+      '{"jsonrpc":"2.0","id":7,"method":"tools/list"}',
+    ]) {
       const answer = await post("admin-1", body, "off");
       expect([answer.status, JSON.parse(answer.text).error.data.error]).toEqual([403, "protocol_disabled"]);
     }
@@ -87,27 +118,44 @@ describe("who may call what", () => {
 });
 
 describe("lists", () => {
-  const kept = ['{ "name":"read_config", "description":"caf\\u00e9 \u{1f600}", "inputSchema":{"type":"object","n":1.0e2,"a":[ ]} }', '{"x":{"name":"write_file"},"name":"ech\\u006f"}'];
-  const hidden = ['{"name":"execute_code"}', '{"name":"read_secret","title":"read_config"}', '{"title":"nameless"}', '{"name":"Echo"}', "17"];
-  const listOf = (tools: string[]) => `{"jsonrpc":"2.0", "id":1,"result":{"tools": [${tools.join(" , ")}],"nextCursor":"c","n":1e3}}`;
-  const answerWith = (text: string, type: string): UpstreamHandler => (_request, response) => {
-    response.writeHead(200, { "content-type": type }).end(type === "application/json" ? text : `event: message\ndata: ${text}\n\n`);
-  };
+  const kept = [
+    '{ "name":"read_config", "description":"caf\\u00e9 \u{1f600}", "inputSchema":{"type":"object","n":1.0e2,"a":[ ]} }',
+    '{"x":{"name":"write_file"},"name":"ech\\u006f"}',
+  ];
+  const hidden = [
+    '{"name":"execute_code"}',
+    '{"name":"read_secret","title":"read_config"}',
+    '{"title":"nameless"}',
+    '{"name":"Echo"}',
+    "17",
+  ];
+  const listOf = (tools: string[]) =>
+    `{"jsonrpc":"2.0", "id":1,"result":{"tools": [${tools.join(" , ")}],"nextCursor":"c","n":1e3}}`;
+  const answerWith =
+    (text: string, type: string): UpstreamHandler =>
+    (_request, response) => {
+      response
+        .writeHead(200, { "content-type": type })
+        .end(type === "application/json" ? text : `event: message\ndata: ${text}\n\n`);
+    };
   const listFor = async (agent: string) => post(agent, '{"jsonrpc":"2.0","id":1,"method":"tools/list"}');
   const all = [hidden[0], kept[0], hidden[1], hidden[2], kept[1], hidden[3], hidden[4]] as string[];
 
-  it.each(["application/json", "text/event-stream"])("P5: tools/list as %s holds the tools that may be called and no other; their bytes and all around them are unchanged", async (type) => {
-    upstream.handler = answerWith(listOf(all), type);
-    const answer = await listFor("sentinel-1");
-    expect(answer.status).toBe(200);
-    for (const tool of kept) expect(answer.text).toContain(tool);
-    for (const tool of hidden.slice(0, 4)) expect(answer.text).not.toContain(tool);
-    const text = type === "application/json" ? answer.text : (/^data: (.*)$/m.exec(answer.text)?.[1] ?? "");
-    const list = JSON.parse(text);
-    expect(list.result.tools.map(({ name }: { name: string }) => name)).toEqual(["read_config", "echo"]);
-    expect(text.startsWith('{"jsonrpc":"2.0", "id":1,"result":{"tools": [')).toBe(true);
-    expect(text.endsWith('],"nextCursor":"c","n":1e3}}')).toBe(true);
-  });
+  it.each(["application/json", "text/event-stream"])(
+    "P5: tools/list as %s holds the tools that may be called and no other; their bytes and all around them are unchanged",
+    async (type) => {
+      upstream.handler = answerWith(listOf(all), type);
+      const answer = await listFor("sentinel-1");
+      expect(answer.status).toBe(200);
+      for (const tool of kept) expect(answer.text).toContain(tool);
+      for (const tool of hidden.slice(0, 4)) expect(answer.text).not.toContain(tool);
+      const text = type === "application/json" ? answer.text : (/^data: (.*)$/m.exec(answer.text)?.[1] ?? "");
+      const list = JSON.parse(text);
+      expect(list.result.tools.map(({ name }: { name: string }) => name)).toEqual(["read_config", "echo"]);
+      expect(text.startsWith('{"jsonrpc":"2.0", "id":1,"result":{"tools": [')).toBe(true);
+      expect(text.endsWith('],"nextCursor":"c","n":1e3}}')).toBe(true);
+    },
+  );
 
   it("P5: who may call nothing sees an empty list; who may call all sees the upstream's bytes", async () => {
     const named = listOf(all.filter((tool) => !tool.includes("nameless") && tool !== "17"));
@@ -117,7 +165,12 @@ describe("lists", () => {
   });
 
   it("P5: a list that two readers may take differently is not shown at all", async () => {
-    for (const list of [listOf(['{"name":"echo","name":"execute_code"}']), '{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[{"name":"execute_code"}]}}', '{"jsonrpc":"2.0","id":1,"result":{"Tools":[{"name":"execute_code"}],"tools":[]}}', "[broken"]) {
+    for (const list of [
+      listOf(['{"name":"echo","name":"execute_code"}']),
+      '{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[{"name":"execute_code"}]}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"Tools":[{"name":"execute_code"}],"tools":[]}}',
+      "[broken",
+    ]) {
       upstream.handler = answerWith(list, "application/json");
       const answer = await listFor("sentinel-1");
       expect(answer.status, list).toBe(502);
@@ -139,7 +192,13 @@ describe("how often", () => {
       expect(retryAfterSeconds, "a window and one of its 50 parts").toBeLessThanOrEqual(612);
       expect(Number.isInteger(retryAfterSeconds)).toBe(true);
       expect(answer.headers["retry-after"]).toBe(String(retryAfterSeconds));
-      expect(JSON.parse(answer.text)).toEqual(refusal(1429, { error: "agent_rate_limited", message: data.message, agentId: "sentinel-1", retryAfterSeconds }, "r"));
+      expect(JSON.parse(answer.text)).toEqual(
+        refusal(
+          1429,
+          { error: "agent_rate_limited", message: data.message, agentId: "sentinel-1", retryAfterSeconds },
+          "r",
+        ),
+      );
     }
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
     expect(upstream.requests).toHaveLength(3);
@@ -158,7 +217,11 @@ describe("many at once", () => {
     const waiting: (() => void)[] = [];
     upstream.handler = ({ message }, response) => {
       const own = message?.params?.["arguments"] as { client: number };
-      const text = JSON.stringify({ jsonrpc: "2.0", id: message?.id, result: { content: [{ type: "text", text: `for ${own.client}` }] } });
+      const text = JSON.stringify({
+        jsonrpc: "2.0",
+        id: message?.id,
+        result: { content: [{ type: "text", text: `for ${own.client}` }] },
+      });
       const answer = () => {
         if (own.client % 2 === 0) response.writeHead(200, { "content-type": "application/json" }).end(text);
         else response.writeHead(200, { "content-type": "text/event-stream" }).end(`data: ${text}\n\n`);
@@ -167,11 +230,19 @@ describe("many at once", () => {
       if (waiting.length === 200) for (const held of waiting.reverse()) held();
     };
     const clients = Array.from({ length: 200 }, (_, client) => client);
-    const answers = await Promise.all(clients.map((client) => post(client % 3 === 0 ? "sentinel-1" : "admin-1", toolCall("echo", { client }, 0), "acme", client % 2)));
+    const answers = await Promise.all(
+      clients.map((client) =>
+        post(client % 3 === 0 ? "sentinel-1" : "admin-1", toolCall("echo", { client }, 0), "acme", client % 2),
+      ),
+    );
     for (const client of clients) {
       const text = answers[client]?.text ?? "";
       const message = client % 2 === 0 ? text : (/^data: (.*)$/m.exec(text)?.[1] ?? "");
-      expect(JSON.parse(message)).toEqual({ jsonrpc: "2.0", id: 0, result: { content: [{ type: "text", text: `for ${client}` }] } });
+      expect(JSON.parse(message)).toEqual({
+        jsonrpc: "2.0",
+        id: 0,
+        result: { content: [{ type: "text", text: `for ${client}` }] },
+      });
       expect(text.match(/for \d+/g)).toEqual([`for ${client}`]);
     }
     expect(upstream.requests).toHaveLength(200);
@@ -185,9 +256,16 @@ describe("edits", () => {
     expect(await statusOf(0)).toBe(403);
     await house.configure(tenants({ accessRules: [{ agentPattern: "sentinel-*", allowedTools: ["deploy"] }] }));
     for (const replica of [0, 1]) await until("the edit to count", async () => (await statusOf(replica)) === 200);
-    await house.configure(tenants({ accessRules: [{ agentPattern: "sentinel-*", allowedTool: ["deploy", "execute_code"] }] }));
+    await house.configure(
+      tenants({ accessRules: [{ agentPattern: "sentinel-*", allowedTool: ["deploy", "execute_code"] }] }),
+    );
     const admin = { method: "GET", headers: { authorization: `Bearer ${house.house.adminToken}` } };
-    const error = await until("the refusal", async () => JSON.parse((await send(`${house.house.adminUrl}/v1/status`, admin)).text).configuration.error as string | undefined);
+    const error = await until(
+      "the refusal",
+      async () =>
+        JSON.parse((await send(`${house.house.adminUrl}/v1/status`, admin)).text).configuration.error as
+          string | undefined,
+    );
     expect(error).toMatch(/tenants\.yaml:\d+:\d+: .*allowedTool.*did you mean allowedTools/);
     expect(await statusOf(0)).toBe(200);
     await house.configure(tenants({ accessRules: [] }));

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { FakeUpstream, until, type ReceivedRequest } from "@sluice/testing";
-import { eventStreamOf } from "./wire.ts";
+import { eventStreamOf, type EventReader } from "./wire.ts";
 
 /** An answer that the test writes, one event at a time. */
 export interface ScriptedStream {
@@ -52,3 +52,12 @@ export class ScriptedStreams implements AsyncDisposable {
     });
   }
 }
+
+/** The numbers that the upstream noted, as the reader got them. */
+export const notes = (reader: EventReader) => reader.messages.filter(({ method }) => method !== undefined).map(({ params }) => params?.["data"]);
+/** The answers to requests among what the reader got. */
+export const answers = (reader: EventReader) => reader.messages.filter(({ method }) => method === undefined);
+export const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+/** The id of the event that brought a note. */
+export const idOf = (reader: EventReader, note: number) =>
+  reader.events.find(({ data }) => data !== "" && (JSON.parse(data) as { params?: { data?: unknown } }).params?.data === note)?.id ?? "none";

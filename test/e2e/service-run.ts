@@ -17,17 +17,30 @@ export interface ServiceRun {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Stops a service that does not end by itself; default: its line that it is ready. */
   readonly stopAt?: RegExp;
+  /** Done again and again until then: work that the service takes a part of. */
+  readonly meanwhile?: () => Promise<unknown>;
 }
 
 /** A service that neither ends nor says anything is stopped too. */
 const deadlineMs = 10_000;
 
 /** Runs one more replica of a service to its end, or until it says what `stopAt` waits for. */
-export async function runService({ house, service, env, stopAt = /"msg":"ready"/ }: ServiceRun): Promise<ServiceEnd> {
+export async function runService({
+  house,
+  service,
+  env,
+  stopAt = /"msg":"ready"/,
+  meanwhile,
+}: ServiceRun): Promise<ServiceEnd> {
   const lines: string[] = [];
   const said = Promise.withResolvers<void>();
   const { PATH } = process.env;
-  const own = { NATS_URL: house.house.parts.nats.url, NATS_USER: service, NATS_PASSWORD: await natsPassword(house, service), HEALTH_PORT: String(await freePort()) };
+  const own = {
+    NATS_URL: house.house.parts.nats.url,
+    NATS_USER: service,
+    NATS_PASSWORD: await natsPassword(house, service),
+    HEALTH_PORT: String(await freePort()),
+  };
   const child = await spawnService({
     name: service,
     command: process.execPath,
@@ -39,7 +52,11 @@ export async function runService({ house, service, env, stopAt = /"msg":"ready"/
     },
   });
   const timer = setTimeout(said.resolve, deadlineMs);
-  const ended = await Promise.race([child.exit.then(({ code }) => code), said.promise.then(() => null)]);
+  const end = Promise.race([child.exit.then(({ code }) => code), said.promise.then(() => null)]);
+  let over = false;
+  void end.then(() => (over = true));
+  while (meanwhile !== undefined && !over) await meanwhile();
+  const ended = await end;
   clearTimeout(timer);
   if (ended === null) await child.stop();
   return { code: ended, output: lines.join("\n") };

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Agent } from "node:http";
+import { connect } from "node:net";
+import type { Replica } from "@sluice/launcher";
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { MemoryWatch } from "./memory.ts";
-import { ScriptedStreams } from "./scripted-streams.ts";
+import { answers, idOf, notes, range, ScriptedStreams } from "./scripted-streams.ts";
 import { answerOf, call, EventReader, eventStreamOf, fingerprint, legacyHeaders, listen, modernCall, modernHeaders, open, send, type Sent } from "./wire.ts";
 
 let streams: ScriptedStreams;
@@ -27,6 +29,10 @@ beforeAll(async () => {
     }),
   );
 });
+afterEach(async () => {
+  while (house.house.of("ingress").length < 2) await house.house.add("ingress");
+  if (house.house.of("egress").length === 0) await house.house.add("egress");
+});
 afterAll(() => stack.disposeAsync());
 
 const ingress = (at: number) => `${house.house.of("ingress")[at]?.url}/mcp`;
@@ -37,12 +43,6 @@ const resumed = (lastEventId: string, at = 1): Sent => ({
   method: "GET",
   headers: { ...legacyHeaders, "last-event-id": lastEventId },
 });
-const notes = (reader: EventReader) => reader.messages.filter(({ method }) => method !== undefined).map(({ params }) => params?.["data"]);
-const answers = (reader: EventReader) => reader.messages.filter(({ method }) => method === undefined);
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
-const idOf = (reader: EventReader, note: number) =>
-  reader.events.find(({ data }) => data !== "" && (JSON.parse(data) as { params?: { data?: unknown } }).params?.data === note)?.id ?? "none";
-
 async function outcomeOf(tool: string) {
   const rows = await until(`the outcome of ${tool}`, async () => {
     const found = await house.query<{ status: number; fault: string | null; decision: string; is_error: boolean | null }>(
@@ -61,13 +61,12 @@ async function openStreams(): Promise<number> {
   return ((await health.json()) as { streams: number }).streams;
 }
 
-/** Kills an ingress replica, as a crash would, and puts another in its place afterwards. */
-async function killIngress(at: number) {
-  const replica = house.house.of("ingress")[at];
+/** The replica that a test is about to end; another takes its place after the test. */
+function endingReplica(service: "ingress" | "egress", at: number): Replica {
+  const replica = house.house.of(service)[at];
   if (replica === undefined) throw new Error("no such replica");
   replica.endedOnPurpose = true;
-  replica.process.kill("SIGKILL");
-  await replica.process.exit;
+  return replica;
 }
 
 describe("a broken stream", () => {
@@ -97,7 +96,7 @@ describe("a broken stream", () => {
     const stream = await streams.of("ingress-killed");
     for (const note of range(1, 5)) stream.note(note);
     await first.count(5);
-    await killIngress(1);
+    await endingReplica("ingress", 1).process.stop("SIGKILL");
     expect(await first.finished()).toBe("broken");
     for (const note of range(6, 10)) stream.note(note);
     const second = await listen(resumed(idOf(first, 5), 0));
@@ -107,7 +106,6 @@ describe("a broken stream", () => {
     expect(await second.finished()).toBe("end");
     expect(notes(second)).toEqual(range(6, 15));
     expect(answers(second)).toHaveLength(1);
-    await house.house.add("ingress");
   });
 
   it("loses and doubles nothing over a kill -9 of NATS, neither live nor resumed (A21)", async () => {
@@ -155,10 +153,7 @@ describe("SIGTERM of the ingress that serves a stream", () => {
     const [oldStream, modernStream] = [await streams.of("stop-legacy"), await streams.of("stop-modern")];
     for (const stream of [oldStream, modernStream]) stream.note(1);
     await Promise.all([old.count(1), modern.count(1)]);
-    const replica = house.house.of("ingress")[1];
-    if (replica === undefined) throw new Error("no such replica");
-    replica.endedOnPurpose = true;
-    const exit = replica.process.stop("SIGTERM", 25_000);
+    const exit = endingReplica("ingress", 1).process.stop("SIGTERM", 25_000);
     expect(await old.finished()).toBe("end");
     const resumedOld = await listen(resumed(idOf(old, 1), 0));
     for (const stream of [oldStream, modernStream]) {
@@ -174,7 +169,22 @@ describe("SIGTERM of the ingress that serves a stream", () => {
     expect(await exit).toEqual({ code: 0, signal: null });
     expect(Date.now() - startedAt).toBeLessThan(5_000);
     agent.destroy();
-    await house.house.add("ingress");
+  });
+});
+
+describe("SIGTERM of an ingress with nothing under way", () => {
+  it("is not held up by connections that a client keeps open, used or never used (A38)", async () => {
+    const replica = endingReplica("ingress", 1);
+    const agent = new Agent({ keepAlive: true });
+    expect((await send({ ...legacy("unused", 1), method: "GET", headers: { "last-event-id": "garbage" }, body: undefined, agent })).status).toBe(404);
+    const silent = connect(Number(new URL(replica.url ?? "").port), "127.0.0.1");
+    silent.on("error", () => {});
+    await once(silent, "connect");
+    const startedAt = Date.now();
+    expect(await replica.process.stop("SIGTERM", 25_000)).toEqual({ code: 0, signal: null });
+    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    silent.destroy();
+    agent.destroy();
   });
 });
 
@@ -269,10 +279,7 @@ describe("a call whose egress is killed with SIGKILL", () => {
     await moved.count(1);
     moved.leave();
     const second = await listen(resumed(idOf(moved, 1)));
-    const [egress] = house.house.of("egress");
-    if (egress === undefined) throw new Error("egress does not run");
-    egress.endedOnPurpose = true;
-    egress.process.kill("SIGKILL");
+    endingReplica("egress", 0).process.kill("SIGKILL");
     const startedAt = Date.now();
     const error = { code: 1502, message: expect.any(String), data: expect.objectContaining({ error: "upstream_failed" }) };
     expect(await reader.finished()).toBe("end");

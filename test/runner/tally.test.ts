@@ -22,7 +22,9 @@ describe("the counts of a run", () => {
   });
 
   it("count a file that could not be loaded as one failure", () => {
-    const report = { testResults: [{ name: "a.test.ts", status: "failed", message: "no such file", assertionResults: [] }] };
+    const report = {
+      testResults: [{ name: "a.test.ts", status: "failed", message: "no such file", assertionResults: [] }],
+    };
     expect(tally(report)).toEqual({
       passed: 0,
       failed: 1,

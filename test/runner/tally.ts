@@ -39,7 +39,9 @@ export function tally(report: Report, selected = false): Tally {
 
 /** The lines for the promises of the manifest that no passed test cites: an id is cited as a word of the full title. */
 export function uncited(manifest: Record<string, string>, report: Report): string[] {
-  const passed = report.testResults.flatMap((file) => file.assertionResults.filter(({ status }) => status === "passed"));
+  const passed = report.testResults.flatMap((file) =>
+    file.assertionResults.filter(({ status }) => status === "passed"),
+  );
   const words = new Set(passed.flatMap(({ fullName }) => fullName.split(/[^\p{L}\p{N}]+/u)));
   return Object.entries(manifest)
     .filter(([id]) => !words.has(id))

@@ -20,7 +20,7 @@ export interface DemoOptions {
   readonly onProgress: (line: string) => void;
 }
 
-export const demoTenant = "demo";
+const demoTenant = "demo";
 
 export async function startDemo({ dataDir, onProgress }: DemoOptions): Promise<Demo> {
   const confDir = join(dataDir, "conf");
@@ -60,14 +60,18 @@ async function startEverything(port: number, logFile: string) {
       if (line.includes("listening on port")) listening.resolve();
     },
   });
-  void upstream.exit.then(() => listening.reject(new Error(`the demo upstream could not start; its log is ${logFile}`)));
+  void upstream.exit.then(() =>
+    listening.reject(new Error(`the demo upstream could not start; its log is ${logFile}`)),
+  );
   await listening.promise;
   return upstream;
 }
 
 async function demoKeys(dataDir: string): Promise<Record<string, string>> {
   const text = await keep(join(dataDir, "demo-keys.json"), () =>
-    JSON.stringify(Object.fromEntries(demoAgents.map((agent) => [agent.id, `slk_${randomBytes(32).toString("base64url")}`]))),
+    JSON.stringify(
+      Object.fromEntries(demoAgents.map((agent) => [agent.id, `slk_${randomBytes(32).toString("base64url")}`])),
+    ),
   );
   return JSON.parse(text) as Record<string, string>;
 }

@@ -34,7 +34,7 @@ export function describeDemo(house: House, demo: Demo, dataDir: string): string 
     ``,
     `  SESSION=$(curl -sS ${house.url}/mcp -o /dev/null -D - ${headers(key)} \\`,
     `    -d '${initialize}' | tr -d '\\r' | sed -n 's/^mcp-session-id: //p')`,
-    curl(house.url, key, call("echo", { message: "hello" }), `-H "mcp-session-id: $SESSION" `),
+    curl(house.url, key, call("echo", { message: "hello" }, `-H "mcp-session-id: $SESSION" `)),
     ``,
     `One that is denied:`,
     ``,
@@ -55,15 +55,21 @@ const initialize = JSON.stringify({
   params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "curl", version: "1" } },
 });
 
-function call(name: string, args: Record<string, unknown>): string {
-  return JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } });
+interface Call {
+  readonly body: string;
+  readonly headers?: string;
+}
+
+function call(name: string, args: Record<string, unknown>, moreHeaders?: string): Call {
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } });
+  return { body, ...(moreHeaders !== undefined && { headers: moreHeaders }) };
 }
 
 function headers(key: string): string {
   return `-H 'x-agent-api-key: ${key}' -H 'content-type: application/json' -H 'accept: application/json, text/event-stream'`;
 }
 
-function curl(url: string, key: string, body: string, more = ""): string {
+function curl(url: string, key: string, { body, headers: more = "" }: Call): string {
   return `  curl -sS ${url}/mcp ${more}${headers(key)} \\\n    -d '${body}'`;
 }
 

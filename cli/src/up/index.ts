@@ -47,7 +47,9 @@ async function up(options: UpOptions): Promise<void> {
     }),
   );
   if (demo !== undefined) await demo.writeFile(house);
-  process.stdout.write(demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data));
+  process.stdout.write(
+    demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data),
+  );
   await untilOver(house, demo, stop);
   say("stopping");
 }
@@ -73,18 +75,26 @@ function untilInterrupted(): Promise<undefined> {
 }
 
 function replicasOf(number: number) {
-  return { ingress: number, policy: number, "rate-limit": number, "session-manager": number, egress: number, audit: number };
+  return {
+    ingress: number,
+    policy: number,
+    "rate-limit": number,
+    "session-manager": number,
+    egress: number,
+    audit: number,
+  };
 }
 
 function port(text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1 || number > 65_535) throw new InvalidArgumentError("a port is a number from 1 to 65535");
+  if (!Number.isInteger(number) || number < 1 || number > 65_535)
+    throw new InvalidArgumentError("a port is a number from 1 to 65535");
   return number;
 }
 
 function count(text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1 || number > 16) throw new InvalidArgumentError("replicas are a number from 1 to 16");
+  if (!Number.isInteger(number) || number < 1 || number > 16)
+    throw new InvalidArgumentError("replicas are a number from 1 to 16");
   return number;
 }
-

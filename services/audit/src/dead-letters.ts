@@ -14,5 +14,5 @@ export async function keepDeadLetter(bus: Bus, delivery: Delivery, reason: strin
     bytes: bytes.length,
     data: bytes.toString("base64", 0, mostBytes),
   };
-  await store(bus, subjects.auditDead, encodeJson(letter), storeTimeoutMs);
+  await store(bus, { subject: subjects.auditDead, payload: encodeJson(letter) }, storeTimeoutMs);
 }

@@ -91,7 +91,7 @@ export function outcomeRow(outcome: Outcome): EventRow {
 }
 
 /** How a session is named in the trail: enough to group its calls, useless to take it over. */
-export function sessionHash(session: string): string {
+function sessionHash(session: string): string {
   return createHash("sha256").update(session).digest("hex").slice(0, sessionHashDigits);
 }
 

@@ -119,7 +119,7 @@ function outcome(call: string, more: Partial<Outcome> = {}): Outcome {
 
 const admit = (...calls: Intent[]) => send(subjects.admit("mcp"), { from: "i1", calls });
 const conclude = (...outcomes: Outcome[]) => send(subjects.audit("ingress"), { from: "i1", outcomes });
-const send = (subject: string, message: unknown) => store(ingress, subject, encodeJson(message), 5_000);
+const send = (subject: string, message: unknown) => store(ingress, { subject, payload: encodeJson(message) }, 5_000);
 
 async function rows(text: string): Promise<Record<string, unknown>[]> {
   return (await database.query(text).catch(() => ({ rows: [] }))).rows;
@@ -232,7 +232,7 @@ describe("what goes wrong", () => {
     ["holds a time out of range", encodeJson({ from: "i1", calls: [intent("bad", { at: 9e15 })] }), "at:"],
   ])("A36: a message that %s goes to the dead letters and the consumer goes on", async (_what, poison, reason) => {
     const replica = await startReplica();
-    await store(ingress, subjects.audit("ingress"), poison, 5_000);
+    await store(ingress, { subject: subjects.audit("ingress"), payload: poison }, 5_000);
     await admit(intent("good"));
     await untilStored(1);
     await vi.waitFor(async () => expect(await replica.metric("sluice_audit_dead_letters_total")).toBe(1), patience);

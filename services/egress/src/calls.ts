@@ -74,7 +74,8 @@ export class Calls implements Disposable {
   *matching({ call, stream, session }: OwnWord): Iterable<ActiveCall> {
     for (const active of this.#active) {
       const { head } = active;
-      if (call === head.call || stream === head.stream || (session !== undefined && session === head.session?.id)) yield active;
+      if (call === head.call || stream === head.stream || (session !== undefined && session === head.session?.id))
+        yield active;
     }
   }
 
@@ -107,7 +108,8 @@ export class Calls implements Disposable {
       const idleMs = now - call.lastActivity;
       if (!call.announced && now - call.startedAt > announceAfterMs) this.#announce(call);
       if (call.streaming && call.listening) {
-        if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs) call.end(new Fault("client_left", "the client left"));
+        if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
+          call.end(new Fault("client_left", "the client left"));
       } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
         call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
       }

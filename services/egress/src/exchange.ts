@@ -18,7 +18,7 @@ export class Exchange implements AsyncIterable<Buffer> {
   readonly head: Promise<{ status: number; headers: ReceivedHeaders }>;
   readonly #head = Promise.withResolvers<{ status: number; headers: ReceivedHeaders }>();
   #controller: Dispatcher.DispatchController | undefined;
-  #queue: Buffer[] = [];
+  readonly #queue: Buffer[] = [];
   #queued = 0;
   #paused = false;
   #done = false;
@@ -60,7 +60,8 @@ export class Exchange implements AsyncIterable<Buffer> {
     let size = 0;
     while (size <= limit) {
       const part = await this.#take();
-      if (part === undefined) return { bytes: parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts), complete: true };
+      if (part === undefined)
+        return { bytes: parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts), complete: true };
       parts.push(part);
       size += part.length;
     }

@@ -31,10 +31,14 @@ function headerText(text: string): string {
 
 /** The upstream's header fields that reach the client. */
 export function relayedHeaders(received: Record<string, string | string[] | undefined>): Record<string, string> {
-  const named = String(received["connection"] ?? "").toLowerCase().split(",").map((name) => name.trim());
+  const named = String(received["connection"] ?? "")
+    .toLowerCase()
+    .split(",")
+    .map((name) => name.trim());
   const relayed: Record<string, string> = {};
   for (const [name, value] of Object.entries(received)) {
-    const hidden = hopByHop.has(name) || notRelayed.has(name) || name.startsWith("access-control-") || named.includes(name);
+    const hidden =
+      hopByHop.has(name) || notRelayed.has(name) || name.startsWith("access-control-") || named.includes(name);
     if (value === undefined || hidden) continue;
     relayed[name] = Array.isArray(value) ? value.join(", ") : value;
   }

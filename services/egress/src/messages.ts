@@ -1,5 +1,5 @@
 import { Fault } from "@sluice/contracts";
-import { compile, cutElements, raw, scan, type JsonRange } from "@sluice/json";
+import { compile, cutElements, raw, scan } from "@sluice/json";
 
 /** What the gateway wants to know of a message from an upstream; the bytes themselves are relayed. */
 export interface Observation {
@@ -37,6 +37,9 @@ export async function hideTools(bytes: Buffer, filter: ToolFilter): Promise<Buff
   const names = tools.items.map((tool) => tool.name);
   const keep = await filter(names.map((name) => name ?? ""));
   if (keep.length !== names.length) throw new Fault("internal", "policy's answer does not fit the list");
-  return cutElements(bytes, tools as JsonRange, names.map((name, index) => name !== undefined && keep[index] === true));
+  return cutElements(
+    bytes,
+    tools,
+    names.map((name, index) => name !== undefined && keep[index] === true),
+  );
 }
-

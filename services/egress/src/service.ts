@@ -64,7 +64,8 @@ export class Egress {
       this.#conclude(call, span, ending);
     } catch (error) {
       const fault = call.ended ?? toFault(error);
-      if (fault.kind === "internal") log.error({ traceId: span.traceId, call: head.call, error: describeError(error) }, "call failed");
+      if (fault.kind === "internal")
+        log.error({ traceId: span.traceId, call: head.call, error: describeError(error) }, "call failed");
       this.#answer(call, faultReply(bus, fault), noBody);
       this.#conclude(call, span, { status: fault.row.status, fault: fault.kind });
     } finally {
@@ -79,7 +80,8 @@ export class Egress {
       if (verb === "cancel") call.end(new Fault("client_left", "the client left"));
       else if (verb === "detach") call.leave();
       else if (verb === "attach" && word.reader !== undefined) call.read(word.reader);
-      else if (verb === "release" && call.listening && call.reader === undefined) call.end(new Fault("client_left", "a newer stream took over"));
+      else if (verb === "release" && call.listening && call.reader === undefined)
+        call.end(new Fault("client_left", "a newer stream took over"));
       else continue;
       if (message.reply !== undefined && message.reply !== "") this.#parts.bus.tell(message.reply, Buffer.from("{}"));
     }
@@ -88,13 +90,15 @@ export class Egress {
   async #carryOut(call: ActiveCall, inline: Buffer, span: Span): Promise<Ending> {
     const { head } = call;
     const upstream = this.#parts.upstreams.find(head.tenant, head.server);
-    if (upstream === undefined) throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
+    if (upstream === undefined)
+      throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
     const body = head.chunked === undefined ? (head.http === "POST" ? inline : null) : this.#receiveBody(call);
     const exchange = forward({ head, upstream, body, traceparent: span.traceparent });
     call.attach(exchange);
     const { status, headers } = await exchange.head;
     call.lastActivity = Date.now();
-    if (status >= 300 && status < 400) throw this.#drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
+    if (status >= 300 && status < 400)
+      throw this.#drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
     const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
     return isEventStream(status, headers)
       ? await this.#stream({ call, exchange, status, headers: relayed })
@@ -115,7 +119,12 @@ export class Egress {
     return given === undefined ? {} : { "mcp-session-id": head.session.id };
   }
 
-  async #stream(reply: { call: ActiveCall; exchange: Exchange; status: number; headers: Record<string, string> }): Promise<Ending> {
+  async #stream(reply: {
+    call: ActiveCall;
+    exchange: Exchange;
+    status: number;
+    headers: Record<string, string>;
+  }): Promise<Ending> {
     const { bus, principals, maxListBytes } = this.#parts;
     const { call } = reply;
     call.streaming = true;
@@ -150,7 +159,11 @@ export class Egress {
   }
 
   /** An answer that does not fit one message goes on in chunks, no faster than the client reads. */
-  async #large(call: ActiveCall, exchange: Exchange, { head, start }: { head: ReplyHead; start: Buffer }): Promise<Ending> {
+  async #large(
+    call: ActiveCall,
+    exchange: Exchange,
+    { head, start }: { head: ReplyHead; start: Buffer },
+  ): Promise<Ending> {
     const { bus } = this.#parts;
     this.#answer(call, { ...head, chunked: true }, noBody);
     async function* body(): AsyncGenerator<Buffer> {

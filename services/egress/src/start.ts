@@ -20,7 +20,8 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
       bus,
       metrics,
       maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
-      responseTimeoutMs: (head) => upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
+      responseTimeoutMs: (head) =>
+        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),
   );
   const egress = new Egress({
@@ -45,6 +46,10 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
   scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
-  const taking = bus.serve(subjects.call(config.EGRESS_POOL), (message) => void egress.take(message), `egress-${config.EGRESS_POOL}`);
+  const taking = bus.serve(
+    subjects.call(config.EGRESS_POOL),
+    (message) => void egress.take(message),
+    `egress-${config.EGRESS_POOL}`,
+  );
   scope.defer(() => taking.drain());
 }

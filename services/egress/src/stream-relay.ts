@@ -110,7 +110,10 @@ export class StreamRelay {
     if (data.length === 0) return piece.bytes;
     const shown = await hideTools(data, filter);
     if (shown === data) return piece.bytes;
-    const lines = shown.toString("utf8").split("\n").map((line) => `data: ${line}\n`);
+    const lines = shown
+      .toString("utf8")
+      .split("\n")
+      .map((line) => `data: ${line}\n`);
     return Buffer.concat([piece.otherLines ?? noData, Buffer.from(lines.join(""))]);
   }
 
@@ -125,7 +128,11 @@ export class StreamRelay {
   async #tellFault(fault: Fault): Promise<void> {
     const { rpcId } = this.#options.call.head;
     if (rpcId === undefined || this.#answered) return;
-    const error = { code: fault.row.rpcCode, message: fault.message, data: { error: fault.kind, message: fault.message } };
+    const error = {
+      code: fault.row.rpcCode,
+      message: fault.message,
+      data: { error: fault.kind, message: fault.message },
+    };
     const event = `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n`;
     this.#answered = true;
     this.#isError = true;

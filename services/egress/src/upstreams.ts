@@ -62,8 +62,7 @@ export class Upstreams implements AsyncDisposable {
     const url = new URL(endpoint.url);
     const signing = endpoint.signing;
     const signer =
-      signing &&
-      createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
+      signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
     return {
       pool: this.#pool(url.origin),
       endpoint,

@@ -38,7 +38,7 @@ const patienceMs = 5;
 export class Admission {
   readonly #bus: Bus;
   readonly #timeoutMs: number;
-  #queue: Waiting[] = [];
+  readonly #queue: Waiting[] = [];
   /** Messages whose answers are still awaited. */
   #underWay = 0;
   #lastSentAt = 0;
@@ -68,7 +68,8 @@ export class Admission {
     this.#scheduled = false;
     const now = performance.now();
     while (this.#queue.length > 0) {
-      const mayGo = this.#underWay === 0 || this.#queue.length >= maxAdmissionBatch || now - this.#lastSentAt >= patienceMs;
+      const mayGo =
+        this.#underWay === 0 || this.#queue.length >= maxAdmissionBatch || now - this.#lastSentAt >= patienceMs;
       if (!mayGo) {
         setTimeout(() => this.#schedule(), patienceMs);
         return;
@@ -102,7 +103,8 @@ export class Admission {
           gathering.resolve();
         }
       },
-      onFailure: () => fail(new Fault("unavailable", `no admission in time: ${gathering.missing.join(", ")} did not answer`)),
+      onFailure: () =>
+        fail(new Fault("unavailable", `no admission in time: ${gathering.missing.join(", ")} did not answer`)),
     });
     const subject = gathering.withSession ? subjects.admitSession("mcp") : subjects.admit("mcp");
     const request: AdmissionRequest = { from: this.#bus.instance, calls: batch.map(({ intent }) => intent) };
@@ -110,7 +112,9 @@ export class Admission {
       this.#bus.tell(subject, encodeJson(request), { reply: inbox.subject });
     } catch (error) {
       inbox.close();
-      fail(error instanceof Fault ? error : new Fault("unavailable", "the message bus refused the call", { cause: error }));
+      fail(
+        error instanceof Fault ? error : new Fault("unavailable", "the message bus refused the call", { cause: error }),
+      );
     }
   }
 }
@@ -139,7 +143,12 @@ class Gathering {
   }
 
   get complete(): boolean {
-    return this.#stored && this.#policy !== undefined && this.#limit !== undefined && (!this.withSession || this.#session !== undefined);
+    return (
+      this.#stored &&
+      this.#policy !== undefined &&
+      this.#limit !== undefined &&
+      (!this.withSession || this.#session !== undefined)
+    );
   }
 
   /** Takes one answer in; returns why nobody can be admitted, if so. */
@@ -149,7 +158,8 @@ class Gathering {
       this.#stored = isStored(message);
       return this.#stored ? undefined : new Fault("unavailable", "the call could not be recorded");
     }
-    if (answer.verdicts.length !== this.#batch.length) return new Fault("internal", `${answer.by} answered something else`);
+    if (answer.verdicts.length !== this.#batch.length)
+      return new Fault("internal", `${answer.by} answered something else`);
     if (answer.by === "policy") this.#policy = answer;
     else if (answer.by === "rate-limit") this.#limit = answer;
     else this.#session = answer;
@@ -171,7 +181,8 @@ class Gathering {
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
 export function requireAdmitted(admitted: Admitted, intent: Intent): void {
   const { policy, limit, session } = admitted;
-  if (session?.ok === false) throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
+  if (session?.ok === false)
+    throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
   if (!policy.ok) throw denial(policy, intent);
   if (!limit.ok) {
     const { retryAfterSeconds } = limit;
@@ -182,8 +193,13 @@ export function requireAdmitted(admitted: Admitted, intent: Intent): void {
 }
 
 function denial(policy: Extract<PolicyVerdict, { ok: false }>, intent: Intent): Fault {
-  if (policy.fault === "protocol_disabled") return new Fault("protocol_disabled", "MCP is switched off for this tenant");
-  return new Fault("tool_access_denied", `Agent '${intent.agent.id}' is not authorized to invoke tool '${intent.target ?? ""}'`, {
-    details: { allowedTools: policy.allowedTools },
-  });
+  if (policy.fault === "protocol_disabled")
+    return new Fault("protocol_disabled", "MCP is switched off for this tenant");
+  return new Fault(
+    "tool_access_denied",
+    `Agent '${intent.agent.id}' is not authorized to invoke tool '${intent.target ?? ""}'`,
+    {
+      details: { allowedTools: policy.allowedTools },
+    },
+  );
 }

@@ -9,7 +9,8 @@ export function requireJson(request: IncomingMessage): void {
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new Fault("unsupported_media_type", "send the body without Content-Encoding");
   }
-  if (type === undefined || !json.test(type)) throw new Fault("unsupported_media_type", "send Content-Type: application/json");
+  if (type === undefined || !json.test(type))
+    throw new Fault("unsupported_media_type", "send Content-Type: application/json");
 }
 
 /** Bounds what all requests together hold in memory. */

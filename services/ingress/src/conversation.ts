@@ -76,7 +76,10 @@ export class Conversation implements Dependent {
 
   /** The replica that worked on this is dead: a client that waits for an answer is told so. */
   egressDied(): void {
-    const fault = new Fault("upstream_failed", "the connection to the upstream was lost; whether the call took effect is unknown");
+    const fault = new Fault(
+      "upstream_failed",
+      "the connection to the upstream was lost; whether the call took effect is unknown",
+    );
     if (!this.#streaming) this.#done.reject(fault);
     else void this.#relay.replay().then(() => this.#endOrphan(fault));
   }
@@ -114,7 +117,8 @@ export class Conversation implements Dependent {
 
   #onSilence(fault: Fault): void {
     if (this.#receiver !== undefined) this.#receiver.fail(fault);
-    else if (!this.#streaming) this.#done.reject(this.egress === undefined ? fault : new Fault("upstream_timeout", "no answer in time"));
+    else if (!this.#streaming)
+      this.#done.reject(this.egress === undefined ? fault : new Fault("upstream_timeout", "no answer in time"));
   }
 
   async #sendBody(to: string): Promise<void> {
@@ -195,13 +199,21 @@ export class Conversation implements Dependent {
 /** Writes the head of an event stream at once, so that the client knows that it is open. */
 export function startEventStream(response: ServerResponse, head: StreamHead): void {
   if (response.headersSent) return;
-  response.writeHead(head.status, { ...head.headers, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" });
+  response.writeHead(head.status, {
+    ...head.headers,
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+  });
   response.flushHeaders();
 }
 
 /** The answer to a request whose real answer will never come. */
 export function orphanEvent(rpcId: string, thrown: unknown): string {
   const fault = toFault(thrown);
-  const error = { code: fault.row.rpcCode, message: fault.message, data: { error: fault.kind, message: fault.message } };
+  const error = {
+    code: fault.row.rpcCode,
+    message: fault.message,
+    data: { error: fault.kind, message: fault.message },
+  };
   return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n\n`;
 }

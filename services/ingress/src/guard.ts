@@ -23,7 +23,8 @@ export function createGuard(options: GuardOptions): (headers: IncomingHttpHeader
   }
   return (headers) => {
     const host = headers.host?.toLowerCase() ?? "";
-    if (!hosts.has(host) && !loopback.test(host)) throw new Fault("foreign_host", "this host is not served here; see ALLOWED_HOSTS");
+    if (!hosts.has(host) && !loopback.test(host))
+      throw new Fault("foreign_host", "this host is not served here; see ALLOWED_HOSTS");
     const origin = headers.origin?.toLowerCase();
     if (origin !== undefined && !origins.has(origin) && !isLoopbackOrigin(origin)) {
       throw new Fault("foreign_origin", "this origin may not call; see ALLOWED_ORIGINS");

@@ -1,7 +1,15 @@
 import type { IncomingHttpHeaders } from "node:http";
 
 /** What every MCP message may carry on; nothing else of the client's travels unless the endpoint names it. */
-const always = ["accept", "accept-language", "content-type", "user-agent", "mcp-protocol-version", "mcp-method", "mcp-name"];
+const always = [
+  "accept",
+  "accept-language",
+  "content-type",
+  "user-agent",
+  "mcp-protocol-version",
+  "mcp-method",
+  "mcp-name",
+];
 const paramPrefix = "mcp-param-";
 
 /** Names that no configuration can let through: credentials, identity, routing and what each hop sets itself. */

@@ -72,7 +72,9 @@ export class Mcp {
         ? await readOperation(body, request.headers)
         : { method: request.method ?? "GET", era: eraOf(request.headers) };
       await this.#pass({ ...arrived, section, target, operation, body, span, number: streams.nextNumber(), startedAt });
-      span.end({ attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method } });
+      span.end({
+        attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
+      });
     } catch (error) {
       span.end({ error: toFault(error).kind });
       throw new RequestFault(error, operation?.rpcId, span.traceId);
@@ -107,23 +109,46 @@ export class Mcp {
       return;
     }
     const from = parseEventId(lastEventId);
-    if (from === undefined) throw new Fault("not_found", "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID");
+    if (from === undefined)
+      throw new Fault(
+        "not_found",
+        "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID",
+      );
     const { bus, streams } = this.#parts;
-    const { continuation, bytes } = await resume({ bus, streams, response, from, principal, server: target.name, session: intent.session });
+    const { continuation, bytes } = await resume({
+      bus,
+      streams,
+      response,
+      from,
+      principal,
+      server: target.name,
+      session: intent.session,
+    });
     if (continuation === "over" || response.destroyed) {
       response.end();
       this.#conclude(journey, { intent, admitted, status: response.statusCode, bytes });
       return;
     }
     const head = this.#callHead(journey, intent, admitted);
-    await this.#converse(journey, continuation.resumeFrom === undefined ? head : { ...head, resumeFrom: continuation.resumeFrom });
+    await this.#converse(
+      journey,
+      continuation.resumeFrom === undefined ? head : { ...head, resumeFrom: continuation.resumeFrom },
+    );
   }
 
   async #converse(journey: Journey, head: CallHead): Promise<void> {
     const { bus, streams } = this.#parts;
     const { response, body, span, target } = journey;
     const { responseTimeoutMs } = target;
-    await new Conversation({ bus, streams, response, head, body, traceparent: span.traceparent, responseTimeoutMs }).run();
+    await new Conversation({
+      bus,
+      streams,
+      response,
+      head,
+      body,
+      traceparent: span.traceparent,
+      responseTimeoutMs,
+    }).run();
   }
 
   #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
@@ -165,15 +190,19 @@ export class Mcp {
       rule: admitted.policy.rule,
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-      ...(intent.session !== undefined && session?.ok === true && { session: { id: intent.session, upstream: session.upstreamSession } }),
+      ...(intent.session !== undefined &&
+        session?.ok === true && { session: { id: intent.session, upstream: session.upstreamSession } }),
     };
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude(journey: Journey, end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number }): void {
+  #conclude(
+    journey: Journey,
+    end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number },
+  ): void {
     const { admitted, fault } = end;
     const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
-    const rule = admitted?.policy.ok === true && admitted.limit.ok === false ? admitted.limit.rule : admitted?.policy.rule;
+    const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
     const outcome: Outcome = {
       call: end.intent.call,
       at: Date.now(),

@@ -56,9 +56,11 @@ export function eraOf(headers: IncomingHttpHeaders): Operation["era"] {
 
 function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Operation {
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
-  if (seen.root.kind === "array") throw new Fault("invalid_request", "batches are not accepted: send one message per request");
+  if (seen.root.kind === "array")
+    throw new Fault("invalid_request", "batches are not accepted: send one message per request");
   const [jsonrpc, id, method, name, uri, metaVersion, result, error] = seen.values;
-  if (text(body, jsonrpc) !== "2.0") throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
+  if (text(body, jsonrpc) !== "2.0")
+    throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
   const rpcId = readId(body, id);
   const era = metaVersion === undefined ? eraOf(headers) : "modern";
   if (method === undefined) {
@@ -77,12 +79,17 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
 
 function readId(body: Buffer, id: JsonRange | undefined): string | undefined {
   if (id === undefined) return undefined;
-  if (id.kind !== "string" && id.kind !== "number" && id.kind !== "null") throw new Fault("invalid_request", '"id" must be a string or a number');
+  if (id.kind !== "string" && id.kind !== "number" && id.kind !== "null")
+    throw new Fault("invalid_request", '"id" must be a string or a number');
   if (id.end - id.start > longestId) throw new Fault("invalid_request", `"id" may have at most ${longestId} bytes`);
   return raw(body, id).toString("utf8");
 }
 
-function readTarget(body: Buffer, method: string, params: { name: JsonRange | undefined; uri: JsonRange | undefined }): string | undefined {
+function readTarget(
+  body: Buffer,
+  method: string,
+  params: { name: JsonRange | undefined; uri: JsonRange | undefined },
+): string | undefined {
   const member = Object.hasOwn(targetOf, method) ? targetOf[method] : undefined;
   if (member === undefined) return undefined;
   const target = text(body, params[member]);

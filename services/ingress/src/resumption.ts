@@ -30,14 +30,20 @@ export async function resume(options: ResumptionOptions): Promise<{ continuation
   const first = await storedFrame(bus, from.stream, 1);
   const head = first?.frame.head === true ? decodeJson<StreamHead>(first.frame.bytes) : undefined;
   if (head === undefined || !owns(options, head)) {
-    throw new Fault("not_found", "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID");
+    throw new Fault(
+      "not_found",
+      "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID",
+    );
   }
   return await new Resumption(options, head).run();
 }
 
 function owns({ principal, server, session }: ResumptionOptions, head: StreamHead): boolean {
   return (
-    head.tenant === principal.tenant && head.agent === principal.agent.id && head.server === server && head.session === session
+    head.tenant === principal.tenant &&
+    head.agent === principal.agent.id &&
+    head.server === server &&
+    head.session === session
   );
 }
 
@@ -91,7 +97,10 @@ class Resumption implements Dependent {
   egressDied(): void {
     void this.#relay.replay().then(() => {
       const { rpcId } = this.#head;
-      const fault = new Fault("upstream_failed", "the connection to the upstream was lost; whether the call took effect is unknown");
+      const fault = new Fault(
+        "upstream_failed",
+        "the connection to the upstream was lost; whether the call took effect is unknown",
+      );
       if (rpcId !== undefined) this.#relay.write(orphanEvent(rpcId, fault));
       this.#done.resolve("over");
     });

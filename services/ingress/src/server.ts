@@ -46,7 +46,9 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   app.setErrorHandler((error, _request, reply) => void fail(reply, error));
-  app.setNotFoundHandler((_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")));
+  app.setNotFoundHandler(
+    (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
+  );
   observe(app, metrics);
   app.addHook("onRequest", (request, reply, next) => {
     try {
@@ -84,8 +86,10 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
 function failureRenderer(log: Log): (reply: FastifyReply, thrown: unknown) => void {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
-    const { fault, rpcId, traceId } = thrown instanceof RequestFault ? thrown : { fault: toFault(thrown), rpcId: undefined, traceId: undefined };
-    if (fault.row.blame === "platform") log.error({ traceId, kind: fault.kind, error: describeError(fault) }, "request failed");
+    const { fault, rpcId, traceId } =
+      thrown instanceof RequestFault ? thrown : { fault: toFault(thrown), rpcId: undefined, traceId: undefined };
+    if (fault.row.blame === "platform")
+      log.error({ traceId, kind: fault.kind, error: describeError(fault) }, "request failed");
     renderFault(reply.raw, fault, rpcId);
   };
 }

@@ -103,7 +103,8 @@ export class SseRelay {
 
   /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
   hangUp(): void {
-    if (this.head?.era === "legacy" && this.#atBoundary && this.#options.response.headersSent) this.#options.response.end();
+    if (this.head?.era === "legacy" && this.#atBoundary && this.#options.response.headersSent)
+      this.#options.response.end();
   }
 
   close(): void {

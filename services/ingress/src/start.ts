@@ -13,7 +13,14 @@ import { Tenants } from "./tenants.ts";
 const idleSweepMs = 100;
 
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
-export async function start({ config, bus, log, metrics, scope, report }: Context<IngressConfig & BaseConfig>): Promise<void> {
+export async function start({
+  config,
+  bus,
+  log,
+  metrics,
+  scope,
+  report,
+}: Context<IngressConfig & BaseConfig>): Promise<void> {
   const tenants = new Tenants();
   scope.use(await watchSection(bus, "ingress", (sections) => tenants.configure(sections)));
   const outcomes = scope.use(new OutcomeLog(bus));

@@ -41,7 +41,10 @@ export class Streams implements Disposable {
     const relays = this.#relays.get(stream) ?? new Set();
     this.#relays.set(stream, relays.add(relay));
     if (stream.startsWith(`${this.#bus.instance}.`) || this.#foreign.has(stream)) return;
-    this.#foreign.set(stream, this.#bus.listen(subjects.stream(stream), (message) => this.#deliver(message)));
+    this.#foreign.set(
+      stream,
+      this.#bus.listen(subjects.stream(stream), (message) => this.#deliver(message)),
+    );
   }
 
   remove(relay: SseRelay): void {

@@ -2,7 +2,7 @@ import type { AccessRule, PolicySection, PolicyVerdict, Protocol } from "@sluice
 import { compilePattern, isExact, type Pattern } from "./pattern.ts";
 
 /** What policy looks at in a call. */
-export interface Operation {
+interface Operation {
   readonly tenant: string;
   readonly agent: string;
   readonly protocol: Protocol;

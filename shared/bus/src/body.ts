@@ -16,7 +16,11 @@ export interface SendOptions {
  * Sends a body that does not fit one message, at most `chunkWindow` chunks ahead of the receiver.
  * @throws Fault `unavailable` where the receiver stopped reading; what `source` throws is passed on after telling the receiver.
  */
-export async function sendBody(bus: Bus, source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: SendOptions) {
+export async function sendBody(
+  bus: Bus,
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: SendOptions,
+) {
   const credits = new Credits(bus, options.idleTimeoutMs);
   let sent = 0;
   const send = (flags: number, bytes: Uint8Array) => {
@@ -108,7 +112,8 @@ export class BodyReceiver implements AsyncIterable<Buffer> {
       }
       const chunk = asBuffer(message.data);
       const flags = chunk[0] ?? 0;
-      if (chunk.readUInt32BE(1) !== this.#expected++) throw new Fault("unavailable", "a part of the body was lost on the bus");
+      if (chunk.readUInt32BE(1) !== this.#expected++)
+        throw new Fault("unavailable", "a part of the body was lost on the bus");
       if (flags & abortFlag) throw new Fault("unavailable", "the body ended early");
       if (flags & lastFlag) return;
       yield chunk.subarray(headBytes);

@@ -45,7 +45,7 @@ export class Bus implements AsyncDisposable {
   /** The raw connection, for the rest of this package only. */
   readonly nats: NatsConnection;
   #connected = true;
-  #reconnectListeners = new Set<() => void>();
+  readonly #reconnectListeners = new Set<() => void>();
   #jobs: (() => void)[] = [];
   #outgoing: Outgoing[] = [];
   #scheduled = false;
@@ -140,7 +140,10 @@ export class Bus implements AsyncDisposable {
 
   /** Serves a subject as one of a queue group named like the service (or `pool`). */
   serve(subject: string, handler: (message: Incoming) => void, pool: string = this.service): Subscription {
-    return this.nats.subscribe(subject, { queue: pool, callback: (error, message) => void (error ?? handler(message)) });
+    return this.nats.subscribe(subject, {
+      queue: pool,
+      callback: (error, message) => void (error ?? handler(message)),
+    });
   }
 
   /** Hears every message of a subject, in every replica. */

@@ -9,8 +9,12 @@ interface PubAck {
 }
 
 /** Publishes and resolves once JetStream has stored the message. @throws Fault `unavailable` where it was not. */
-export async function store(bus: Bus, subject: string, payload: Uint8Array, timeoutMs: number): Promise<void> {
-  const answer = await bus.ask(subject, payload, { timeoutMs });
+export async function store(
+  bus: Bus,
+  message: { subject: string; payload: Uint8Array },
+  timeoutMs: number,
+): Promise<void> {
+  const answer = await bus.ask(message.subject, message.payload, { timeoutMs });
   if (!isStored(answer)) throw new Fault("unavailable", "the message could not be stored");
 }
 

@@ -14,7 +14,7 @@ const maxWaiting = 50_000;
  */
 export class OutcomeLog implements AsyncDisposable {
   readonly #bus: Bus;
-  #waiting: Outcome[] = [];
+  readonly #waiting: Outcome[] = [];
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
 
@@ -52,7 +52,11 @@ export class OutcomeLog implements AsyncDisposable {
       const outcomes = this.#waiting.slice(0, batchSize);
       const batch: OutcomeBatch = { from: this.#bus.instance, outcomes };
       try {
-        await store(this.#bus, subjects.audit(this.#bus.service), encodeJson(batch), storeTimeoutMs);
+        await store(
+          this.#bus,
+          { subject: subjects.audit(this.#bus.service), payload: encodeJson(batch) },
+          storeTimeoutMs,
+        );
         this.#waiting.splice(0, outcomes.length);
       } catch {
         await new Promise((resolve) => setTimeout(resolve, retryMs));

@@ -37,10 +37,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [subjects.streamAll, subjects.aliveAll("egress")],
     },
   ],
-  policy: [
-    readConf("policy"),
-    { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.ask("policy", "*")] },
-  ],
+  policy: [readConf("policy"), { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.ask("policy", "*")] }],
   "rate-limit": [
     readConf("rate-limit"),
     { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.aliveAll("rate-limit")] },
@@ -93,7 +90,8 @@ export function permissionsOf(service: ServiceName): Permissions {
  * @param password gives the text that stands for a service's password: a literal, or `$VARIABLE` of the server's environment.
  */
 export function authorizationBlock(password: (service: ServiceName) => string): string {
-  const list = (subjectList: readonly string[]) => `[${subjectList.map((subject) => JSON.stringify(subject)).join(", ")}]`;
+  const list = (subjectList: readonly string[]) =>
+    `[${subjectList.map((subject) => JSON.stringify(subject)).join(", ")}]`;
   const users = serviceNames.map((service) => {
     const { publish, subscribe } = permissionsOf(service);
     return [

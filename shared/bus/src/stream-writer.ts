@@ -25,12 +25,12 @@ export class StreamWriter {
   readonly #bus: Bus;
   readonly #subject: string;
   readonly #off: () => void;
-  #kept: Kept[] = [];
+  readonly #kept: Kept[] = [];
   #keptBytes = 0;
   #sinceConfirm = { frames: 0, bytes: 0 };
   #next = 1;
   #ended = false;
-  #wake: (() => void)[] = [];
+  readonly #wake: (() => void)[] = [];
   #waitingSince = 0;
   #broken: Fault | undefined;
 

@@ -4,7 +4,10 @@ import { z } from "zod";
 
 const name = z
   .string()
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "must be lower-case letters, digits and dashes, at most 63 characters");
+  .regex(
+    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    "must be lower-case letters, digits and dashes, at most 63 characters",
+  );
 
 const secretReference = z
   .string()
@@ -40,7 +43,9 @@ export type AccessRule = z.infer<typeof accessRuleSchema>;
 
 export const limitSchema = z.strictObject({
   /** Protocol and method, such as `/mcp/tools/call`. */
-  path: z.string().regex(/^\/(?:mcp|a2a)\/[A-Za-z/]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
+  path: z
+    .string()
+    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
   /** Only calls to tools that match; each tool has a window of its own. */
   tool: pattern.optional(),
   agentPattern: pattern.default("*"),
@@ -63,7 +68,11 @@ export const tenantSchema = z.strictObject({
   settings: z
     .strictObject({
       mcp_enabled: z.boolean().default(true),
-      max_payload_bytes: z.int().min(1_024).max(256 * 1024 * 1024).default(32 * 1024 * 1024),
+      max_payload_bytes: z
+        .int()
+        .min(1_024)
+        .max(256 * 1024 * 1024)
+        .default(32 * 1024 * 1024),
     })
     .prefault({}),
   authentication: z

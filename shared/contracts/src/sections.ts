@@ -17,11 +17,17 @@ export const ingressSectionSchema = z.object({
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
   /** The MCP endpoints; the first is the default. */
-  servers: z.array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) })).min(1),
+  servers: z
+    .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))
+    .min(1),
 });
 export type IngressSection = z.infer<typeof ingressSectionSchema>;
 
-export const policySectionSchema = z.object({ version, mcpEnabled: z.boolean(), accessRules: z.array(accessRuleSchema) });
+export const policySectionSchema = z.object({
+  version,
+  mcpEnabled: z.boolean(),
+  accessRules: z.array(accessRuleSchema),
+});
 export type PolicySection = z.infer<typeof policySectionSchema>;
 
 export const rateLimitSectionSchema = z.object({ version, limits: z.array(limitSchema) });

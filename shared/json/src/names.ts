@@ -49,7 +49,7 @@ export function isName(bytes: Buffer, name: NameSpan, wanted: Buffer): boolean {
 }
 
 /** One form for all spellings that some lenient reader may take for the same name. */
-export function foldName(name: string): string {
+function foldName(name: string): string {
   const plain = name.normalize("NFKD").replace(ignorable, "").toUpperCase().toLowerCase();
   return plain.normalize("NFKD").replace(ignorable, "");
 }

@@ -30,7 +30,7 @@ export interface PlanNode {
   reserved: Reserved | undefined;
 }
 
-export interface PlanChild {
+interface PlanChild {
   name: string;
   encoded: Buffer;
   hash: number;

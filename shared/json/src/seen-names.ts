@@ -46,7 +46,7 @@ export class SeenNames {
     if (this.top - base < linearLimit) return undefined;
     const names = new Set<string>();
     for (let i = base; i < this.top; i++) {
-      names.add(setKey(bytes, this.starts[i] as number, this.ends[i] as number, this.decoded[i]));
+      names.add(setKey(bytes, { start: this.starts[i] ?? 0, end: this.ends[i] ?? 0, decoded: this.decoded[i] }));
     }
     this.top = base;
     return names;
@@ -66,11 +66,11 @@ export class SeenNames {
 /** False when the Set has this name already. */
 export function addTo(names: Set<string>, bytes: Buffer, name: NameSpan): boolean {
   const before = names.size;
-  names.add(setKey(bytes, name.start, name.end, name.decoded));
+  names.add(setKey(bytes, name));
   return names.size !== before;
 }
 
 // The quote before the name stays in the key: V8 hashes strings that look like array indexes without its random seed.
-function setKey(bytes: Buffer, start: number, end: number, decoded: Buffer | undefined): string {
+function setKey(bytes: Buffer, { start, end, decoded }: Pick<NameSpan, "start" | "end" | "decoded">): string {
   return decoded === undefined ? bytes.toString("latin1", start - 1, end) : `"${decoded.toString("latin1")}`;
 }

@@ -23,13 +23,13 @@ export async function mirrorsOf(etcApt = "/etc/apt"): Promise<Mirror[]> {
   }
   const whole = sources.filter((source) => source.components.includes("main") && source.suites.some(isWhole));
   const byUri = new Map(whole.map(({ uri, signedBy, trusted }) => [uri, mirror({ uri, signedBy, trusted })]));
-  return [...byUri.values()].sort((a, b) => Number(looksLikeDebian(b)) - Number(looksLikeDebian(a)));
+  return [...byUri.values()].toSorted((a, b) => Number(looksLikeDebian(b)) - Number(looksLikeDebian(a)));
 }
 
 async function sourceFiles(etcApt: string): Promise<string[]> {
   const parts = join(etcApt, "sources.list.d");
   const names = await readdir(parts).catch(() => []);
-  const files = names.filter((name) => /\.(list|sources)$/.test(name)).sort();
+  const files = names.filter((name) => /\.(list|sources)$/.test(name)).toSorted();
   return [join(etcApt, "sources.list"), ...files.map((name) => join(parts, name))];
 }
 
@@ -57,8 +57,8 @@ function fieldsOf(stanza: string): Map<string, string> {
     if (line.startsWith("#")) continue;
     const field = /^([A-Za-z][\w-]*):(.*)$/.exec(line);
     if (field) {
-      last = field[1]!.toLowerCase();
-      fields.set(last, field[2]!.trim());
+      last = (field[1] ?? "").toLowerCase();
+      fields.set(last, (field[2] ?? "").trim());
     } else if (last && /^\s/.test(line)) {
       fields.set(last, `${fields.get(last)}\n${line}`);
     }
@@ -71,9 +71,10 @@ export function parseOneLine(text: string): Source[] {
   return text.split("\n").flatMap((line) => {
     const match = /^\s*deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)\s+([^#]+)/.exec(line);
     if (!match) return [];
+    const [, , uri = "", suite = ""] = match;
     const options = new Map(words(match[1]).map((option) => option.split("=", 2) as [string, string]));
-    const found = mirror({ uri: match[2]!, signedBy: options.get("signed-by"), trusted: options.get("trusted") });
-    return [{ ...found, suites: [match[3]!], components: words(match[4]) }];
+    const found = mirror({ uri, signedBy: options.get("signed-by"), trusted: options.get("trusted") });
+    return [{ ...found, suites: [suite], components: words(match[4]) }];
   });
 }
 

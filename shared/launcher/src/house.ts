@@ -39,7 +39,15 @@ export interface House extends AsyncDisposable {
 
 const stopDeadlineMs = 30_000;
 /** Ingress ends first and takes no more; what others need ends last. */
-const stopOrder: readonly ServiceName[] = ["ingress", "egress", "session-manager", "rate-limit", "policy", "audit", "control"];
+const stopOrder: readonly ServiceName[] = [
+  "ingress",
+  "egress",
+  "session-manager",
+  "rate-limit",
+  "policy",
+  "audit",
+  "control",
+];
 
 /** Starts everything and resolves when all of it is ready. On failure nothing is left running. */
 export async function startHouse(options: HouseOptions): Promise<House> {
@@ -115,7 +123,9 @@ class RunningHouse implements House {
     onProgress?.("starting the services");
     await Promise.all(
       serviceNames.flatMap((service) =>
-        Array.from({ length: replicas?.[service] ?? 1 }, (_, index) => this.add(service, index === 0 ? port : undefined)),
+        Array.from({ length: replicas?.[service] ?? 1 }, (_, index) =>
+          this.add(service, index === 0 ? port : undefined),
+        ),
       ),
     );
     await this.#writeRunFile();
@@ -124,7 +134,10 @@ class RunningHouse implements House {
   async add(service: ServiceName, port?: number): Promise<Replica> {
     const { dataDir, confDir, env } = this.#options;
     const number = this.replicas.filter((replica) => replica.service === service).length + 1;
-    const ownPort = service === "control" || service === "ingress" ? ((service === "ingress" ? port : undefined) ?? (await freePort())) : undefined;
+    const ownPort =
+      service === "control" || service === "ingress"
+        ? ((service === "ingress" ? port : undefined) ?? (await freePort()))
+        : undefined;
     const replica = await startReplica({
       service,
       number,
@@ -134,7 +147,8 @@ class RunningHouse implements House {
     });
     this.replicas.push(replica);
     void replica.process.exit.then(({ code, signal }) => {
-      if (!this.#stopping && !replica.endedOnPurpose) this.#lost.resolve(`${service} ended (${signal ?? `exit code ${code}`}); see ${replica.logFile}`);
+      if (!this.#stopping && !replica.endedOnPurpose)
+        this.#lost.resolve(`${service} ended (${signal ?? `exit code ${code}`}); see ${replica.logFile}`);
     });
     await replica.ready;
     return replica;
@@ -162,7 +176,8 @@ class RunningHouse implements House {
   /** Each service gets the addresses it needs and no other. */
   #partsEnv(service: ServiceName): Record<string, string> {
     const { nats, redis, postgres } = this.parts;
-    const ownUser = nats.source === "url" ? {} : { NATS_USER: service, NATS_PASSWORD: this.#state.natsPasswords[service] };
+    const ownUser =
+      nats.source === "url" ? {} : { NATS_USER: service, NATS_PASSWORD: this.#state.natsPasswords[service] };
     return {
       NATS_URL: nats.url,
       ...ownUser,
@@ -177,15 +192,32 @@ class RunningHouse implements House {
       url: this.url,
       adminUrl: this.adminUrl,
       databaseUrl: postgres.url,
-      services: this.replicas.map(({ service, number, process, health, url }) => ({ name: service, number, pid: process.pid, health, url })),
+      services: this.replicas.map(({ service, number, process, health, url }) => ({
+        name: service,
+        number,
+        pid: process.pid,
+        health,
+        url,
+      })),
       parts: [nats, redis, postgres].map(({ name, pid, version, source }) => ({ name, pid, version, source })),
     };
     await writeFile(join(this.#options.dataDir, "run.json"), `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 });
   }
 }
 
-function ownEnv({ service, confDir, state, port }: { service: ServiceName; confDir: string; state: HouseState; port: number | undefined }): Record<string, string> {
+function ownEnv({
+  service,
+  confDir,
+  state,
+  port,
+}: {
+  service: ServiceName;
+  confDir: string;
+  state: HouseState;
+  port: number | undefined;
+}): Record<string, string> {
   if (service === "ingress") return { PORT: String(port) };
-  if (service === "control") return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken };
+  if (service === "control")
+    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken };
   return {};
 }

@@ -19,7 +19,7 @@ export async function installedPostgres(env: NodeJS.ProcessEnv): Promise<Binary[
     const path = await realpath(binary.path);
     if (await binaryAt(join(dirname(path), "initdb"))) byPath.set(path, { ...binary, path });
   }
-  return [...byPath.values()].sort((a, b) => (isAtLeast(a.version, b.version) ? -1 : 1));
+  return [...byPath.values()].toSorted((a, b) => (isAtLeast(a.version, b.version) ? -1 : 1));
 }
 
 /**

@@ -24,8 +24,8 @@ export async function userFor(dataDir: string, binDir: string): Promise<ServerUs
  * directory) the process keeps root's right to pass; initdb asks through access(2), hence the secure bit.
  */
 export function asUser(user: ServerUser | undefined, command: string[]): { command: string; args: string[] } {
-  const [program, ...args] = command;
-  if (!user) return { command: program!, args };
+  const [program = "", ...args] = command;
+  if (!user) return { command: program, args };
   const passage = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"];
   const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
   return { command: "setpriv", args: [...identity, ...(user.shutOut ? passage : []), ...command] };

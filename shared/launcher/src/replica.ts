@@ -55,10 +55,23 @@ export async function startReplica({ service, number, logFile, env, url }: Repli
     logFile,
   });
   const health = `http://127.0.0.1:${healthPort}`;
-  return { service, number, process: child, health, url, logFile, ready: untilReady(service, child, { health, logFile }), endedOnPurpose: false };
+  return {
+    service,
+    number,
+    process: child,
+    health,
+    url,
+    logFile,
+    ready: untilReady(service, child, { health, logFile }),
+    endedOnPurpose: false,
+  };
 }
 
-async function untilReady(service: string, child: ServiceProcess, { health, logFile }: { health: string; logFile: string }): Promise<void> {
+async function untilReady(
+  service: string,
+  child: ServiceProcess,
+  { health, logFile }: { health: string; logFile: string },
+): Promise<void> {
   const giveUpAt = Date.now() + readyTimeoutMs;
   while (Date.now() < giveUpAt) {
     if (!child.running) throw new LaunchError(`${service} ended at its start; its log is ${logFile}`);

@@ -8,7 +8,12 @@ export const integer = (min: number, max: number) => z.coerce.number().int().min
 export const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 
 /** Comma-separated, without empty entries. */
-export const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
+export const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== ""),
+);
 
 /** What every service reads. */
 export const baseConfigSchema = z.object({
@@ -32,7 +37,10 @@ export class ConfigError extends Error {
  * Reads a service's settings from environment variables. `NAME_FILE` gives the file that holds NAME (Docker and
  * Kubernetes secrets). Values never appear in the error.
  */
-export function loadConfig<Schema extends z.ZodType>(schema: Schema, env: NodeJS.ProcessEnv = process.env): z.infer<Schema> {
+export function loadConfig<Schema extends z.ZodType>(
+  schema: Schema,
+  env: NodeJS.ProcessEnv = process.env,
+): z.infer<Schema> {
   const parsed = schema.safeParse(withFiles(env));
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);

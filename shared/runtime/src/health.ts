@@ -22,7 +22,8 @@ export async function serveHealth(
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split("?")[0];
-    if (request.method !== "GET" && request.method !== "HEAD") return void answer(response, 405, { error: "method_not_allowed" });
+    if (request.method !== "GET" && request.method !== "HEAD")
+      return void answer(response, 405, { error: "method_not_allowed" });
     if (path === "/health") {
       return void answer(response, 200, { status: state.ready() ? "healthy" : "degraded", ...state.details() });
     }

@@ -33,12 +33,15 @@ const badConfigExit = 2;
 /** Runs one service until SIGTERM or SIGINT, then closes what it opened, in reverse, before the deadline. */
 export async function run<Schema extends z.ZodType>(service: Service<Schema>): Promise<void> {
   const stopping = new AbortController();
-  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve(), { once: true }));
+  const stopped = new Promise<void>((resolve) =>
+    stopping.signal.addEventListener("abort", () => resolve(), { once: true }),
+  );
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping.abort());
   let log = createLog(service.name, "info");
   const scope = new AsyncDisposableStack();
   try {
-    const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> & BaseConfig;
+    const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> &
+      BaseConfig;
     log = createLog(service.name, config.LOG_LEVEL);
     const opened = open({ service, config, log, scope, stopping: stopping.signal });
     // The client tries for its first connection without end, and nothing of ours can end that.
@@ -66,29 +69,36 @@ interface Opening<Schema extends z.ZodType> {
   readonly stopping: AbortSignal;
 }
 
-async function open<Schema extends z.ZodType>({ service, config, log, scope, stopping }: Opening<Schema>): Promise<void> {
+async function open<Schema extends z.ZodType>({
+  service,
+  config,
+  log,
+  scope,
+  stopping,
+}: Opening<Schema>): Promise<void> {
   const metrics = createMetrics(service.name);
   const startedAt = Date.now();
   const reports: (() => Record<string, unknown>)[] = [];
   const checks: (() => boolean)[] = [];
-  let started = false;
-  let bus: Bus | undefined;
+  const state: { bus?: Bus; started: boolean } = { started: false };
   const health = await serveHealth(
     { host: config.HEALTH_HOST, port: config.HEALTH_PORT },
     {
-      ready: () => started && !stopping.aborted && bus?.connected === true && checks.every((check) => check()),
+      ready: () =>
+        state.started && !stopping.aborted && state.bus?.connected === true && checks.every((check) => check()),
       details: () => ({
         service: service.name,
-        instance: bus?.instance ?? null,
+        instance: state.bus?.instance ?? null,
         uptime_seconds: Math.round((Date.now() - startedAt) / 1000),
-        nats: bus?.connected === true ? "connected" : "disconnected",
-        ...Object.assign({}, ...reports.map((report) => report())),
+        nats: state.bus?.connected === true ? "connected" : "disconnected",
+        ...Object.fromEntries(reports.flatMap((report) => Object.entries(report()))),
       }),
     },
     metrics,
   );
   scope.use(health);
-  bus = scope.use(await connect(service.name, config, log));
+  const bus = scope.use(await connect(service.name, config, log));
+  state.bus = bus;
   scope.use(announce(bus));
   await service.start({
     config,
@@ -101,7 +111,7 @@ async function open<Schema extends z.ZodType>({ service, config, log, scope, sto
     requireReady: (check) => void checks.push(check),
   });
   await bus.flush();
-  started = true;
+  state.started = true;
   log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
 }
 

@@ -21,7 +21,7 @@ export interface Stamp {
   contentSha256: string;
 }
 
-export const emptyBodySha256 = sha256Hex("");
+const emptyBodySha256 = sha256Hex("");
 
 /** The text that is signed in the mode `auth-gateway`; no newline at its end. */
 export function authGatewayText(request: SignedRequest, timestampS: string): string {

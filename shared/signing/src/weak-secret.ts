@@ -25,7 +25,7 @@ export function weakSecretReason(secret: string): string | undefined {
   if (Buffer.byteLength(secret) < minSecretBytes) return `it is shorter than ${minSecretBytes} bytes`;
   if (isWellKnown(shortestPeriod(plain)) || wordsOnly(plain)) return "it is a well-known default";
   if (new Set(secret).size < 5) return "it is made of fewer than 5 different characters";
-  if (plain !== "" && (counting.includes(plain) || counting.includes([...plain].reverse().join(""))))
+  if (plain !== "" && (counting.includes(plain) || counting.includes([...plain].toReversed().join(""))))
     return "it only counts";
   return undefined;
 }

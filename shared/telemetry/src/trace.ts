@@ -1,5 +1,12 @@
 import { randomFillSync } from "node:crypto";
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Attributes, type Span as OtelSpan } from "@opentelemetry/api";
+import {
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Attributes,
+  type Span as OtelSpan,
+} from "@opentelemetry/api";
 
 /** One service's part of a request, in W3C trace context whether or not anything collects it. */
 export interface Span {
@@ -24,7 +31,11 @@ export function startSpan(name: string, role: SpanRole, parent: string | undefin
   const context = readTraceparent(parent);
   const span = trace
     .getTracer("sluice")
-    .startSpan(name, { kind: kinds[role] }, context === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context));
+    .startSpan(
+      name,
+      { kind: kinds[role] },
+      context === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context),
+    );
   return span.isRecording() ? recorded(span) : carried(context);
 }
 

@@ -1,4 +1,10 @@
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 
 /** A request as it reached the upstream, byte for byte. */
@@ -44,7 +50,9 @@ export class FakeUpstream implements AsyncDisposable {
 
   /** Every byte that ever arrived here, headers included, for canary searches. */
   get everything(): string {
-    return this.requests.map(({ rawHeaders, url, body }) => `${url}\n${rawHeaders.join("\n")}\n${body.toString("latin1")}`).join("\n");
+    return this.requests
+      .map(({ rawHeaders, url, body }) => `${url}\n${rawHeaders.join("\n")}\n${body.toString("latin1")}`)
+      .join("\n");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -79,7 +87,11 @@ export function answerEcho({ message }: ReceivedRequest, response: ServerRespons
     response.writeHead(202).end();
     return;
   }
-  answerJson(response, { jsonrpc: "2.0", id: message.id, result: { content: [{ type: "text", text: JSON.stringify(message.params?.["arguments"] ?? {}) }] } });
+  answerJson(response, {
+    jsonrpc: "2.0",
+    id: message.id,
+    result: { content: [{ type: "text", text: JSON.stringify(message.params?.["arguments"] ?? {}) }] },
+  });
 }
 
 export function answerJson(response: ServerResponse, body: unknown, headers: Record<string, string> = {}): void {

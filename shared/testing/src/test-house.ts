@@ -39,7 +39,8 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
   const confDir = root;
   const dataDir = join(root, "data");
   const keys: Record<string, string> = {};
-  const configure = (wanted: TestHouseOptions["tenants"]) => writeFile(join(confDir, "tenants.yaml"), tenantsYaml(wanted, keys));
+  const configure = (wanted: TestHouseOptions["tenants"]) =>
+    writeFile(join(confDir, "tenants.yaml"), tenantsYaml(wanted, keys));
   await configure(tenants);
   const house = await startHouse({ confDir, dataDir, ...options });
   const database = new pg.Pool({ connectionString: house.parts.postgres.url, max: 2 });
@@ -76,7 +77,12 @@ function tenantsYaml(tenants: TestHouseOptions["tenants"], keys: Record<string, 
       ...rest,
       agents: agents.map((id) => {
         const key = (keys[`${tenant}/${id}`] ??= `slk_${randomBytes(32).toString("base64url")}`);
-        return { id, name: `Agent ${id}`, owner: "tests", apiKeys: [`sha256:${createHash("sha256").update(key).digest("hex")}`] };
+        return {
+          id,
+          name: `Agent ${id}`,
+          owner: "tests",
+          apiKeys: [`sha256:${createHash("sha256").update(key).digest("hex")}`],
+        };
       }),
     },
   ]);
