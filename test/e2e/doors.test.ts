@@ -1,4 +1,3 @@
-import { createHash, createHmac, generateKeyPairSync } from "node:crypto";
 import { Registry } from "@sluice/telemetry";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -6,6 +5,7 @@ import { createAdmin } from "../../services/control/dist/admin.js";
 import { configSchema } from "../../services/ingress/dist/config.js";
 import { createServer } from "../../services/ingress/dist/server.js";
 import { BusSpy } from "./bus-spy.ts";
+import { forgedCredentials } from "./credentials.ts";
 import { as, json, refusal, send, toolCall } from "./http.ts";
 import { routesIn } from "./routes.ts";
 
@@ -54,55 +54,6 @@ async function registered() {
   return { ingress: list(ingress), admin: list(admin as never) };
 }
 
-function jwt(header: object, signature: (signed: string) => string): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const signed = `${part(header)}.${part({ sub: "a-1", agent_id: "a-1", tenant: "acme", exp: 4_000_000_000 })}`;
-  return `${signed}.${signature(signed)}`;
-}
-
-/** Everything that is no valid credential, under the name of what is wrong with it. */
-function forged(): Record<string, Record<string, string | string[]>> {
-  const key = house.key("a-1");
-  const hash = createHash("sha256").update(key).digest("hex");
-  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  const pem = publicKey.export({ type: "spki", format: "pem" });
-  const tokens: Record<string, string> = {
-    garbage: "garbage",
-    "of zero length": "",
-    "of 600 characters": "k".repeat(600),
-    revoked: house.key("gone-1"),
-    "an alg-none token": jwt({ alg: "none", typ: "JWT" }, () => ""),
-    "an alg-None token with a signature": jwt({ alg: "None", typ: "JWT" }, () => "c2ln"),
-    "an HS256 token signed with a public RSA key": jwt({ alg: "HS256", kid: "rsa" }, (signed) =>
-      createHmac("sha256", pem).update(signed).digest("base64url"),
-    ),
-    "the key's hash": hash,
-    "the key's hash as configured": `sha256:${hash}`,
-    "the key in upper case": key.toUpperCase(),
-    "the key cut": key.slice(0, -1),
-    "the key and more": `${key}A`,
-    "the key twice": `${key}, ${key}`,
-    __proto__name: "__proto__",
-    constructor: "constructor",
-  };
-  const credentials: Record<string, Record<string, string | string[]>> = { "no credential": {} };
-  for (const [name, token] of Object.entries(tokens)) {
-    credentials[`x-agent-api-key: ${name}`] = { "x-agent-api-key": token };
-    credentials[`Bearer: ${name}`] = { authorization: `Bearer ${token}` };
-  }
-  return {
-    ...credentials,
-    "a valid key as Basic": { authorization: `Basic ${Buffer.from(`a-1:${key}`).toString("base64")}` },
-    "a valid key without a scheme": { authorization: key },
-    "a valid key as a cookie": { cookie: `x-agent-api-key=${key}` },
-    "a valid key in Proxy-Authorization": { "proxy-authorization": `Bearer ${key}` },
-    "a valid key under an underscore name": { x_agent_api_key: key },
-    "a wrong key beside a valid bearer": { "x-agent-api-key": "garbage", authorization: `Bearer ${key}` },
-    "a valid and a wrong key": { "x-agent-api-key": [key, "garbage"] },
-    "a verified identity from outside": { "x-verified-agent-id": "a-1" },
-  };
-}
-
 const unauthorized = refusal(1401, {
   error: "unauthorized",
   message: "send a valid API key in x-agent-api-key or as Authorization: Bearer",
@@ -125,7 +76,9 @@ describe("who is not known", () => {
       expect.arrayContaining(["POST /mcp", "GET /mcp", "DELETE /mcp", "POST /mcp/:server", "HEAD /mcp"]),
     );
     for (const { method, url } of [...routes, ...unregistered]) {
-      for (const [name, headers] of Object.entries(forged())) {
+      for (const [name, headers] of Object.entries(
+        forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") }),
+      )) {
         const answer = await send(house.house.url + url.replace(":server", "main"), {
           method,
           headers: { ...json, ...headers },

@@ -7,6 +7,8 @@ export interface Sending {
   readonly headers?: OutgoingHttpHeaders;
   /** Sent with Content-Length; chunked where it is a list. */
   readonly body?: string | Buffer | readonly (string | Buffer)[];
+  /** Called when the last byte was handed over to the network. */
+  readonly onSent?: () => void;
 }
 
 export interface Answer {
@@ -21,7 +23,7 @@ export interface Answer {
 const agent = new Agent({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY });
 
 /** Sends one request exactly as told: nothing is added but Host and the framing of the body. */
-export async function send(url: string, { method = "POST", headers = {}, body }: Sending = {}): Promise<Answer> {
+export async function send(url: string, { method = "POST", headers = {}, body, onSent }: Sending = {}): Promise<Answer> {
   const { hostname, port, origin } = new URL(url);
   const outgoing = request({ hostname, port, path: url.slice(origin.length) || "/", method, headers, agent });
   const parts =
@@ -29,6 +31,7 @@ export async function send(url: string, { method = "POST", headers = {}, body }:
   if (body !== undefined && !Array.isArray(body))
     outgoing.setHeader("content-length", Buffer.byteLength(parts[0] as string));
   for (const part of parts) outgoing.write(part);
+  if (onSent !== undefined) outgoing.once("finish", onSent);
   outgoing.end();
   const [incoming] = (await once(outgoing, "response")) as [import("node:http").IncomingMessage];
   const chunks: Buffer[] = [];

@@ -50,7 +50,7 @@ export class Egress {
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
     const { calls, outcomes, log, bus } = this.#parts;
-    if (message.reply === undefined) return;
+    if (message.reply === undefined || message.reply === "") return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
     if (calls.full || outcomes.full) {

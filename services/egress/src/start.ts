@@ -48,7 +48,7 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
   scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
   const taking = bus.serve(
     subjects.call(config.EGRESS_POOL),
-    (message) => void egress.take(message),
+    (message) => egress.take(message),
     `egress-${config.EGRESS_POOL}`,
   );
   scope.defer(() => taking.drain());

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
-import { BodyReceiver, sendBody, type Bus, type Incoming, type Waiting } from "@sluice/bus";
+import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
   chunkBytes,
   decodeHeadAndBody,
@@ -37,7 +37,7 @@ export interface ConversationOptions {
 export class Conversation implements Dependent {
   egress: string | undefined;
   readonly #options: ConversationOptions;
-  readonly #done = Promise.withResolvers<void>();
+  readonly #done = Promise.withResolvers<Fault | undefined>();
   readonly #relay: SseRelay;
   #inbox: Waiting | undefined;
   #receiver: BodyReceiver | undefined;
@@ -56,15 +56,18 @@ export class Conversation implements Dependent {
     });
   }
 
-  /** Resolves when the answer is written. @throws Fault where egress gave no answer, and nothing was written yet. */
-  async run(): Promise<void> {
+  /**
+   * Resolves when the answer is written; with a fault where it broke off and egress cannot tell the audit trail so.
+   * @throws Fault where egress gave no answer, and nothing was written yet.
+   */
+  async run(): Promise<Fault | undefined> {
     const { streams, response } = this.#options;
     const onClose = () => this.#clientLeft();
     response.once("close", onClose);
     streams.add(this.#relay);
     try {
       this.#hand();
-      await this.#done.promise;
+      return await this.#done.promise;
     } finally {
       response.off("close", onClose);
       this.#inbox?.close();
@@ -76,10 +79,7 @@ export class Conversation implements Dependent {
 
   /** The replica that worked on this is dead: a client that waits for an answer is told so. */
   egressDied(): void {
-    const fault = new Fault(
-      "upstream_failed",
-      "the connection to the upstream was lost; whether the call took effect is unknown",
-    );
+    const fault = lostFault();
     if (!this.#streaming) this.#done.reject(fault);
     else void this.#relay.replay().then(() => this.#endOrphan(fault));
   }
@@ -90,7 +90,7 @@ export class Conversation implements Dependent {
     this.#inbox = bus.inbox.open({
       timeoutMs: firstWordMs,
       onMessage: (message) => this.#onMessage(message),
-      onFailure: (fault) => this.#onSilence(fault),
+      onFailure: (fault, reason) => this.#onSilence(fault, reason),
     });
     const sent: CallHead = large
       ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }
@@ -115,10 +115,12 @@ export class Conversation implements Dependent {
     }
   }
 
-  #onSilence(fault: Fault): void {
+  /** Only where nobody took the call is it certain that it had no effect. */
+  #onSilence(fault: Fault, reason: WaitFailure): void {
     if (this.#receiver !== undefined) this.#receiver.fail(fault);
-    else if (!this.#streaming)
-      this.#done.reject(this.egress === undefined ? fault : new Fault("upstream_timeout", "no answer in time"));
+    else if (this.#streaming) return;
+    else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
+    else this.#done.reject(reason === "nobody" ? fault : lostFault());
   }
 
   async #sendBody(to: string): Promise<void> {
@@ -134,12 +136,12 @@ export class Conversation implements Dependent {
     }
     if (response.headersSent) {
       response.end();
-      this.#done.resolve();
+      this.#done.resolve(undefined);
     } else if (head.chunked === true) void this.#relayChunks(head);
     else {
       response.writeHead(head.status, { ...head.headers, "content-length": body.length });
       response.end(body);
-      this.#done.resolve();
+      this.#done.resolve(undefined);
     }
   }
 
@@ -158,7 +160,7 @@ export class Conversation implements Dependent {
     } catch {
       response.destroy();
     }
-    this.#done.resolve();
+    this.#done.resolve(undefined);
   }
 
   #startStream(head: StreamHead): void {
@@ -172,19 +174,19 @@ export class Conversation implements Dependent {
 
   #endStream(_end: StreamEnd): void {
     this.#options.response.end();
-    this.#done.resolve();
+    this.#done.resolve(undefined);
   }
 
   #endOrphan(fault: Fault): void {
     const { head, response } = this.#options;
     if (head.rpcId !== undefined) this.#relay.write(orphanEvent(head.rpcId, fault));
     response.end();
-    this.#done.resolve();
+    this.#done.resolve(fault);
   }
 
   #lost(): void {
     this.#options.response.destroy();
-    this.#done.resolve();
+    this.#done.resolve(undefined);
   }
 
   /** In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back. */
@@ -192,7 +194,7 @@ export class Conversation implements Dependent {
     const { head, streams } = this.#options;
     if (head.era === "modern") streams.tellOwner("cancel", { call: head.call });
     else streams.tellOwner("detach", { stream: head.stream });
-    this.#done.resolve();
+    this.#done.resolve(undefined);
   }
 }
 
@@ -205,6 +207,14 @@ export function startEventStream(response: ServerResponse, head: StreamHead): vo
     "x-accel-buffering": "no",
   });
   response.flushHeaders();
+}
+
+/** The end of a call whose egress replica is gone. */
+export function lostFault(): Fault {
+  return new Fault(
+    "upstream_failed",
+    "the connection to the upstream was lost; whether the call took effect is unknown",
+  );
 }
 
 /** The answer to a request whose real answer will never come. */

@@ -105,7 +105,7 @@ export class Mcp {
       if (request.method === "GET" && intent.session !== undefined) {
         await this.#parts.streams.askOwner("release", { session: intent.session }, releaseWaitMs);
       }
-      await this.#converse(journey, this.#callHead(journey, intent, admitted));
+      await this.#converse(journey, this.#callHead(journey, intent, admitted), { intent, admitted });
       return;
     }
     const from = parseEventId(lastEventId);
@@ -130,17 +130,15 @@ export class Mcp {
       return;
     }
     const head = this.#callHead(journey, intent, admitted);
-    await this.#converse(
-      journey,
-      continuation.resumeFrom === undefined ? head : { ...head, resumeFrom: continuation.resumeFrom },
-    );
+    const { resumeFrom } = continuation;
+    await this.#converse(journey, resumeFrom === undefined ? head : { ...head, resumeFrom }, { intent, admitted });
   }
 
-  async #converse(journey: Journey, head: CallHead): Promise<void> {
+  async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
     const { response, body, span, target } = journey;
     const { responseTimeoutMs } = target;
-    await new Conversation({
+    const broken = await new Conversation({
       bus,
       streams,
       response,
@@ -149,6 +147,7 @@ export class Mcp {
       traceparent: span.traceparent,
       responseTimeoutMs,
     }).run();
+    if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }
 
   #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { storedFrame, type Bus } from "@sluice/bus";
 import { decodeJson, Fault, type StreamEnd, type StreamHead } from "@sluice/contracts";
-import { orphanEvent, startEventStream } from "./conversation.ts";
+import { lostFault, orphanEvent, startEventStream } from "./conversation.ts";
 import type { EventId } from "./event-id.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
@@ -97,10 +97,7 @@ class Resumption implements Dependent {
   egressDied(): void {
     void this.#relay.replay().then(() => {
       const { rpcId } = this.#head;
-      const fault = new Fault(
-        "upstream_failed",
-        "the connection to the upstream was lost; whether the call took effect is unknown",
-      );
+      const fault = lostFault();
       if (rpcId !== undefined) this.#relay.write(orphanEvent(rpcId, fault));
       this.#done.resolve("over");
     });

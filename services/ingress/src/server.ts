@@ -33,7 +33,7 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
     return503OnClosing: false,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 128 },
-    http: { headersTimeout: config.HEADERS_TIMEOUT_MS, maxHeaderSize: 32 * 1024 },
+    http: { headersTimeout: config.HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 },
   });
   app.server.maxConnections = config.MAX_CONNECTIONS;
   const guard = createGuard({

@@ -4,6 +4,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { BodyBudget } from "./body.ts";
 import type { IngressConfig } from "./config.ts";
+import { Connections } from "./connections.ts";
 import { Mcp } from "./mcp.ts";
 import { createServer, listen } from "./server.ts";
 import { Streams } from "./streams.ts";
@@ -29,6 +30,7 @@ export async function start({
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget });
   const app = createServer({ config, log, metrics, tenants, mcp });
+  const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({ port, streams: streams.size }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");
@@ -36,7 +38,7 @@ export async function start({
     await sleep(config.DRAIN_DELAY_MS);
     const closed = app.close();
     streams.endAll();
-    setInterval(() => app.server.closeIdleConnections(), idleSweepMs).unref();
-    await closed;
+    const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
+    await closed.finally(() => clearInterval(sweep));
   });
 }

@@ -8,9 +8,13 @@ import { Inbox, type Waiting } from "./inbox.ts";
 export interface Incoming {
   readonly subject: string;
   readonly data: Uint8Array;
+  /** Undefined or empty where nobody waits for an answer. */
   readonly reply?: string;
   readonly headers?: { get(name: string): string; readonly code: number };
 }
+
+/** What is done with a message; what it throws is reported. */
+export type Handler = (message: Incoming) => void | Promise<void>;
 
 export interface BusOptions {
   readonly url: string;
@@ -49,13 +53,15 @@ export class Bus implements AsyncDisposable {
   #jobs: (() => void)[] = [];
   #outgoing: Outgoing[] = [];
   #scheduled = false;
+  readonly #onError: (message: string) => void;
 
   private constructor(nats: NatsConnection, options: BusOptions, instance: string) {
     this.nats = nats;
     this.service = options.service;
     this.instance = instance;
     this.inbox = new Inbox(nats, subjects.inbox(options.service, instance));
-    void this.#follow(options.onError ?? (() => {}));
+    this.#onError = options.onError ?? (() => {});
+    void this.#follow();
   }
 
   static async connect(options: BusOptions): Promise<Bus> {
@@ -139,16 +145,13 @@ export class Bus implements AsyncDisposable {
   }
 
   /** Serves a subject as one of a queue group named like the service (or `pool`). */
-  serve(subject: string, handler: (message: Incoming) => void, pool: string = this.service): Subscription {
-    return this.nats.subscribe(subject, {
-      queue: pool,
-      callback: (error, message) => void (error ?? handler(message)),
-    });
+  serve(subject: string, handler: Handler, pool: string = this.service): Subscription {
+    return this.nats.subscribe(subject, { queue: pool, callback: this.#guarded(handler) });
   }
 
   /** Hears every message of a subject, in every replica. */
-  listen(subject: string, handler: (message: Incoming) => void): Subscription {
-    return this.nats.subscribe(subject, { callback: (error, message) => void (error ?? handler(message)) });
+  listen(subject: string, handler: Handler): Subscription {
+    return this.nats.subscribe(subject, { callback: this.#guarded(handler) });
   }
 
   /** Resolves when the server has processed everything sent so far, subscriptions included. */
@@ -181,7 +184,29 @@ export class Bus implements AsyncDisposable {
     const outgoing = this.#outgoing;
     this.#outgoing = [];
     if (!this.#connected) return;
-    for (const message of outgoing) this.#publish(message);
+    for (const message of outgoing) {
+      try {
+        this.#publish(message);
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+  }
+
+  /** A message that a handler cannot digest is reported; it does not end the service. */
+  #guarded(handler: Handler): (error: Error | null, message: Incoming) => void {
+    return (error, message) => {
+      if (error !== null) return;
+      try {
+        void handler(message)?.catch((thrown: unknown) => this.#report(thrown));
+      } catch (thrown) {
+        this.#report(thrown);
+      }
+    };
+  }
+
+  #report(thrown: unknown): void {
+    this.#onError(`a message could not be handled: ${thrown instanceof Error ? thrown.message : "unknown"}`);
   }
 
   #publish({ subject, payload, options: { reply, traceparent } }: Outgoing): void {
@@ -194,7 +219,8 @@ export class Bus implements AsyncDisposable {
     this.nats.publish(subject, payload, { headers, ...(reply !== undefined && { reply }) });
   }
 
-  async #follow(onError: (message: string) => void): Promise<void> {
+  async #follow(): Promise<void> {
+    const onError = this.#onError;
     for await (const status of this.nats.status()) {
       if (status.type === "disconnect" || status.type === "staleConnection") this.#connected = false;
       if (status.type === "reconnect") {

@@ -2,11 +2,14 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { Fault } from "@sluice/contracts";
 import type { Incoming } from "./bus.ts";
 
+/** Nobody serves the subject; nobody answered in time; the answer could not be read; this process stops. */
+export type WaitFailure = "nobody" | "timeout" | "unreadable" | "stopping";
+
 export interface WaitOptions {
   /** How long until `onFailure` is called; every `extend` starts it anew. */
   readonly timeoutMs: number;
   readonly onMessage: (message: Incoming) => void;
-  readonly onFailure: (fault: Fault) => void;
+  readonly onFailure: (fault: Fault, reason: WaitFailure) => void;
 }
 
 export interface Waiting {
@@ -19,6 +22,13 @@ interface Entry {
   deadline: number;
   readonly options: WaitOptions;
 }
+
+const messages: Readonly<Record<WaitFailure, string>> = {
+  nobody: "a service that this request needs is not running",
+  timeout: "a service that this request needs did not answer in time",
+  unreadable: "an answer inside Sluice could not be read",
+  stopping: "this replica is stopping",
+};
 
 const sweepEveryMs = 50;
 const noResponders = 503;
@@ -61,7 +71,7 @@ export class Inbox {
 
   close(): void {
     clearInterval(this.#timer);
-    for (const token of [...this.#entries.keys()]) this.#fail(token, new Fault("unavailable", "shutting down"));
+    for (const token of [...this.#entries.keys()]) this.#fail(token, "stopping");
   }
 
   #dispatch(message: Incoming): void {
@@ -69,24 +79,26 @@ export class Inbox {
     const entry = this.#entries.get(token);
     if (entry === undefined) return;
     if (message.data.length === 0 && message.headers?.code === noResponders) {
-      this.#fail(token, new Fault("unavailable", "a service that this request needs is not running"));
+      this.#fail(token, "nobody");
       return;
     }
-    entry.options.onMessage(message);
+    try {
+      entry.options.onMessage(message);
+    } catch {
+      this.#fail(token, "unreadable");
+    }
   }
 
   #sweep(now: number): void {
     for (const [token, entry] of this.#entries) {
-      if (entry.deadline <= now) {
-        this.#fail(token, new Fault("unavailable", "a service that this request needs did not answer in time"));
-      }
+      if (entry.deadline <= now) this.#fail(token, "timeout");
     }
   }
 
-  #fail(token: string, fault: Fault): void {
+  #fail(token: string, reason: WaitFailure): void {
     const entry = this.#entries.get(token);
     if (entry === undefined) return;
     this.#entries.delete(token);
-    entry.options.onFailure(fault);
+    entry.options.onFailure(new Fault("unavailable", messages[reason]), reason);
   }
 }

@@ -1,0 +1,28 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/** Knows which connections carry a request, so that at the stop the others, used or never used, do not hold it up. */
+export class Connections {
+  readonly #underWay = new Map<Socket, number>();
+
+  constructor(server: Server) {
+    server.on("connection", (socket: Socket) => {
+      this.#underWay.set(socket, 0);
+      socket.once("close", () => this.#underWay.delete(socket));
+    });
+    server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      this.#add(socket, 1);
+      response.once("close", () => this.#add(socket, -1));
+    });
+  }
+
+  /** Ends the connections that carry nothing; one that a request is just arriving on included. */
+  closeIdle(): void {
+    for (const [socket, requests] of this.#underWay) if (requests === 0) socket.destroy();
+  }
+
+  #add(socket: Socket, change: number): void {
+    const before = this.#underWay.get(socket);
+    if (before !== undefined) this.#underWay.set(socket, before + change);
+  }
+}
