@@ -48,7 +48,7 @@ async function registered() {
     tenants: unused,
     mcp: unused,
   });
-  const admin = createAdmin("x".repeat(32), () => unused);
+  const admin = createAdmin({ token: "x".repeat(32), allowedHosts: [] }, () => unused);
   await Promise.all([ingress.ready(), admin.ready()]);
   const list = (app: typeof ingress) => routesIn(app.printRoutes({ commonPrefix: false }));
   return { ingress: list(ingress), admin: list(admin as never) };

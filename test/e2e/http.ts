@@ -23,7 +23,10 @@ export interface Answer {
 const agent = new Agent({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY });
 
 /** Sends one request exactly as told: nothing is added but Host and the framing of the body. */
-export async function send(url: string, { method = "POST", headers = {}, body, onSent }: Sending = {}): Promise<Answer> {
+export async function send(
+  url: string,
+  { method = "POST", headers = {}, body, onSent }: Sending = {},
+): Promise<Answer> {
   const { hostname, port, origin } = new URL(url);
   const outgoing = request({ hostname, port, path: url.slice(origin.length) || "/", method, headers, agent });
   const parts =

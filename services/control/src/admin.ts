@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Fault, faultBody, toFault } from "@sluice/contracts";
+import { createGuard } from "@sluice/runtime";
 import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
 
 const largestBodyBytes = 64 * 1024;
@@ -13,10 +14,15 @@ export interface AdminStatus {
 }
 
 /** The operators' API. Every route takes `Authorization: Bearer <token>`, known and unknown ones alike. */
-export function createAdmin(token: string, status: () => AdminStatus): FastifyInstance {
+export function createAdmin(
+  { token, allowedHosts }: { token: string; allowedHosts: readonly string[] },
+  status: () => AdminStatus,
+): FastifyInstance {
+  const guard = createGuard({ allowedHosts, allowedOrigins: [] });
   const server = fastify({ bodyLimit: largestBodyBytes, forceCloseConnections: true });
   const expected = sha256(token);
   server.addHook("onRequest", async (request) => {
+    guard(request.headers);
     if (!timingSafeEqual(sha256(bearerOf(request)), expected)) {
       throw new Fault("unauthorized", "send the admin token as Authorization: Bearer <token>");
     }

@@ -1,4 +1,4 @@
-import { integer } from "@sluice/runtime";
+import { integer, list } from "@sluice/runtime";
 import { z } from "zod";
 
 const shortestToken = 32;
@@ -21,6 +21,8 @@ export const configSchema = z.object({
   CONF_DIR: z.string().min(1).default("conf"),
   ADMIN_HOST: z.string().default("127.0.0.1"),
   ADMIN_PORT: integer(0, 65_535).default(8090),
+  /** Further values of the Host header that are served, beside loopback names. */
+  ADMIN_ALLOWED_HOSTS: list.default([]),
   ADMIN_TOKEN: adminToken,
   NATS_REPLICAS: integer(1, 5).default(1),
   AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),

@@ -92,7 +92,7 @@ async function untilDone({ log, stopping }: ControlContext, work: () => Promise<
 
 async function serveAdmin({ config, bus, log, scope }: ControlContext, configuration: Configuration): Promise<void> {
   const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
-  const admin = createAdmin(config.ADMIN_TOKEN, () => ({
+  const admin = createAdmin({ token: config.ADMIN_TOKEN, allowedHosts: config.ADMIN_ALLOWED_HOSTS }, () => ({
     configuration: configuration.status,
     tenants: configuration.tenants,
     services: Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),

@@ -34,13 +34,15 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     maxListBytes: config.EGRESS_MAX_LIST_BYTES,
   });
   let started = false;
+  let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
     const problems = egress.configure(tenants);
-    if (problems.length > 0 && !started) throw new ConfigError(problems.join("\n"));
-    for (const problem of problems) log.error({ problem }, "endpoint closed");
+    if (started) for (const problem of problems) log.error({ problem }, "endpoint closed");
+    else unusable = problems;
   });
   started = true;
   scope.use(sections);
+  if (unusable.length > 0) throw new ConfigError(unusable.join("\n"));
   scope.use(new Presence(bus, "ingress", (instance) => calls.readerDied(instance)));
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);

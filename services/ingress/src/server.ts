@@ -1,11 +1,11 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
+import { createGuard } from "@sluice/runtime";
 import { Counter, describeError, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import { authenticate } from "./auth/index.ts";
 import type { IngressConfig } from "./config.ts";
-import { createGuard } from "./guard.ts";
 import { RequestFault, type Mcp } from "./mcp.ts";
 import { renderFault } from "./render.ts";
 import type { Principal, Tenants } from "./tenants.ts";
@@ -26,8 +26,27 @@ export interface ServerParts {
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
 export function createServer({ config, log, metrics, tenants, mcp }: ServerParts): FastifyInstance {
+  const guard = createGuard({
+    publicUrl: config.PUBLIC_URL,
+    allowedHosts: config.ALLOWED_HOSTS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+  });
+  const fail = failureRenderer(log);
+  const enter = (headers: IncomingHttpHeaders): Principal => {
+    guard(headers);
+    return authenticate(headers, tenants);
+  };
   const app = fastify({
     logger: false,
+    // A path that the router cannot read never reaches the hooks below.
+    frameworkErrors: (_error, request, reply) => {
+      try {
+        enter(request.headers);
+        fail(reply, new Fault("not_found", "there is nothing at this path"));
+      } catch (error) {
+        fail(reply, error);
+      }
+    },
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 75_000,
     return503OnClosing: false,
@@ -36,12 +55,6 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
     http: { headersTimeout: config.HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 },
   });
   app.server.maxConnections = config.MAX_CONNECTIONS;
-  const guard = createGuard({
-    publicUrl: config.PUBLIC_URL,
-    allowedHosts: config.ALLOWED_HOSTS,
-    allowedOrigins: config.ALLOWED_ORIGINS,
-  });
-  const fail = failureRenderer(log);
   app.decorateRequest("principal", null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
@@ -52,8 +65,7 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
   observe(app, metrics);
   app.addHook("onRequest", (request, reply, next) => {
     try {
-      guard(request.headers);
-      request.principal = authenticate(request.headers, tenants);
+      request.principal = enter(request.headers);
       next();
     } catch (error) {
       fail(reply, error);

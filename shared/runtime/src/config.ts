@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { weakSecretReason } from "@sluice/signing";
 import { z } from "zod";
 
 /** A whole number from the environment. */
@@ -15,11 +16,17 @@ export const list = z.string().transform((text) =>
     .filter((part) => part !== ""),
 );
 
+/** A secret of this process: empty, short and well-known ones are refused (A4). */
+const secret = z.string().superRefine((text, context) => {
+  const reason = weakSecretReason(text);
+  if (reason !== undefined) context.addIssue({ code: "custom", message: reason });
+});
+
 /** What every service reads. */
 export const baseConfigSchema = z.object({
   NATS_URL: z.string().default("nats://127.0.0.1:4222"),
   NATS_USER: z.string().optional(),
-  NATS_PASSWORD: z.string().min(8, "must be at least 8 characters").optional(),
+  NATS_PASSWORD: secret.optional(),
   NATS_CA_FILE: z.string().optional(),
   HEALTH_HOST: z.string().default("127.0.0.1"),
   HEALTH_PORT: integer(0, 65_535).default(0),

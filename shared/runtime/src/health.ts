@@ -1,6 +1,7 @@
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "@sluice/telemetry";
+import { createGuard } from "./guard.ts";
 
 /** What a service says of itself. */
 export interface HealthState {
@@ -20,7 +21,9 @@ export async function serveHealth(
   state: HealthState,
   metrics: Registry,
 ): Promise<HealthServer> {
+  const guard = createGuard({ allowedHosts: "any", allowedOrigins: [] });
   const server = createServer((request, response) => {
+    if (isForeign(guard, request)) return void answer(response, 403, { error: "foreign_origin" });
     const path = request.url?.split("?")[0];
     if (request.method !== "GET" && request.method !== "HEAD")
       return void answer(response, 405, { error: "method_not_allowed" });
@@ -43,6 +46,16 @@ export async function serveHealth(
         server.closeAllConnections();
       }),
   };
+}
+
+/** A page of another site, which must not even read whether this service is well. */
+function isForeign(guard: ReturnType<typeof createGuard>, request: IncomingMessage): boolean {
+  try {
+    guard(request.headers);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {

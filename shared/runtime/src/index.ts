@@ -1,4 +1,5 @@
 export * from "./config.ts";
 export * from "./run.ts";
+export * from "./guard.ts";
 export * from "./health.ts";
 export * from "./secrets.ts";

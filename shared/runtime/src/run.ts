@@ -129,6 +129,6 @@ function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bu
 function enforceDeadline(deadlineMs: number, log: Log): void {
   setTimeout(() => {
     log.error({ deadlineMs }, "did not stop in time");
-    process.exit(1);
+    process.exit(process.exitCode ?? 1);
   }, deadlineMs).unref();
 }

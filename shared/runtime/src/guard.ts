@@ -2,8 +2,9 @@ import type { IncomingHttpHeaders } from "node:http";
 import { Fault } from "@sluice/contracts";
 
 export interface GuardOptions {
-  readonly publicUrl: string | undefined;
-  readonly allowedHosts: readonly string[];
+  readonly publicUrl?: string | undefined;
+  /** Values of the Host header beside loopback names; `any` where a probe may name the machine as it likes. */
+  readonly allowedHosts: readonly string[] | "any";
   readonly allowedOrigins: readonly string[];
 }
 
@@ -14,7 +15,9 @@ const loopback = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
  * @throws Fault `foreign_host` or `foreign_origin`.
  */
 export function createGuard(options: GuardOptions): (headers: IncomingHttpHeaders) => void {
-  const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));
+  const anyHost = options.allowedHosts === "any";
+  const named = options.allowedHosts === "any" ? [] : options.allowedHosts;
+  const hosts = new Set(named.map((host) => host.toLowerCase()));
   const origins = new Set(options.allowedOrigins.map((origin) => origin.toLowerCase()));
   if (options.publicUrl !== undefined) {
     const { host, origin } = new URL(options.publicUrl);
@@ -23,7 +26,7 @@ export function createGuard(options: GuardOptions): (headers: IncomingHttpHeader
   }
   return (headers) => {
     const host = headers.host?.toLowerCase() ?? "";
-    if (!hosts.has(host) && !loopback.test(host))
+    if (!anyHost && !hosts.has(host) && !loopback.test(host))
       throw new Fault("foreign_host", "this host is not served here; see ALLOWED_HOSTS");
     const origin = headers.origin?.toLowerCase();
     if (origin !== undefined && !origins.has(origin) && !isLoopbackOrigin(origin)) {
