@@ -39,7 +39,10 @@ export class BalancedLoad {
   }
 
   get failures(): unknown[] {
-    return [...this.unanswered, ...this.ledger.filter(({ status, text }) => status !== 200 || !text.includes('"result"'))];
+    return [
+      ...this.unanswered,
+      ...this.ledger.filter(({ status, text }) => status !== 200 || !text.includes('"result"')),
+    ];
   }
 
   /** Resolves when every call that was begun has ended. */
@@ -88,5 +91,9 @@ export class BalancedLoad {
 async function readWhole(response: IncomingMessage): Promise<Omit<LedgerEntry, "id">> {
   const chunks: Buffer[] = [];
   for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
-  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8"), retryAfter: response.headers["retry-after"] };
+  return {
+    status: response.statusCode ?? 0,
+    text: Buffer.concat(chunks).toString("utf8"),
+    retryAfter: response.headers["retry-after"],
+  };
 }

@@ -1,7 +1,11 @@
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from "@modelcontextprotocol/client";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+} from "@modelcontextprotocol/sdk/types.js";
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEverything } from "./everything.ts";
@@ -21,14 +25,21 @@ beforeAll(async () => {
       tenants: {
         acme: {
           agents: ["sentinel-1", "admin-1", "limited-1", "audited-1", "audited-2"],
-          mcp: { endpoints: [{ name: "everything", url: everything.url }, { name: "modern", url: modern.url }] },
+          mcp: {
+            endpoints: [
+              { name: "everything", url: everything.url },
+              { name: "modern", url: modern.url },
+            ],
+          },
           accessRules: [
             { agentPattern: "sentinel-*", allowedTools, deniedTools: ["trigger-sampling-request"] },
             { agentPattern: "admin-*", allowedTools: ["*"] },
             { agentPattern: "limited-*", allowedTools: ["*"] },
             { agentPattern: "audited-*", allowedTools: ["echo", "shout", "refuse", "count"] },
           ],
-          limits: [{ path: "/mcp/tools/call", tool: "get-sum", agentPattern: "limited-*", maxRequests: 2, windowSeconds: 3 }],
+          limits: [
+            { path: "/mcp/tools/call", tool: "get-sum", agentPattern: "limited-*", maxRequests: 2, windowSeconds: 3 },
+          ],
         },
       },
     }),
@@ -66,14 +77,26 @@ async function refusalOf(call: Promise<unknown>) {
 
 const denied = (agent: string, tool: string, allowed: readonly string[]) => ({
   code: 1403,
-  data: { error: "tool_access_denied", message: `Agent '${agent}' is not authorized to invoke tool '${tool}'`, allowedTools: allowed },
+  data: {
+    error: "tool_access_denied",
+    message: `Agent '${agent}' is not authorized to invoke tool '${tool}'`,
+    allowedTools: allowed,
+  },
 });
 
 /** What both generations of the client can do in the legacy era. */
 const generations = [
   ["@modelcontextprotocol/sdk 1.x", () => classic("sentinel-1"), () => classic("limited-1")],
-  ["@modelcontextprotocol/client 2.x, legacy era", () => successor("sentinel-1", "everything", "legacy"), () => successor("limited-1", "everything", "legacy")],
-  ["@modelcontextprotocol/client 2.x, probing for the era", () => successor("sentinel-1", "everything", "auto"), () => successor("limited-1", "everything", "auto")],
+  [
+    "@modelcontextprotocol/client 2.x, legacy era",
+    () => successor("sentinel-1", "everything", "legacy"),
+    () => successor("limited-1", "everything", "legacy"),
+  ],
+  [
+    "@modelcontextprotocol/client 2.x, probing for the era",
+    () => successor("sentinel-1", "everything", "auto"),
+    () => successor("limited-1", "everything", "auto"),
+  ],
 ] as const;
 
 describe.each(generations)("%s against the everything server", (_name, connect, connectLimited) => {
@@ -90,7 +113,9 @@ describe.each(generations)("%s against the everything server", (_name, connect, 
   it("raises an error with the body of the tool policy when denied, and stays usable (A12)", async () => {
     await using connected = await connect();
     const { client } = connected;
-    expect(await refusalOf(client.callTool({ name: "get-env" }))).toMatchObject(denied("sentinel-1", "get-env", allowedTools));
+    expect(await refusalOf(client.callTool({ name: "get-env" }))).toMatchObject(
+      denied("sentinel-1", "get-env", allowedTools),
+    );
     expect(await refusalOf(client.callTool({ name: "trigger-sampling-request" }))).toMatchObject(
       denied("sentinel-1", "trigger-sampling-request", allowedTools),
     );
@@ -101,11 +126,24 @@ describe.each(generations)("%s against the everything server", (_name, connect, 
     await using connected = await connectLimited();
     const { client } = connected;
     const sum = () => client.callTool({ name: "get-sum", arguments: { a: 1, b: 1 } });
-    await until("a call within the limit", () => sum().then(() => true, () => false));
+    await until("a call within the limit", () =>
+      sum().then(
+        () => true,
+        () => false,
+      ),
+    );
     const refused = await until("the limit", () => refusalOf(sum()).catch(() => undefined));
-    expect(refused).toMatchObject({ code: 1429, data: { error: "agent_rate_limited", agentId: "limited-1", retryAfterSeconds: expect.any(Number) } });
+    expect(refused).toMatchObject({
+      code: 1429,
+      data: { error: "agent_rate_limited", agentId: "limited-1", retryAfterSeconds: expect.any(Number) },
+    });
     expect(textOf(await client.callTool({ name: "echo", arguments: { message: "still" } }))).toBe("Echo: still");
-    await until("the window to move on", () => sum().then(() => true, () => false));
+    await until("the window to move on", () =>
+      sum().then(
+        () => true,
+        () => false,
+      ),
+    );
   });
 
   it("gets progress over the event stream before the answer", async () => {
@@ -115,7 +153,9 @@ describe.each(generations)("%s against the everything server", (_name, connect, 
     const { client } = connected;
     const onprogress = ({ progress: step }: { progress: number }) => void progress.push(step);
     const result =
-      client instanceof ModernClient ? await client.callTool(call, { onprogress }) : await client.callTool(call, undefined, { onprogress });
+      client instanceof ModernClient
+        ? await client.callTool(call, { onprogress })
+        : await client.callTool(call, undefined, { onprogress });
     expect(progress).toEqual([1, 2, 3]);
     expect(textOf(result)).toContain("completed");
   });
@@ -123,7 +163,10 @@ describe.each(generations)("%s against the everything server", (_name, connect, 
 
 describe("a legacy session through the gateway", () => {
   it("carries the server's own requests: sampling and elicitation on the stream of the call, roots on the GET stream", async () => {
-    const client = new Client({ name: "test", version: "1" }, { capabilities: { sampling: {}, elicitation: {}, roots: { listChanged: true } } });
+    const client = new Client(
+      { name: "test", version: "1" },
+      { capabilities: { sampling: {}, elicitation: {}, roots: { listChanged: true } } },
+    );
     const rootsAsked = Promise.withResolvers<void>();
     client.setRequestHandler(ListRootsRequestSchema, () => {
       rootsAsked.resolve();
@@ -138,8 +181,13 @@ describe("a legacy session through the gateway", () => {
     await using connected = await classic("admin-1", client);
     await rootsAsked.promise;
     const { tools } = await connected.client.listTools();
-    expect(tools.map(({ name }) => name)).toEqual(expect.arrayContaining(["trigger-sampling-request", "trigger-elicitation-request"]));
-    const sampled = await client.callTool({ name: "trigger-sampling-request", arguments: { prompt: "say", maxTokens: 7 } });
+    expect(tools.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["trigger-sampling-request", "trigger-elicitation-request"]),
+    );
+    const sampled = await client.callTool({
+      name: "trigger-sampling-request",
+      arguments: { prompt: "say", maxTokens: 7 },
+    });
     expect(textOf(sampled)).toContain("sampled 7");
     expect(JSON.stringify(await client.callTool({ name: "trigger-elicitation-request" }))).toContain("Ada");
     expect(JSON.stringify(await client.callTool({ name: "get-roots-list" }))).toContain("file:///workspace");
@@ -161,33 +209,35 @@ describe("a legacy session through the gateway", () => {
   });
 });
 
-describe.each([["pinned to 2026-07-28", { pin: "2026-07-28" }], ["probing for the era", "auto"]] as const)(
-  "@modelcontextprotocol/client 2.x %s against a modern server",
-  (_name, mode) => {
-    it("discovers, lists the allowed tools only, calls them and gets progress (A12)", async () => {
-      await using connected = await successor("audited-2", "modern", mode);
-      const { client } = connected;
-      expect((await client.listTools()).tools.map(({ name }) => name).toSorted()).toEqual(["count", "refuse", "shout"]);
-      expect(textOf(await client.callTool({ name: "shout", arguments: { text: "loud" } }))).toBe("LOUD");
-      expect(await client.callTool({ name: "refuse", arguments: {} })).toMatchObject({ isError: true });
-      const progress: number[] = [];
-      const counted = await client.callTool(
-        { name: "count", arguments: { to: 5 } },
-        { onprogress: ({ progress: step }) => void progress.push(step) },
-      );
-      expect(progress).toEqual([1, 2, 3, 4, 5]);
-      expect(textOf(counted)).toBe("counted to 5");
-    });
+describe.each([
+  ["pinned to 2026-07-28", { pin: "2026-07-28" }],
+  ["probing for the era", "auto"],
+] as const)("@modelcontextprotocol/client 2.x %s against a modern server", (_name, mode) => {
+  it("discovers, lists the allowed tools only, calls them and gets progress (A12)", async () => {
+    await using connected = await successor("audited-2", "modern", mode);
+    const { client } = connected;
+    expect((await client.listTools()).tools.map(({ name }) => name).toSorted()).toEqual(["count", "refuse", "shout"]);
+    expect(textOf(await client.callTool({ name: "shout", arguments: { text: "loud" } }))).toBe("LOUD");
+    expect(await client.callTool({ name: "refuse", arguments: {} })).toMatchObject({ isError: true });
+    const progress: number[] = [];
+    const counted = await client.callTool(
+      { name: "count", arguments: { to: 5 } },
+      { onprogress: ({ progress: step }) => void progress.push(step) },
+    );
+    expect(progress).toEqual([1, 2, 3, 4, 5]);
+    expect(textOf(counted)).toBe("counted to 5");
+  });
 
-    it("raises an error with the body of the tool policy when denied, and stays usable (A12)", async () => {
-      await using connected = await successor("audited-2", "modern", mode);
-      const { client } = connected;
-      const allowed = ["echo", "shout", "refuse", "count"];
-      expect(await refusalOf(client.callTool({ name: "forbidden", arguments: {} }))).toMatchObject(denied("audited-2", "forbidden", allowed));
-      expect(textOf(await client.callTool({ name: "shout", arguments: { text: "still" } }))).toBe("STILL");
-    });
-  },
-);
+  it("raises an error with the body of the tool policy when denied, and stays usable (A12)", async () => {
+    await using connected = await successor("audited-2", "modern", mode);
+    const { client } = connected;
+    const allowed = ["echo", "shout", "refuse", "count"];
+    expect(await refusalOf(client.callTool({ name: "forbidden", arguments: {} }))).toMatchObject(
+      denied("audited-2", "forbidden", allowed),
+    );
+    expect(textOf(await client.callTool({ name: "shout", arguments: { text: "still" } }))).toBe("STILL");
+  });
+});
 
 describe("the audit trail of official clients", () => {
   it("has one intent and one outcome per call, with who, what, how it ended and why, and never content (A31)", async () => {
@@ -204,14 +254,30 @@ describe("the audit trail of official clients", () => {
       );
       return rows.length === 4 && rows.every(({ state }) => state === "done") && rows;
     });
-    const common = { label: "mcp_proxy", tenant: "acme", agent_id: "audited-1", state: "done", fault: null, status: 200, decision: "allow" };
+    const common = {
+      label: "mcp_proxy",
+      tenant: "acme",
+      agent_id: "audited-1",
+      state: "done",
+      fault: null,
+      status: 200,
+      decision: "allow",
+    };
     const legacyCall = { ...common, era: "legacy", server: "everything", is_error: false };
     const modernCall = { ...common, era: "modern", server: "modern", is_error: false };
     expect(calls).toEqual([
       { ...legacyCall, target: "echo", rule: "accessRules[3].allowedTools[0]" },
       { ...modernCall, target: "refuse", rule: "accessRules[3].allowedTools[2]", is_error: true },
       { ...modernCall, target: "shout", rule: "accessRules[3].allowedTools[1]" },
-      { ...legacyCall, target: "get-env", decision: "deny", rule: "default-deny", fault: "tool_access_denied", status: 403, is_error: null },
+      {
+        ...legacyCall,
+        target: "get-env",
+        decision: "deny",
+        rule: "default-deny",
+        fault: "tool_access_denied",
+        status: 403,
+        is_error: null,
+      },
     ]);
     const [counts] = await house.query(
       `select count(*) filter (where kind = 'intent')::int as intents, count(*) filter (where kind = 'outcome')::int as outcomes

@@ -14,7 +14,12 @@ export async function startEverything(): Promise<Everything> {
   const server = await spawnService({
     name: "everything",
     command: process.execPath,
-    args: ["--import", fileURLToPath(new URL("../../cli/dist/demo/loopback.js", import.meta.url)), main, "streamableHttp"],
+    args: [
+      "--import",
+      fileURLToPath(new URL("../../cli/dist/demo/loopback.js", import.meta.url)),
+      main,
+      "streamableHttp",
+    ],
     env: { PORT: String(port), PATH: process.env["PATH"] ?? "" },
     onLine: (line) => {
       if (line.includes("listening on port")) listening.resolve();

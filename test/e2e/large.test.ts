@@ -26,7 +26,11 @@ beforeAll(async () => {
           mcp: {
             endpoints: [
               { name: "plain", url: upstream.url, signing: signed("auth-gateway", "SIGNING_PLAIN") },
-              { name: "strict", url: `${upstream.url}/in%20side?tenant=acme&x=%20`, signing: signed("strict", "SIGNING_STRICT") },
+              {
+                name: "strict",
+                url: `${upstream.url}/in%20side?tenant=acme&x=%20`,
+                signing: signed("strict", "SIGNING_STRICT"),
+              },
             ],
           },
           accessRules: [{ agentPattern: "*", allowedTools: ["*"] }],
@@ -39,9 +43,15 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 
 const hash = (bytes: string | Buffer) => createHash("sha256").update(bytes).digest("hex");
-const to = (server: string, body: unknown): Sent => ({ url: `${house.house.url}/mcp/${server}`, key: house.key("a-1"), headers: legacyHeaders, body });
+const to = (server: string, body: unknown): Sent => ({
+  url: `${house.house.url}/mcp/${server}`,
+  key: house.key("a-1"),
+  headers: legacyHeaders,
+  body,
+});
 const services = () => [...house.house.of("ingress"), ...house.house.of("egress")];
-const each = <T>(work: (index: number) => Promise<T>) => Promise.all(Array.from({ length: inParallel }, (_, index) => work(index)));
+const each = <T>(work: (index: number) => Promise<T>) =>
+  Promise.all(Array.from({ length: inParallel }, (_, index) => work(index)));
 const requestOf = (tool: string) => upstream.requests.find(({ message }) => message?.params?.["name"] === tool);
 
 /** Answers according to the tool's name: small, a large JSON body, or one large event. */
@@ -89,7 +99,8 @@ describe("20 MB, eight at once", () => {
   });
 
   it("leave no memory behind, however often they pass", { timeout: 120_000 }, async () => {
-    const round = () => each((index) => send(to("plain", Buffer.from(JSON.stringify(call(index, `up-${index}`, { filler }))))));
+    const round = () =>
+      each((index) => send(to("plain", Buffer.from(JSON.stringify(call(index, `up-${index}`, { filler }))))));
     await round();
     const watch = new MemoryWatch(services());
     for (let rounds = 0; rounds < 2; rounds++) {
@@ -148,16 +159,28 @@ describe("the signature that an upstream verifies with node:crypto alone", () =>
     expect(received.headers["x-signature"]).toBe(hmac(secrets.SIGNING_PLAIN, ["POST", "/mcp", timestampOf(received)]));
   });
 
-  it.each([["small", "x"], ["20 MB", filler]])("covers query, nonce and the very bytes that were sent in the mode strict: %s body (A33)", async (name, text) => {
+  it.each([
+    ["small", "x"],
+    ["20 MB", filler],
+  ])("covers query, nonce and the very bytes that were sent in the mode strict: %s body (A33)", async (name, text) => {
     const tool = `up-strict-${name}`;
-    const body = Buffer.from(`{ "jsonrpc":"2.0","id" : 1, "method":"tools\\/call","params":${JSON.stringify({ name: tool, arguments: { text } })}}`);
+    const body = Buffer.from(
+      `{ "jsonrpc":"2.0","id" : 1, "method":"tools\\/call","params":${JSON.stringify({ name: tool, arguments: { text } })}}`,
+    );
     expect((await send(to("strict", body))).status).toBe(200);
     const received = requestOf(tool);
     if (received === undefined) throw new Error("nothing arrived");
     const { headers } = received;
     expect(hash(received.body)).toBe(hash(body));
     expect(headers["x-content-sha256"]).toBe(hash(received.body));
-    const lines = ["POST", "/mcp/in%20side", "tenant=acme&x=%20", timestampOf(received), String(headers["x-nonce"]), hash(received.body)];
+    const lines = [
+      "POST",
+      "/mcp/in%20side",
+      "tenant=acme&x=%20",
+      timestampOf(received),
+      String(headers["x-nonce"]),
+      hash(received.body),
+    ];
     expect(received.url).toBe("/mcp/in%20side?tenant=acme&x=%20");
     expect(headers["x-signature"]).toBe(hmac(secrets.SIGNING_STRICT, ["SLUICE-HMAC-SHA256", ...lines]));
   });
@@ -169,7 +192,15 @@ describe("the signature that an upstream verifies with node:crypto alone", () =>
     const nonces = new Set(upstream.requests.map(({ headers }) => String(headers["x-nonce"])));
     expect(nonces.size).toBe(methods.length);
     for (const received of upstream.requests) {
-      const lines = ["SLUICE-HMAC-SHA256", received.method, "/mcp/in%20side", "tenant=acme&x=%20", timestampOf(received), String(received.headers["x-nonce"]), hash("")];
+      const lines = [
+        "SLUICE-HMAC-SHA256",
+        received.method,
+        "/mcp/in%20side",
+        "tenant=acme&x=%20",
+        timestampOf(received),
+        String(received.headers["x-nonce"]),
+        hash(""),
+      ];
       expect(received.headers["x-signature"]).toBe(hmac(secrets.SIGNING_STRICT, lines));
     }
   });

@@ -13,7 +13,9 @@ export class MemoryWatch {
 
   /** The highest rise so far among the processes, in MiB, also of a peak that has passed. */
   get riseMb(): number {
-    return Math.max(...[...this.#before].map(([replica, before]) => field(replica.process.pid, "VmHWM") - before)) / mebibyte;
+    return (
+      Math.max(...[...this.#before].map(([replica, before]) => field(replica.process.pid, "VmHWM") - before)) / mebibyte
+    );
   }
 }
 

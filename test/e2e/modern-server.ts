@@ -31,7 +31,10 @@ function buildServer(): McpServer {
   server.registerTool("shout", { inputSchema: z.object({ text: z.string() }) }, ({ text }) => ({
     content: [{ type: "text", text: text.toUpperCase() }],
   }));
-  server.registerTool("refuse", { inputSchema: z.object({}) }, () => ({ content: [{ type: "text", text: "no" }], isError: true }));
+  server.registerTool("refuse", { inputSchema: z.object({}) }, () => ({
+    content: [{ type: "text", text: "no" }],
+    isError: true,
+  }));
   server.registerTool("count", { inputSchema: z.object({ to: z.number() }) }, async ({ to }, context) => {
     const progressToken = context.mcpReq._meta?.progressToken;
     for (let progress = 1; progressToken !== undefined && progress <= to; progress++) {
@@ -39,6 +42,8 @@ function buildServer(): McpServer {
     }
     return { content: [{ type: "text", text: `counted to ${to}` }] };
   });
-  server.registerTool("forbidden", { inputSchema: z.object({}) }, () => ({ content: [{ type: "text", text: "never" }] }));
+  server.registerTool("forbidden", { inputSchema: z.object({}) }, () => ({
+    content: [{ type: "text", text: "never" }],
+  }));
   return server;
 }

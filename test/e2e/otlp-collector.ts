@@ -12,7 +12,9 @@ export interface ExportedSpan {
 
 interface ExportRequest {
   readonly resourceSpans: {
-    readonly resource: { readonly attributes: { readonly key: string; readonly value: { readonly stringValue?: string } }[] };
+    readonly resource: {
+      readonly attributes: { readonly key: string; readonly value: { readonly stringValue?: string } }[];
+    };
     readonly scopeSpans: { readonly spans: Omit<ExportedSpan, "service">[] }[];
   }[];
 }

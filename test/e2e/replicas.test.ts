@@ -18,7 +18,12 @@ beforeAll(async () => {
       tenants: {
         acme: {
           agents: ["a-1", "a-2", "limited-1"],
-          mcp: { endpoints: [{ name: "first", url: upstream.url }, { name: "second", url: upstream.url }] },
+          mcp: {
+            endpoints: [
+              { name: "first", url: upstream.url },
+              { name: "second", url: upstream.url },
+            ],
+          },
           accessRules: [{ agentPattern: "*", allowedTools: ["*"] }],
           limits: [{ path: "/mcp/tools/call", agentPattern: "limited-*", maxRequests: 100, windowSeconds: 600 }],
         },
@@ -34,11 +39,16 @@ afterAll(() => stack.disposeAsync());
 
 /** Opens sessions, answers every other call as a stream, and echoes. */
 function serve({ method, headers, message }: ReceivedRequest, response: Parameters<FakeUpstream["handler"]>[1]): void {
-  if (method !== "POST" || message?.id === undefined) return void response.writeHead(method === "GET" ? 405 : 202).end();
+  if (method !== "POST" || message?.id === undefined)
+    return void response.writeHead(method === "GET" ? 405 : 202).end();
   const { id, params } = message;
   if (message.method === "initialize") {
     const result = { protocolVersion: "2025-06-18", capabilities: {}, serverInfo: { name: "fixture", version: "1" } };
-    return answerJson(response, { jsonrpc: "2.0", id, result }, { "mcp-session-id": `upstream-${headers["x-verified-agent-id"] as string}` });
+    return answerJson(
+      response,
+      { jsonrpc: "2.0", id, result },
+      { "mcp-session-id": `upstream-${headers["x-verified-agent-id"] as string}` },
+    );
   }
   const text = JSON.stringify({ session: headers["mcp-session-id"], arguments: params?.["arguments"] });
   const answer = { jsonrpc: "2.0", id, result: { content: [{ type: "text", text }] } };
@@ -48,8 +58,17 @@ function serve({ method, headers, message }: ReceivedRequest, response: Paramete
 }
 
 const urls = () => house.house.of("ingress").map(({ url }) => `${url}/mcp`);
-const from = (agent: string, at = 0): Sent => ({ url: urls()[at] ?? "", key: house.key(agent), headers: legacyHeaders });
-const initialize = { jsonrpc: "2.0", id: 0, method: "initialize", params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "t", version: "1" } } };
+const from = (agent: string, at = 0): Sent => ({
+  url: urls()[at] ?? "",
+  key: house.key(agent),
+  headers: legacyHeaders,
+});
+const initialize = {
+  jsonrpc: "2.0",
+  id: 0,
+  method: "initialize",
+  params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "t", version: "1" } },
+};
 
 async function openSession(agent: string, at = 0): Promise<string> {
   const answer = await send({ ...from(agent, at), body: initialize });
@@ -124,32 +143,39 @@ describe("two replicas of each service: a session", () => {
         expect(fingerprint(other)).toBe(fingerprint(unknown));
       }
       expect(upstream.requests.length).toBe(seen);
-      const own = await send({ ...from("a-1", 1), headers: { ...legacyHeaders, "mcp-session-id": session }, body: call("own-0", "echo") });
+      const own = await send({
+        ...from("a-1", 1),
+        headers: { ...legacyHeaders, "mcp-session-id": session },
+        body: call("own-0", "echo"),
+      });
       expect(own.status).toBe(200);
     },
   );
 });
 
 describe("SIGTERM under load", () => {
-  it.each(serviceNames)("of one replica of %s fails no request, runs none twice, and it exits with code 0 in time (A38)", async (service) => {
-    const prefix = `term-${service}`;
-    const load = await startLoad(prefix);
-    await until("the load to run", () => load.ledger.length >= 50);
-    const [replica] = house.house.of(service);
-    if (replica === undefined) throw new Error(`${service} does not run`);
-    replica.endedOnPurpose = true;
-    const startedAt = Date.now();
-    expect(await replica.process.stop("SIGTERM", stopDeadlineMs)).toEqual({ code: 0, signal: null });
-    expect(Date.now() - startedAt).toBeLessThan(stopDeadlineMs);
-    const after = load.ledger.length;
-    await until("the load to go on", () => load.ledger.length >= after + 50);
-    await load.stop();
-    expect(load.failures).toEqual([]);
-    const times = timesForwarded(prefix);
-    expect([...times].filter(([, count]) => count !== 1)).toEqual([]);
-    expect(times.size).toBe(load.ledger.length);
-    await expectLedgerKept(load, prefix);
-  });
+  it.each(serviceNames)(
+    "of one replica of %s fails no request, runs none twice, and it exits with code 0 in time (A38)",
+    async (service) => {
+      const prefix = `term-${service}`;
+      const load = await startLoad(prefix);
+      await until("the load to run", () => load.ledger.length >= 50);
+      const [replica] = house.house.of(service);
+      if (replica === undefined) throw new Error(`${service} does not run`);
+      replica.endedOnPurpose = true;
+      const startedAt = Date.now();
+      expect(await replica.process.stop("SIGTERM", stopDeadlineMs)).toEqual({ code: 0, signal: null });
+      expect(Date.now() - startedAt).toBeLessThan(stopDeadlineMs);
+      const after = load.ledger.length;
+      await until("the load to go on", () => load.ledger.length >= after + 50);
+      await load.stop();
+      expect(load.failures).toEqual([]);
+      const times = timesForwarded(prefix);
+      expect([...times].filter(([, count]) => count !== 1)).toEqual([]);
+      expect(times.size).toBe(load.ledger.length);
+      await expectLedgerKept(load, prefix);
+    },
+  );
 });
 
 describe("without any policy replica", () => {
@@ -160,7 +186,9 @@ describe("without any policy replica", () => {
     }
     const startedAt = Date.now();
     const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, number) => send({ ...from("a-1", number % 2), body: call(`outage-${number}`, "echo") })),
+      Array.from({ length: 10 }, (_, number) =>
+        send({ ...from("a-1", number % 2), body: call(`outage-${number}`, "echo") }),
+      ),
     );
     expect(Date.now() - startedAt).toBeLessThan(admissionTimeoutMs + 1_000);
     for (const { status, headers } of answers) {
@@ -171,7 +199,9 @@ describe("without any policy replica", () => {
     await house.house.add("policy");
     expect((await send({ ...from("a-1"), body: call("back-0", "echo") })).status).toBe(200);
     const rows = await until("ten outcomes", async () => {
-      const found = await house.query("select decision, fault, status from audit_calls where rpc_id like '\"outage-%' and state = 'done'");
+      const found = await house.query(
+        "select decision, fault, status from audit_calls where rpc_id like '\"outage-%' and state = 'done'",
+      );
       return found.length === 10 ? found : undefined;
     });
     expect(rows).toEqual(Array(10).fill({ decision: "deny", fault: "unavailable", status: 503 }));
@@ -183,7 +213,9 @@ describe("a limit of 100", () => {
     await Promise.all([house.house.add("ingress"), house.house.add("rate-limit")]);
     expect([house.house.of("ingress").length, house.house.of("rate-limit").length]).toEqual([3, 3]);
     const answers = await Promise.all(
-      Array.from({ length: 500 }, (_, number) => send({ ...from("limited-1", number % 3), body: call(`many-${number}`, "echo") })),
+      Array.from({ length: 500 }, (_, number) =>
+        send({ ...from("limited-1", number % 3), body: call(`many-${number}`, "echo") }),
+      ),
     );
     const passed = answers.filter(({ status }) => status === 200);
     const limited = answers.filter(({ status }) => status === 429);

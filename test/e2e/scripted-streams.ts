@@ -22,7 +22,9 @@ export class ScriptedStreams implements AsyncDisposable {
   }
 
   /** `headers: false` leaves even the answer's head to the test. */
-  static async start(options: { headers: (tool: string) => boolean } = { headers: () => true }): Promise<ScriptedStreams> {
+  static async start(
+    options: { headers: (tool: string) => boolean } = { headers: () => true },
+  ): Promise<ScriptedStreams> {
     const upstream = await FakeUpstream.start((request, response) => streams.#take(request, response, options));
     const streams = new ScriptedStreams(upstream);
     return streams;
@@ -47,17 +49,26 @@ export class ScriptedStreams implements AsyncDisposable {
     this.#open.set(tool, {
       response,
       closed: closed.promise,
-      note: (number) => void response.write(eventStreamOf([{ jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: number } }])),
-      answer: () => void response.end(eventStreamOf([{ jsonrpc: "2.0", id, result: { content: [{ type: "text", text: "done" }] } }])),
+      note: (number) =>
+        void response.write(
+          eventStreamOf([{ jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: number } }]),
+        ),
+      answer: () =>
+        void response.end(
+          eventStreamOf([{ jsonrpc: "2.0", id, result: { content: [{ type: "text", text: "done" }] } }]),
+        ),
     });
   }
 }
 
 /** The numbers that the upstream noted, as the reader got them. */
-export const notes = (reader: EventReader) => reader.messages.filter(({ method }) => method !== undefined).map(({ params }) => params?.["data"]);
+export const notes = (reader: EventReader) =>
+  reader.messages.filter(({ method }) => method !== undefined).map(({ params }) => params?.["data"]);
 /** The answers to requests among what the reader got. */
 export const answers = (reader: EventReader) => reader.messages.filter(({ method }) => method === undefined);
 export const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 /** The id of the event that brought a note. */
 export const idOf = (reader: EventReader, note: number) =>
-  reader.events.find(({ data }) => data !== "" && (JSON.parse(data) as { params?: { data?: unknown } }).params?.data === note)?.id ?? "none";
+  reader.events.find(
+    ({ data }) => data !== "" && (JSON.parse(data) as { params?: { data?: unknown } }).params?.data === note,
+  )?.id ?? "none";

@@ -7,7 +7,20 @@ import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { MemoryWatch } from "./memory.ts";
 import { answers, idOf, notes, range, ScriptedStreams } from "./scripted-streams.ts";
-import { answerOf, call, EventReader, eventStreamOf, fingerprint, legacyHeaders, listen, modernCall, modernHeaders, open, send, type Sent } from "./wire.ts";
+import {
+  answerOf,
+  call,
+  EventReader,
+  eventStreamOf,
+  fingerprint,
+  legacyHeaders,
+  listen,
+  modernCall,
+  modernHeaders,
+  open,
+  send,
+  type Sent,
+} from "./wire.ts";
 
 let streams: ScriptedStreams;
 let house: TestHouse;
@@ -36,7 +49,12 @@ afterEach(async () => {
 afterAll(() => stack.disposeAsync());
 
 const ingress = (at: number) => `${house.house.of("ingress")[at]?.url}/mcp`;
-const legacy = (tool: string, at = 0): Sent => ({ url: ingress(at), key: house.key("a-1"), headers: legacyHeaders, body: call(`id-${tool}`, tool) });
+const legacy = (tool: string, at = 0): Sent => ({
+  url: ingress(at),
+  key: house.key("a-1"),
+  headers: legacyHeaders,
+  body: call(`id-${tool}`, tool),
+});
 const resumed = (lastEventId: string, at = 1): Sent => ({
   url: ingress(at),
   key: house.key("a-1"),
@@ -45,10 +63,12 @@ const resumed = (lastEventId: string, at = 1): Sent => ({
 });
 async function outcomeOf(tool: string) {
   const rows = await until(`the outcome of ${tool}`, async () => {
-    const found = await house.query<{ status: number; fault: string | null; decision: string; is_error: boolean | null }>(
-      "select status, fault, decision, is_error from audit_calls where target = $1 and state = 'done'",
-      [tool],
-    );
+    const found = await house.query<{
+      status: number;
+      fault: string | null;
+      decision: string;
+      is_error: boolean | null;
+    }>("select status, fault, decision, is_error from audit_calls where target = $1 and state = 'done'", [tool]);
     return found.length > 0 ? found : undefined;
   });
   expect(rows).toHaveLength(1);
@@ -134,7 +154,10 @@ describe("a broken stream", () => {
     await own.count(1);
     const id = idOf(own, 1);
     const strangers = { ...resumed(id), key: house.key("a-2") };
-    const unknown = { ...strangers, headers: { ...legacyHeaders, "last-event-id": id.replace(/^i[0-9a-f]{12}/, "i000000000000") } };
+    const unknown = {
+      ...strangers,
+      headers: { ...legacyHeaders, "last-event-id": id.replace(/^i[0-9a-f]{12}/, "i000000000000") },
+    };
     const garbage = { ...strangers, headers: { ...legacyHeaders, "last-event-id": "garbage" } };
     const [foreign, missing, senseless] = [await send(strangers), await send(unknown), await send(garbage)];
     expect(foreign.status).toBe(404);
@@ -149,7 +172,12 @@ describe("SIGTERM of the ingress that serves a stream", () => {
   it("ends a legacy stream, which goes on elsewhere, lets a modern one run to its end, and exits with code 0 soon after (A38)", async () => {
     const agent = new Agent({ keepAlive: true });
     const old = await listen({ ...legacy("stop-legacy", 1), agent });
-    const modern = await listen({ ...legacy("stop-modern", 1), headers: modernHeaders("stop-modern"), body: modernCall(1, "stop-modern"), agent });
+    const modern = await listen({
+      ...legacy("stop-modern", 1),
+      headers: modernHeaders("stop-modern"),
+      body: modernCall(1, "stop-modern"),
+      agent,
+    });
     const [oldStream, modernStream] = [await streams.of("stop-legacy"), await streams.of("stop-modern")];
     for (const stream of [oldStream, modernStream]) stream.note(1);
     await Promise.all([old.count(1), modern.count(1)]);
@@ -176,7 +204,17 @@ describe("SIGTERM of an ingress with nothing under way", () => {
   it("is not held up by connections that a client keeps open, used or never used (A38)", async () => {
     const replica = endingReplica("ingress", 1);
     const agent = new Agent({ keepAlive: true });
-    expect((await send({ ...legacy("unused", 1), method: "GET", headers: { "last-event-id": "garbage" }, body: undefined, agent })).status).toBe(404);
+    expect(
+      (
+        await send({
+          ...legacy("unused", 1),
+          method: "GET",
+          headers: { "last-event-id": "garbage" },
+          body: undefined,
+          agent,
+        })
+      ).status,
+    ).toBe(404);
     const silent = connect(Number(new URL(replica.url ?? "").port), "127.0.0.1");
     silent.on("error", () => {});
     await once(silent, "connect");
@@ -192,7 +230,11 @@ describe("a quiet stream", () => {
   it("is kept alive by comments that are no events, in both eras (A29)", async () => {
     const readers = [
       await listen(legacy("quiet-legacy")),
-      await listen({ ...legacy("quiet-modern"), headers: modernHeaders("quiet-modern"), body: modernCall(1, "quiet-modern") }),
+      await listen({
+        ...legacy("quiet-modern"),
+        headers: modernHeaders("quiet-modern"),
+        body: modernCall(1, "quiet-modern"),
+      }),
     ];
     for (const [index, tool] of ["quiet-legacy", "quiet-modern"].entries()) {
       const reader = readers[index] as EventReader;
@@ -206,32 +248,39 @@ describe("a quiet stream", () => {
 });
 
 describe("a reader that does not read", () => {
-  it("holds up neither memory nor the upstream over 100 MB, and gets all of it when it reads (A29)", { timeout: 120_000 }, async () => {
-    const watch = new MemoryWatch([...house.house.of("ingress"), ...house.house.of("egress")]);
-    const response = await answerOf(open(legacy("flood")));
-    response.pause();
-    const stream = await streams.of("flood");
-    const sent = createHash("sha256");
-    const filler = "x".repeat(64 * 1024);
-    for (const note of range(1, 1600)) {
-      const data = `${note} ${filler}`;
-      sent.update(data);
-      if (!stream.response.write(eventStreamOf([{ jsonrpc: "2.0", method: "notifications/message", params: { data } }]))) await once(stream.response, "drain");
-    }
-    stream.answer();
-    expect(await stream.closed).toEqual({ finished: true });
-    await outcomeOf("flood");
-    expect(watch.riseMb).toBeLessThan(200);
-    const received = createHash("sha256");
-    const reader = new EventReader(response);
-    response.resume();
-    expect(await reader.finished(90_000)).toBe("end");
-    for (const data of notes(reader)) received.update(String(data));
-    expect(notes(reader)).toHaveLength(1600);
-    expect(received.digest("hex")).toBe(sent.digest("hex"));
-    expect(answers(reader)).toHaveLength(1);
-    expect(watch.riseMb).toBeLessThan(200);
-  });
+  it(
+    "holds up neither memory nor the upstream over 100 MB, and gets all of it when it reads (A29)",
+    { timeout: 120_000 },
+    async () => {
+      const watch = new MemoryWatch([...house.house.of("ingress"), ...house.house.of("egress")]);
+      const response = await answerOf(open(legacy("flood")));
+      response.pause();
+      const stream = await streams.of("flood");
+      const sent = createHash("sha256");
+      const filler = "x".repeat(64 * 1024);
+      for (const note of range(1, 1600)) {
+        const data = `${note} ${filler}`;
+        sent.update(data);
+        if (
+          !stream.response.write(eventStreamOf([{ jsonrpc: "2.0", method: "notifications/message", params: { data } }]))
+        )
+          await once(stream.response, "drain");
+      }
+      stream.answer();
+      expect(await stream.closed).toEqual({ finished: true });
+      await outcomeOf("flood");
+      expect(watch.riseMb).toBeLessThan(200);
+      const received = createHash("sha256");
+      const reader = new EventReader(response);
+      response.resume();
+      expect(await reader.finished(90_000)).toBe("end");
+      for (const data of notes(reader)) received.update(String(data));
+      expect(notes(reader)).toHaveLength(1600);
+      expect(received.digest("hex")).toBe(sent.digest("hex"));
+      expect(answers(reader)).toHaveLength(1);
+      expect(watch.riseMb).toBeLessThan(200);
+    },
+  );
 });
 
 describe("a client that leaves", () => {
@@ -255,7 +304,11 @@ describe("a client that leaves", () => {
   });
 
   it("cancels its call in the modern era: the upstream sees the connection close, streaming or not yet answered", async () => {
-    const modern = (tool: string): Sent => ({ ...legacy(tool), headers: modernHeaders(tool), body: modernCall(1, tool) });
+    const modern = (tool: string): Sent => ({
+      ...legacy(tool),
+      headers: modernHeaders(tool),
+      body: modernCall(1, tool),
+    });
     const reader = await listen(modern("left-modern"));
     const waiting = open(modern("silent-modern"));
     waiting.on("error", () => {});
@@ -264,7 +317,8 @@ describe("a client that leaves", () => {
     waiting.destroy();
     expect(await stream.closed).toEqual({ finished: false });
     expect(await silent.closed).toEqual({ finished: false });
-    for (const tool of ["left-modern", "silent-modern"]) expect(await outcomeOf(tool)).toMatchObject({ fault: "client_left" });
+    for (const tool of ["left-modern", "silent-modern"])
+      expect(await outcomeOf(tool)).toMatchObject({ fault: "client_left" });
   });
 });
 
@@ -281,14 +335,21 @@ describe("a call whose egress is killed with SIGKILL", () => {
     const second = await listen(resumed(idOf(moved, 1)));
     endingReplica("egress", 0).process.kill("SIGKILL");
     const startedAt = Date.now();
-    const error = { code: 1502, message: expect.any(String), data: expect.objectContaining({ error: "upstream_failed" }) };
+    const error = {
+      code: 1502,
+      message: expect.any(String),
+      data: expect.objectContaining({ error: "upstream_failed" }),
+    };
     expect(await reader.finished()).toBe("end");
     expect(answers(reader)).toEqual([{ jsonrpc: "2.0", id: "id-egress-killed", error }]);
     expect(await second.finished()).toBe("end");
     expect(answers(second)).toEqual([{ jsonrpc: "2.0", id: "id-egress-killed-moved", error }]);
     const answer = await waiting;
     expect([502, 503]).toContain(answer.status);
-    expect(JSON.parse(answer.body.toString())).toMatchObject({ id: "id-silent-egress-killed", error: { code: answer.status + 1000 } });
+    expect(JSON.parse(answer.body.toString())).toMatchObject({
+      id: "id-silent-egress-killed",
+      error: { code: answer.status + 1000 },
+    });
     expect(Date.now() - startedAt).toBeLessThan(10_000);
     await house.house.add("egress");
     const after = await listen(legacy("after-kill"));

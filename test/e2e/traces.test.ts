@@ -26,7 +26,11 @@ beforeAll(async () => {
           accessRules: [{ agentPattern: "*", allowedTools: ["*"] }],
         },
       },
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json", OTEL_BSP_SCHEDULE_DELAY: "100" },
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+        OTEL_BSP_SCHEDULE_DELAY: "100",
+      },
     }),
   );
 });
@@ -45,31 +49,38 @@ const post = (traceparent: string | undefined, tool: string) =>
     headers: traceparent === undefined ? {} : { traceparent },
     body: call(1, tool, { canary }),
   });
-const arrived = (tool: string) => upstream.requests.find(({ message }) => message?.params?.["name"] === tool)?.headers["traceparent"] as string | undefined;
-const exported = (traceId: string, service: string) => until(`the span of ${service}`, () => collector.of(traceId, service));
+const arrived = (tool: string) =>
+  upstream.requests.find(({ message }) => message?.params?.["name"] === tool)?.headers["traceparent"] as
+    string | undefined;
+const exported = (traceId: string, service: string) =>
+  until(`the span of ${service}`, () => collector.of(traceId, service));
 
 describe("a trace", () => {
   it("goes from the agent through ingress and egress to the upstream, each span the parent of the next", async () => {
     const agent = newTrace();
     expect((await post(agent.traceparent, "traced")).status).toBe(200);
-    const [ingress, egress] = [await exported(agent.traceId, "sluice-ingress"), await exported(agent.traceId, "sluice-egress")];
+    const [ingress, egress] = [
+      await exported(agent.traceId, "sluice-ingress"),
+      await exported(agent.traceId, "sluice-egress"),
+    ];
     expect(ingress.parentSpanId).toBe(agent.spanId);
     expect(egress.parentSpanId).toBe(ingress.spanId);
     expect(arrived("traced")).toBe(`00-${agent.traceId}-${egress.spanId}-01`);
   });
 
-  it.each([["missing", undefined], ["malformed", "00-zz-1-01"], ["all zero", `00-${"0".repeat(32)}-${"0".repeat(16)}-01`]])(
-    "begins at ingress where the agent's traceparent is %s",
-    async (name, traceparent) => {
-      const tool = `begun-${name.replace(" ", "-")}`;
-      expect((await post(traceparent, tool)).status).toBe(200);
-      const [, traceId = "", spanId] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(arrived(tool) ?? "") ?? [];
-      const [ingress, egress] = [await exported(traceId, "sluice-ingress"), await exported(traceId, "sluice-egress")];
-      expect(ingress.parentSpanId ?? "").toBe("");
-      expect(egress.parentSpanId).toBe(ingress.spanId);
-      expect(egress.spanId).toBe(spanId);
-    },
-  );
+  it.each([
+    ["missing", undefined],
+    ["malformed", "00-zz-1-01"],
+    ["all zero", `00-${"0".repeat(32)}-${"0".repeat(16)}-01`],
+  ])("begins at ingress where the agent's traceparent is %s", async (name, traceparent) => {
+    const tool = `begun-${name.replace(" ", "-")}`;
+    expect((await post(traceparent, tool)).status).toBe(200);
+    const [, traceId = "", spanId] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(arrived(tool) ?? "") ?? [];
+    const [ingress, egress] = [await exported(traceId, "sluice-ingress"), await exported(traceId, "sluice-egress")];
+    expect(ingress.parentSpanId ?? "").toBe("");
+    expect(egress.parentSpanId).toBe(ingress.spanId);
+    expect(egress.spanId).toBe(spanId);
+  });
 
   it("is named in the audit trail and holds nothing of the arguments or the key (A31)", async () => {
     const agent = newTrace();
@@ -85,8 +96,15 @@ describe("a trace", () => {
   });
 
   it("travels between the services in a header of the NATS message", async () => {
-    const state = JSON.parse(await readFile(join(house.dataDir, "state.json"), "utf8")) as { natsPasswords: { egress: string } };
-    await using bus = await Bus.connect({ url: house.house.parts.nats.url, service: "egress", user: "egress", pass: state.natsPasswords.egress });
+    const state = JSON.parse(await readFile(join(house.dataDir, "state.json"), "utf8")) as {
+      natsPasswords: { egress: string };
+    };
+    await using bus = await Bus.connect({
+      url: house.house.parts.nats.url,
+      service: "egress",
+      user: "egress",
+      pass: state.natsPasswords.egress,
+    });
     const heard: Incoming[] = [];
     bus.listen(subjects.call("mcp"), (message) => void heard.push(message));
     await bus.flush();
@@ -118,6 +136,11 @@ describe("a failure", () => {
       const lines = (await house.logs()).split("\n").filter((text) => text.includes(agent.traceId));
       return lines[0];
     });
-    expect(JSON.parse(line)).toMatchObject({ service: "ingress", level: "error", traceId: agent.traceId, kind: "unavailable" });
+    expect(JSON.parse(line)).toMatchObject({
+      service: "ingress",
+      level: "error",
+      traceId: agent.traceId,
+      kind: "unavailable",
+    });
   });
 });

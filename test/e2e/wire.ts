@@ -148,12 +148,19 @@ export function call(id: number | string, name: string, args: Record<string, unk
 /** The same as the modern era writes it. */
 export function modernCall(id: number | string, name: string) {
   const { params, ...rest } = call(id, name);
-  const meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} };
+  const meta = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+  };
   return { ...rest, params: { ...params, _meta: meta } };
 }
 
 export const legacyHeaders = { "mcp-protocol-version": "2025-06-18" };
-export const modernHeaders = (name: string) => ({ "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": name });
+export const modernHeaders = (name: string) => ({
+  "mcp-protocol-version": "2026-07-28",
+  "mcp-method": "tools/call",
+  "mcp-name": name,
+});
 
 /** Messages as an event stream writes them. */
 export function eventStreamOf(messages: readonly unknown[]): string {

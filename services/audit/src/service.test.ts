@@ -215,8 +215,10 @@ describe("exactly once", () => {
     await Promise.all(sent.map((one) => admit(one, intent(`${one.call}-b`))));
     await Promise.all(sent.map((one) => admit(one)));
     await untilStored(800);
-    const stored = await Promise.all(replicas.map((replica) => replica.metric("sluice_audit_events_stored_total")));
-    expect(stored.reduce<number>((sum, one) => sum + (one ?? 0), 0)).toBe(800);
+    await vi.waitFor(async () => {
+      const stored = await Promise.all(replicas.map((replica) => replica.metric("sluice_audit_events_stored_total")));
+      expect(stored.reduce<number>((sum, one) => sum + (one ?? 0), 0)).toBe(800);
+    }, patience);
   });
 });
 

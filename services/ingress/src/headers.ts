@@ -17,16 +17,21 @@ const never =
   /^(?:authorization|cookie|host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|forwarded|traceparent|mcp-session-id|last-event-id|accept-encoding|keep-alive|proxy-.*|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|x-agent-api-key|nats-.*)$/;
 
 /** The client's header fields that go to the upstream: an allow-list, so that nothing spoofed or secret passes (A5, A15). */
-export function forwardedHeaders(received: IncomingHttpHeaders, named: readonly string[]): Record<string, string> {
+export function forwardedHeaders(
+  received: IncomingHttpHeaders,
+  { named, credentials }: { named: readonly string[]; credentials: readonly string[] },
+): Record<string, string> {
   const forwarded: Record<string, string> = {};
   for (const name of always) {
     const value = received[name];
     if (typeof value === "string") forwarded[name] = value;
   }
   for (const name in received) {
-    if (!name.startsWith(paramPrefix) && !(named.includes(name) && !never.test(name))) continue;
+    const asked = named.includes(name) && !never.test(name);
+    if (!asked && !name.startsWith(paramPrefix)) continue;
     const value = received[name];
     if (typeof value === "string") forwarded[name] = value;
   }
+  for (const name of credentials) delete forwarded[name];
   return forwarded;
 }

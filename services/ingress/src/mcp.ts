@@ -182,7 +182,10 @@ export class Mcp {
       agent: principal.agent,
       server: target.name,
       http: request.method as CallHead["http"],
-      headers: forwardedHeaders(request.headers, target.forwardHeaders),
+      headers: forwardedHeaders(request.headers, {
+        named: target.forwardHeaders,
+        credentials: this.#parts.tenants.keyHeaders,
+      }),
       era: operation.era,
       method: operation.method,
       stream: `${bus.instance}.${number}`,

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
@@ -32,7 +32,8 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log);
-  const enter = (headers: IncomingHttpHeaders): Principal => {
+  const enter = ({ headers, rawHeaders }: IncomingMessage): Principal => {
+    requireOneHost(rawHeaders);
     guard(headers);
     return authenticate(headers, tenants);
   };
@@ -41,7 +42,7 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
     // A path that the router cannot read never reaches the hooks below.
     frameworkErrors: (_error, request, reply) => {
       try {
-        enter(request.headers);
+        enter(request.raw);
         fail(reply, new Fault("not_found", "there is nothing at this path"));
       } catch (error) {
         fail(reply, error);
@@ -65,7 +66,7 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
   observe(app, metrics);
   app.addHook("onRequest", (request, reply, next) => {
     try {
-      request.principal = enter(request.headers);
+      request.principal = enter(request.raw);
       next();
     } catch (error) {
       fail(reply, error);
@@ -99,11 +100,26 @@ function failureRenderer(log: Log): (reply: FastifyReply, thrown: unknown) => vo
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const { fault, rpcId, traceId } =
-      thrown instanceof RequestFault ? thrown : { fault: toFault(thrown), rpcId: undefined, traceId: undefined };
+      thrown instanceof RequestFault ? thrown : { fault: routerFault(thrown), rpcId: undefined, traceId: undefined };
     if (fault.row.blame === "platform")
       log.error({ traceId, kind: fault.kind, error: describeError(fault) }, "request failed");
     renderFault(reply.raw, fault, rpcId);
   };
+}
+
+/** What the router itself refuses, in our words. */
+function routerFault(thrown: unknown): Fault {
+  const { statusCode } = thrown as { statusCode?: number };
+  if (thrown instanceof Fault || statusCode === undefined || statusCode >= 500) return toFault(thrown);
+  if (statusCode === 415) return new Fault("unsupported_media_type", "send Content-Type: application/json");
+  return new Fault("invalid_request", "the request cannot be read");
+}
+
+/** Two Host fields let a proxy in front and this server disagree about whom the request is for (RFC 9112 §3.2). */
+function requireOneHost(rawHeaders: readonly string[]): void {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === "host") hosts++;
+  if (hosts !== 1) throw new Fault("invalid_request", "send exactly one Host header");
 }
 
 function observe(app: FastifyInstance, metrics: Registry): void {
