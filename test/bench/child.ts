@@ -9,7 +9,7 @@ export function endWithParent(): void {
 }
 
 /** Tells the parent the port of a listening server. */
-function reportReady(server: Server): void {
+export function reportReady(server: Server): void {
   endWithParent();
   process.send?.({ port: (server.address() as AddressInfo).port });
 }

@@ -49,7 +49,7 @@ const echoTexts: Readonly<Record<string, string>> = {
 };
 
 /** A JSON-RPC response in two pieces, the raw id goes between them. */
-interface Answer {
+export interface Answer {
   readonly before: string;
   readonly after: string;
 }
@@ -69,12 +69,12 @@ const echoAnswers = new Map(
 const streamAnswer = answer({ content: [{ type: "text", text: "done" }] });
 
 /** The whole answer to a unary request; undefined for anything the upstream does not know. */
-function unaryAnswer(method: string, toolName: string): Answer | undefined {
+export function unaryAnswer(method: string, toolName: string): Answer | undefined {
   return method === "tools/list" ? listAnswer : echoAnswers.get(toolName);
 }
 
 /** The events of `stream-20`: progress, and at last the result. */
-function streamEvent(number: number, rawId: string): string {
+export function streamEvent(number: number, rawId: string): string {
   if (number === streamEvents) return event(`${streamAnswer.before}${rawId}${streamAnswer.after}`);
   const params = {
     progressToken: "bench",

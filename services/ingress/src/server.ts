@@ -72,6 +72,13 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
       fail(reply, error);
     }
   });
+  addRoutes(app, mcp, fail);
+  return app;
+}
+
+type Fail = (reply: FastifyReply, thrown: unknown) => void;
+
+function addRoutes(app: FastifyInstance, mcp: Mcp, fail: Fail): void {
   const handler = (request: FastifyRequest<{ Params: { server?: string } }>, reply: FastifyReply) => {
     reply.hijack();
     const { principal } = request;
@@ -87,7 +94,6 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
       handler: (_request, reply) => void fail(reply, new Fault("method_not_allowed", "use POST, GET or DELETE")),
     });
   }
-  return app;
 }
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
@@ -96,7 +102,7 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
 }
 
 /** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
-function failureRenderer(log: Log): (reply: FastifyReply, thrown: unknown) => void {
+function failureRenderer(log: Log): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const { fault, rpcId, traceId } =
