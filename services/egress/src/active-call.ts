@@ -12,6 +12,8 @@ export class ActiveCall {
   lastActivity = this.startedAt;
   /** The caller was told that this replica works on it, or has its answer. */
   announced = false;
+  /** The answer, or its head, was sent. */
+  answered = false;
   /** The answer is an event stream. */
   streaming = false;
   /** Which ingress replica reads; undefined when nobody does. */

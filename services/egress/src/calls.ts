@@ -51,6 +51,7 @@ export class Calls implements Disposable {
     });
     const size = () => this.#active.size;
     this.#timer = setInterval(() => this.#sweep(Date.now()), sweepEveryMs);
+    options.bus.onReconnect(() => this.#announceAnew());
   }
 
   get full(): boolean {
@@ -114,6 +115,11 @@ export class Calls implements Disposable {
         call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
       }
     }
+  }
+
+  /** Callers that lost the bus for a while cannot know whether their calls are still in somebody's hands. */
+  #announceAnew(): void {
+    for (const call of this.#active) if (!call.answered) call.announced = false;
   }
 
   #announce(call: ActiveCall): void {

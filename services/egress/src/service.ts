@@ -33,6 +33,8 @@ export interface EgressParts {
 }
 
 const bodyIdleTimeoutMs = 30_000;
+/** How long an answer waits for a bus that is away. */
+const awayMs = 30_000;
 const noBody = Buffer.alloc(0);
 
 /** Forwards admitted calls: signs, sends once, relays what comes back as it is. */
@@ -128,7 +130,7 @@ export class Egress {
     const { bus, principals, maxListBytes } = this.#parts;
     const { call } = reply;
     call.streaming = true;
-    call.announced = true;
+    call.announced = call.answered = true;
     const mayList = call.head.method === "tools/list" || call.listening;
     const filter = mayList ? principals.toolFilter(call.head) : undefined;
     return await new StreamRelay({ bus, maxListBytes, ...reply, ...(filter !== undefined && { filter }) }).run();
@@ -212,8 +214,15 @@ export class Egress {
   }
 
   #answer(call: ActiveCall, head: ReplyHead, body: Buffer): void {
-    if (head.kind === "answer") call.announced = true;
-    if (this.#parts.bus.connected) this.#parts.bus.tell(call.replyTo, encodeHeadAndBody(head, body));
+    const { bus } = this.#parts;
+    if (head.kind === "answer") call.announced = call.answered = true;
+    const message = encodeHeadAndBody(head, body);
+    if (bus.connected) bus.tell(call.replyTo, message);
+    else
+      void bus.whenConnected(awayMs).then(
+        () => bus.tell(call.replyTo, message),
+        () => {},
+      );
   }
 
   #conclude(call: ActiveCall, span: Span, ending: Ending): void {

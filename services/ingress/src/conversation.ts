@@ -61,14 +61,17 @@ export class Conversation implements Dependent {
    * @throws Fault where egress gave no answer, and nothing was written yet.
    */
   async run(): Promise<Fault | undefined> {
-    const { streams, response } = this.#options;
+    const { bus, streams, response } = this.#options;
+    if (response.destroyed) throw new Fault("client_left", "the client left");
     const onClose = () => this.#clientLeft();
     response.once("close", onClose);
+    const off = bus.onReconnect(() => this.#busCameBack());
     streams.add(this.#relay);
     try {
       this.#hand();
       return await this.#done.promise;
     } finally {
+      off();
       response.off("close", onClose);
       this.#inbox?.close();
       this.#relay.close();
@@ -82,6 +85,11 @@ export class Conversation implements Dependent {
     const fault = lostFault();
     if (!this.#streaming) this.#done.reject(fault);
     else void this.#relay.replay().then(() => this.#endOrphan(fault));
+  }
+
+  /** What was said meanwhile is lost; egress says anew that it works on the call, or it is lost too. */
+  #busCameBack(): void {
+    if (!this.#streaming && this.#receiver === undefined) this.#inbox?.extend(firstWordMs);
   }
 
   #hand(): void {

@@ -74,6 +74,7 @@ class Resumption implements Dependent {
 
   async run(): Promise<{ continuation: Continuation; bytes: number }> {
     const { bus, streams, response, from } = this.#options;
+    if (response.destroyed) throw new Fault("client_left", "the client left");
     const onClose = () => {
       streams.tellOwner("detach", { stream: from.stream });
       this.#done.resolve("over");

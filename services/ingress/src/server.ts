@@ -144,6 +144,8 @@ function observe(app: FastifyInstance, metrics: Registry): void {
   });
   app.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const startedAt = performance.now();
+    // What is written to a client that is gone is nobody's failure.
+    response.on("error", () => {});
     response.once("close", () => {
       const method = request.method ?? "";
       requests.inc({ method, status: response.statusCode });

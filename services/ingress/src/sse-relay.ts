@@ -103,8 +103,10 @@ export class SseRelay {
 
   /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
   hangUp(): void {
-    if (this.head?.era === "legacy" && this.#atBoundary && this.#options.response.headersSent)
-      this.#options.response.end();
+    const { response } = this.#options;
+    if (this.head?.era !== "legacy" || !this.#atBoundary || !response.headersSent) return;
+    this.close();
+    response.end();
   }
 
   close(): void {
