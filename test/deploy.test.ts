@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -131,7 +132,7 @@ describe("deploy/entrypoint.sh", () => {
 
 describe("deploy/nats on a real server", () => {
   const passwords = Object.fromEntries(
-    serviceNames.map((name, index) => [passwordVariable(name), `"${10_000_000 + index}"`]),
+    serviceNames.map((name) => [passwordVariable(name), `"${randomBytes(16).toString("hex")}"`]),
   );
   let dir: string;
   let nats: Part;
