@@ -39,7 +39,7 @@ export async function startDemo({ dataDir, onProgress }: DemoOptions): Promise<D
     lost: upstream.exit.then(({ code, signal }) => `the demo upstream ended (${signal ?? code})`),
     writeFile: async (house) => {
       const agents = Object.fromEntries(Object.entries(keys).map(([agent, apiKey]) => [agent, { apiKey }]));
-      const demo = { url: `${house.url}/mcp`, adminUrl: house.adminUrl, tenant: demoTenant, agents };
+      const demo = { url: house.url, adminUrl: house.adminUrl, tenant: demoTenant, agents };
       await writeFile(join(dataDir, "demo.json"), `${JSON.stringify(demo, null, 2)}\n`, { mode: 0o600 });
     },
     [Symbol.asyncDispose]: async () => void (await upstream.stop()),
