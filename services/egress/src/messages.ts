@@ -32,6 +32,7 @@ export type ToolFilter = (names: string[]) => Promise<readonly boolean[]>;
 export async function hideTools(bytes: Buffer, filter: ToolFilter): Promise<Buffer> {
   const seen = scan(bytes, listed);
   if (!seen.ok) throw new Fault("upstream_failed", "the upstream's list of tools is not unambiguous JSON");
+  if (seen.root.kind !== "object") throw new Fault("upstream_failed", "the upstream's answer is no single message");
   const tools = seen.values[0];
   if (tools?.items === undefined) return bytes;
   const names = tools.items.map((tool) => tool.name);

@@ -119,7 +119,7 @@ function fieldValue(line: Buffer, name: string): Buffer {
   return line.subarray(line[start] === 0x20 ? start + 1 : start);
 }
 
-function joinLines(lines: Buffer[]): Buffer | undefined {
-  if (lines.length <= 1) return lines[0];
+function joinLines(lines: Buffer[]): Buffer {
+  if (lines.length <= 1) return lines[0] ?? Buffer.alloc(0);
   return Buffer.concat(lines.flatMap((line, index) => (index === 0 ? [line] : [newline, line])));
 }

@@ -84,7 +84,12 @@ export class StreamRelay {
     };
     for (const piece of pieces) {
       if (this.#primed && piece.data?.length === 0) continue;
-      const bytes = await this.#admit(piece);
+      let bytes = await this.#admit(piece);
+      if (bytes.length > chunkBytes) await flush();
+      for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes)) {
+        this.#options.call.bytes += chunkBytes;
+        await this.#writer.write(bytes.subarray(0, chunkBytes), 1);
+      }
       if (size + bytes.length > chunkBytes) await flush();
       count++;
       parts.push(piece.endsEvent ? this.#finish([bytes], count) : bytes);

@@ -38,6 +38,8 @@ interface Outgoing {
   readonly options: TellOptions;
 }
 
+/** Left for the headers of a message. */
+const headroomBytes = 1_024;
 const oldestServer = [2, 10] as const;
 
 /** One connection to NATS. Every wait has a deadline, and nothing is sent while the connection is down. */
@@ -114,6 +116,8 @@ export class Bus implements AsyncDisposable {
    */
   tell(subject: string, payload: Uint8Array, options: TellOptions = {}): void {
     if (!this.#connected) throw new Fault("unavailable", "the message bus is not reachable");
+    const room = (this.nats.info?.max_payload ?? Infinity) - headroomBytes;
+    if (payload.length > room) throw new Fault("internal", "a message is larger than the bus carries");
     this.#outgoing.push({ subject, payload, options });
     this.#schedule();
   }
