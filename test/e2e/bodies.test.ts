@@ -14,7 +14,7 @@ beforeAll(async () => {
   upstream = await FakeUpstream.start();
   const mcp = { endpoints: [{ name: "main", url: upstream.url }] };
   const accessRules = [
-    { agentPattern: "*", allowedTools: ["read_file", "landmark", "ops__*"], deniedTools: ["execute_code"] },
+    { agentPattern: "*", allowedTools: ["read_file", "landmark-*", "ops__*"], deniedTools: ["execute_code"] },
   ];
   house = await startTestHouse({
     tenants: {
@@ -37,13 +37,13 @@ beforeEach(async () => {
 const mcp = () => `${house.house.url}/mcp`;
 const post = (body: string | Buffer, headers: Record<string, string> = {}) =>
   send(mcp(), { headers: as(house.key("a-1"), headers), body });
-const landmark = () => post(toolCall("landmark"));
+const landmark = (tool: string) => post(toolCall(tool));
 const errorOf = ({ text }: Answer) =>
   JSON.parse(text).error as { code: number; message: string; data: Record<string, unknown> };
 
 async function expectNothingPassed() {
   expect(await spy.heard(landmark)).toEqual([]);
-  expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual(["landmark"]);
+  expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
 }
 
 const parts = (more: string) => `{"jsonrpc":"2.0","id":1,${more}}`;

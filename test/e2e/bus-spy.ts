@@ -11,7 +11,7 @@ export interface Overheard {
 
 /** Which user may hear what. */
 const ears: Readonly<Record<string, readonly string[]>> = {
-  policy: ["gw.admit.v1.>", "gw.ask.v1.policy.*"],
+  policy: ["gw.admit.v1.*.policy.*.*", "gw.ask.v1.policy.*"],
   egress: ["gw.call.v1.egress.*", "gw.own.v1.egress.*"],
   ingress: ["gw.stream.v1.>"],
   "session-manager": ["gw.ask.v1.session-manager.*"],
@@ -33,6 +33,9 @@ export async function connectAs(house: TestHouse, user: string): Promise<NatsCon
 /** Hears every admission, call, stream frame and question that passes on the bus. */
 export class BusSpy implements AsyncDisposable {
   readonly messages: Overheard[] = [];
+  /** The tool that was called last to have heard everything. */
+  landmark = "";
+  #landmarks = 0;
   readonly #connections: NatsConnection[] = [];
 
   static async open(house: TestHouse): Promise<BusSpy> {
@@ -53,14 +56,15 @@ export class BusSpy implements AsyncDisposable {
   }
 
   /**
-   * What passed since the last look. `sendLandmark` sends one call to the tool `landmark`, and each connection hears in
-   * order: what passed earlier is heard before its admission and its hand-over to egress.
+   * What passed since the last look. `call` calls a tool of a name that policy was not asked about before, and each
+   * connection hears in order: what passed earlier is heard before its admission and its hand-over to egress.
    */
-  async heard(sendLandmark: () => Promise<unknown>): Promise<Overheard[]> {
-    await sendLandmark();
+  async heard(call: (tool: string) => Promise<unknown>): Promise<Overheard[]> {
+    this.landmark = `landmark-${this.#landmarks++}`;
+    await call(this.landmark);
     for (const kind of ["gw.admit.", "gw.call."]) {
       await until(`the landmark on ${kind}`, () =>
-        this.messages.some((message) => isLandmark(message) && message.subject.startsWith(kind)),
+        this.messages.some((message) => message.text.includes(this.landmark) && message.subject.startsWith(kind)),
       );
     }
     return this.messages.splice(0).filter((message) => !isLandmark(message));

@@ -17,7 +17,7 @@ const tenants = (agents: string[]) => ({
   acme: {
     agents,
     mcp: { endpoints: [{ name: "main", url: upstream.url }] },
-    accessRules: [{ agentPattern: "*", allowedTools: ["read_file", "landmark"] }],
+    accessRules: [{ agentPattern: "*", allowedTools: ["read_file", "landmark-*"] }],
   },
 });
 
@@ -36,7 +36,8 @@ beforeEach(async () => {
   upstream.requests.splice(0);
 });
 
-const landmark = () => send(`${house.house.url}/mcp`, { headers: as(house.key("a-1")), body: toolCall("landmark") });
+const landmark = (tool: string) =>
+  send(`${house.house.url}/mcp`, { headers: as(house.key("a-1")), body: toolCall(tool) });
 
 /** The routers as the services build them, to know what they register; they serve nothing here. */
 async function registered() {
@@ -91,7 +92,7 @@ describe("who is not known", () => {
       }
     }
     expect(await spy.heard(landmark)).toEqual([]);
-    expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual(["landmark"]);
+    expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
   });
 
   it("A1: a path that the router cannot read answers 401 too, or 403 to a foreign page, and is not echoed", async () => {

@@ -11,7 +11,7 @@ beforeAll(async () => {
   upstream = await FakeUpstream.start();
   const mcp = { endpoints: [{ name: "main", url: upstream.url }] };
   const accessRules = [
-    { agentPattern: "*", allowedTools: ["read_file", "landmark", "ops__*"], deniedTools: ["execute_code"] },
+    { agentPattern: "*", allowedTools: ["read_file", "landmark-*", "ops__*"], deniedTools: ["execute_code"] },
   ];
   house = await startTestHouse({
     tenants: { acme: { agents: ["a-1"], mcp, accessRules } },
@@ -31,13 +31,13 @@ beforeEach(async () => {
 const mcp = () => `${house.house.url}/mcp`;
 const post = (body: string | Buffer, headers: Record<string, string> = {}) =>
   send(mcp(), { headers: as(house.key("a-1"), headers), body });
-const landmark = () => post(toolCall("landmark"));
+const landmark = (tool: string) => post(toolCall(tool));
 const errorOf = ({ text }: Answer) =>
   JSON.parse(text).error as { code: number; message: string; data: Record<string, unknown> };
 
 async function expectNothingPassed() {
   expect(await spy.heard(landmark)).toEqual([]);
-  expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual(["landmark"]);
+  expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
 }
 
 /** A call whose parts can be told twice. */
@@ -134,7 +134,7 @@ describe("tool names", () => {
       "read_file/",
       "/read_file",
       "read-file",
-      "read_file,landmark",
+      "read_file,landmark-*",
       "read_file;",
       "*",
       "read_*",
@@ -163,7 +163,7 @@ describe("tool names", () => {
         const data = {
           error: "tool_access_denied",
           message: `Agent 'a-1' is not authorized to invoke tool '${name}'`,
-          allowedTools: ["read_file", "landmark", "ops__*"],
+          allowedTools: ["read_file", "landmark-*", "ops__*"],
         };
         expect(JSON.parse(answer.text)).toEqual(refusal(1403, data, "i-1"));
       }

@@ -117,7 +117,7 @@ async function drive(): Promise<void> {
   await until("the outcomes in the stream", async () =>
     (stored = await auditStream()).join("").includes('"fault":"upstream_failed"'),
   );
-  overheard = await spy.heard(() => call("landmark"));
+  overheard = await spy.heard((tool) => call(tool));
 }
 
 const hostileName = 'x\r\n{"level":"fatal","msg":"forged"}\u2028\u001b[31m';
@@ -192,7 +192,7 @@ describe("canary secrets in credentials, configuration, arguments and results", 
     await until(
       "all rows",
       async () =>
-        (await house.query("select 1 from audit_calls where state = 'done' and target = 'landmark'")).length > 0,
+        (await house.query(`select 1 from audit_calls where state = 'done' and target = '${spy.landmark}'`)).length > 0,
     );
     const tables = await house.query<{ name: string }>(
       "select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public'",

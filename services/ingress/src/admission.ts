@@ -7,11 +7,13 @@ import {
   subjects,
   type AdmissionAnswer,
   type AdmissionRequest,
+  type Asked,
   type Intent,
   type LimitVerdict,
   type PolicyVerdict,
   type SessionVerdict,
 } from "@sluice/contracts";
+import type { Held, Leases } from "./leases.ts";
 
 /** Everything that was decided about one call. */
 export interface Admitted {
@@ -24,43 +26,77 @@ export interface Admitted {
 
 interface Waiting {
   readonly intent: Intent;
+  readonly held: Held;
   readonly resolve: (admitted: Admitted) => void;
   readonly reject: (fault: Fault) => void;
+}
+
+export interface AdmissionOptions {
+  readonly bus: Bus;
+  readonly leases: Leases;
+  readonly timeoutMs: number;
 }
 
 const patienceMs = 5;
 
 /**
- * Asks policy, rate-limit and session-manager about calls, and has the intent stored, all by one message (ADR 0001).
- * Calls that arrive while a message is under way share the next one. Without every answer within the deadline
- * nobody is admitted.
+ * Asks policy, rate-limit and session-manager about calls, and has the intent stored, all by one message (ADR 0001). What
+ * is leased is not asked about; what is stored never is left out.
  */
 export class Admission {
-  readonly #bus: Bus;
-  readonly #timeoutMs: number;
+  readonly #options: AdmissionOptions;
+  readonly #lanes = new Map<string, Lane>();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** @throws Fault `unavailable` where an answer is missing or the intent could not be stored. */
+  ask(intent: Intent): Promise<Admitted> {
+    const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
+    const held = this.#options.leases.take(intent);
+    const asked: Asked = {
+      policy: held.policy === undefined,
+      limit: !held.limit,
+      session: intent.session !== undefined,
+    };
+    const subject = subjects.admit(intent.protocol, asked);
+    let lane = this.#lanes.get(subject);
+    if (lane === undefined) this.#lanes.set(subject, (lane = new Lane(this.#options, subject, asked)));
+    lane.add({ intent, held, resolve, reject });
+    return promise;
+  }
+}
+
+/**
+ * The calls that wait for the same services. Calls that arrive while a message is under way share the next one. Without
+ * every answer within the deadline nobody is admitted.
+ */
+class Lane {
+  readonly #options: AdmissionOptions;
+  readonly #subject: string;
+  readonly #asked: Asked;
   readonly #queue: Waiting[] = [];
   /** Messages whose answers are still awaited. */
   #underWay = 0;
   #lastSentAt = 0;
   #scheduled = false;
 
-  constructor(bus: Bus, timeoutMs: number) {
-    this.#bus = bus;
-    this.#timeoutMs = timeoutMs;
+  constructor(options: AdmissionOptions, subject: string, asked: Asked) {
+    this.#options = options;
+    this.#subject = subject;
+    this.#asked = asked;
   }
 
-  /** @throws Fault `unavailable` where an answer is missing or the intent could not be stored. */
-  ask(intent: Intent): Promise<Admitted> {
-    const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
-    this.#queue.push({ intent, resolve, reject });
+  add(waiting: Waiting): void {
+    this.#queue.push(waiting);
     this.#schedule();
-    return promise;
   }
 
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#bus.atEndOfTurn(() => this.#flush());
+    this.#options.bus.atEndOfTurn(() => this.#flush());
   }
 
   /** While a message is under way calls gather for the next one; a late answer holds them up no longer than `patienceMs`. */
@@ -75,7 +111,7 @@ export class Admission {
         return;
       }
       this.#lastSentAt = now;
-      this.#send(this.#queue.splice(0, maxAdmissionBatch));
+      this.#send(this.#queue.splice(0, maxAdmissionBatch), now);
     }
   }
 
@@ -84,15 +120,16 @@ export class Admission {
     if (this.#queue.length > 0) this.#schedule();
   }
 
-  #send(batch: Waiting[]): void {
-    const gathering = new Gathering(batch);
+  #send(batch: Waiting[], askedAt: number): void {
+    const { bus, leases, timeoutMs } = this.#options;
+    const gathering = new Gathering(batch, this.#asked);
     this.#underWay++;
     const fail = (fault: Fault) => {
       this.#answered();
       for (const { reject } of batch) reject(fault);
     };
-    const inbox = this.#bus.inbox.open({
-      timeoutMs: this.#timeoutMs,
+    const inbox = bus.inbox.open({
+      timeoutMs,
       onMessage: (message) => {
         const fault = gathering.take(message);
         if (fault === undefined && !gathering.complete) return;
@@ -100,16 +137,15 @@ export class Admission {
         if (fault !== undefined) fail(fault);
         else {
           this.#answered();
-          gathering.resolve();
+          gathering.resolve(leases, askedAt);
         }
       },
       onFailure: () =>
         fail(new Fault("unavailable", `no admission in time: ${gathering.missing.join(", ")} did not answer`)),
     });
-    const subject = gathering.withSession ? subjects.admitSession("mcp") : subjects.admit("mcp");
-    const request: AdmissionRequest = { from: this.#bus.instance, calls: batch.map(({ intent }) => intent) };
+    const request: AdmissionRequest = { from: bus.instance, calls: batch.map(({ intent }) => intent) };
     try {
-      this.#bus.tell(subject, encodeJson(request), { reply: inbox.subject });
+      bus.tell(this.#subject, encodeJson(request), { reply: inbox.subject });
     } catch (error) {
       inbox.close();
       fail(
@@ -121,33 +157,35 @@ export class Admission {
 
 /** The answers to one batch as they come in, in any order. */
 class Gathering {
-  readonly withSession: boolean;
   readonly #batch: readonly Waiting[];
+  readonly #asked: Asked;
   #stored = false;
   #policy: Extract<AdmissionAnswer, { by: "policy" }> | undefined;
   #limit: Extract<AdmissionAnswer, { by: "rate-limit" }> | undefined;
   #session: Extract<AdmissionAnswer, { by: "session-manager" }> | undefined;
 
-  constructor(batch: readonly Waiting[]) {
+  constructor(batch: readonly Waiting[], asked: Asked) {
     this.#batch = batch;
-    this.withSession = batch.some(({ intent }) => intent.session !== undefined);
+    this.#asked = asked;
   }
 
   get missing(): string[] {
+    const { policy, limit, session } = this.#asked;
     return [
       ...(this.#stored ? [] : ["audit stream"]),
-      ...(this.#policy === undefined ? ["policy"] : []),
-      ...(this.#limit === undefined ? ["rate-limit"] : []),
-      ...(this.withSession && this.#session === undefined ? ["session-manager"] : []),
+      ...(policy && this.#policy === undefined ? ["policy"] : []),
+      ...(limit && this.#limit === undefined ? ["rate-limit"] : []),
+      ...(session && this.#session === undefined ? ["session-manager"] : []),
     ];
   }
 
   get complete(): boolean {
+    const { policy, limit, session } = this.#asked;
     return (
       this.#stored &&
-      this.#policy !== undefined &&
-      this.#limit !== undefined &&
-      (!this.withSession || this.#session !== undefined)
+      (!policy || this.#policy !== undefined) &&
+      (!limit || this.#limit !== undefined) &&
+      (!session || this.#session !== undefined)
     );
   }
 
@@ -166,16 +204,31 @@ class Gathering {
     return undefined;
   }
 
-  resolve(): void {
-    for (const [index, { resolve, reject, intent }] of this.#batch.entries()) {
-      const policy = this.#policy?.verdicts[index];
-      const limit = this.#limit?.verdicts[index];
-      const session = this.#session?.verdicts[index] ?? undefined;
-      if (policy === undefined || limit === undefined || (intent.session !== undefined && session === undefined)) {
+  resolve(leases: Leases, askedAt: number): void {
+    for (const [index, { resolve, reject, intent, held }] of this.#batch.entries()) {
+      const policy = held.policy ?? given(this.#policy, index);
+      const limit = held.limit ? passed : this.#limit?.verdicts[index];
+      const session = this.#session?.verdicts[index];
+      if (policy === undefined || limit === undefined || (this.#asked.session && session === undefined)) {
         reject(new Fault("internal", "a verdict is missing"));
-      } else resolve({ policyVersion: this.#policy?.version ?? 0, policy, limit, session });
+        continue;
+      }
+      leases.grant(intent, {
+        policy: held.policy === undefined ? policy : undefined,
+        limit:
+          limit.ok && this.#limit !== undefined ? { lease: limit.lease, version: this.#limit.version } : undefined,
+        askedAt,
+      });
+      resolve({ policyVersion: policy.version, policy: policy.verdict, limit, session });
     }
   }
+}
+
+const passed: LimitVerdict = { ok: true };
+
+function given(answer: Extract<AdmissionAnswer, { by: "policy" }> | undefined, index: number) {
+  const verdict = answer?.verdicts[index];
+  return answer === undefined || verdict === undefined ? undefined : { verdict, version: answer.version };
 }
 
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */

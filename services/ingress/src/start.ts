@@ -5,6 +5,7 @@ import { Admission } from "./admission.ts";
 import { BodyBudget } from "./body.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
+import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { createServer, listen } from "./server.ts";
 import { Streams } from "./streams.ts";
@@ -23,10 +24,16 @@ export async function start({
   report,
 }: Context<IngressConfig & BaseConfig>): Promise<void> {
   const tenants = new Tenants();
-  scope.use(await watchSection(bus, "ingress", (sections) => tenants.configure(sections)));
+  const leases = scope.use(new Leases(bus));
+  scope.use(
+    await watchSection(bus, "ingress", (sections) => {
+      tenants.configure(sections);
+      leases.configure(tenants.version);
+    }),
+  );
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
-  const admission = new Admission(bus, config.ADMISSION_TIMEOUT_MS);
+  const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget });
   const app = createServer({ config, log, metrics, tenants, mcp });

@@ -14,6 +14,7 @@ export class Tenants {
   #sections: SectionMap<"ingress"> = new Map();
   #keys = new Map<string, Principal>();
   #keyHeaders: readonly string[] = [];
+  #version = 0;
 
   configure(sections: SectionMap<"ingress">): void {
     const keys = new Map<string, Principal>();
@@ -22,9 +23,15 @@ export class Tenants {
       for (const header of section.keyHeaders) headers.add(header.toLowerCase());
       for (const [hash, agent] of Object.entries(section.keys)) keys.set(hash, { tenant, agent, method: "apiKey" });
     }
+    this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;
     this.#keys = keys;
     this.#keyHeaders = [...headers];
+  }
+
+  /** The newest version among the tenants; 0 where there is none. */
+  get version(): number {
+    return this.#version;
   }
 
   get keyHeaders(): readonly string[] {

@@ -30,7 +30,7 @@ const call = (target?: string, method = "tools/call") => ({
   target,
 });
 const message = (body: unknown, reply?: string) => ({
-  subject: "gw.admit.v1.mcp.plain",
+  subject: "gw.admit.v1.mcp.policy.limit.-",
   data: body instanceof Uint8Array ? body : encodeJson(body),
   ...(reply !== undefined && { reply }),
 });

@@ -23,6 +23,9 @@ export interface Deps {
   readonly counted: (allowed: number, denied: number) => void;
 }
 
+/** What the rules say of a call depends on nothing but the call, so an answer may be used again, but not after this service died. */
+const leaseMs = 1_000;
+
 /** Decides about each call of a batch, all by the same version of the rules. */
 export function handleAdmission(deps: Deps, message: Incoming): void {
   const calls = readCalls(message);
@@ -34,7 +37,7 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
     const { tenant, agent, protocol, method, target } = call;
     const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target });
     if (!verdict.ok) denied++;
-    return verdict;
+    return verdict.ok ? { ...verdict, leaseMs } : verdict;
   });
   deps.counted(verdicts.length - denied, denied);
   const answer: AdmissionAnswer = { by: "policy", version: rulebook.version, verdicts };
@@ -79,7 +82,7 @@ export async function startPolicy({ bus, log, metrics, scope, report }: Context<
   };
   report(() => ({ rules_version: rulebook.version, tenants: rulebook.tenants }));
   scope.use(bus.serve(subjects.ask("policy", "filter"), guarded(deps, handleFilter)));
-  scope.use(bus.serve(subjects.admitAll, guarded(deps, handleAdmission)));
+  scope.use(bus.serve(subjects.admitPolicy, guarded(deps, handleAdmission)));
 }
 
 /** An answer that can't be sent is one that the asker will miss: it closes by its deadline. */

@@ -26,6 +26,8 @@ interface CompiledLimit {
   readonly windowMs: number;
 }
 
+/** In front of every window's key in Redis. */
+export const windowKeyPrefix = "gw:rl:";
 const none: readonly NamedTake[] = [];
 
 export function compileLimits(sections: ReadonlyMap<string, RateLimitSection>): Limits {
@@ -81,6 +83,6 @@ function matches(limit: CompiledLimit, call: Intent): boolean {
 /** Text from outside is hashed as JSON: no two windows differ only by separators, and no key is long. */
 function takeOf(limit: CompiledLimit, call: Intent): NamedTake {
   const who = [call.tenant, limit.identity, call.agent.id, limit.tool === undefined ? null : (call.target ?? null)];
-  const key = `gw:rl:${hash("sha256", JSON.stringify(who), "base64url")}`;
+  const key = `${windowKeyPrefix}${hash("sha256", JSON.stringify(who), "base64url")}`;
   return { key, limit: limit.limit, windowMs: limit.windowMs, rule: limit.rule };
 }

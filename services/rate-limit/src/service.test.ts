@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { decodeJson, encodeJson, type RateLimitSection } from "@sluice/contracts";
 import { compileLimits } from "./limits.ts";
-import { handleAdmission, type Deps } from "./service.ts";
+import { handleAdmission, handleGiveBack, type Deps } from "./service.ts";
 import { LocalWindows } from "./windows-local.ts";
+import { leasing } from "./windows.ts";
 
 const section: RateLimitSection = {
   version: 2,
@@ -15,6 +16,7 @@ const section: RateLimitSection = {
 function world() {
   const replies: unknown[] = [];
   const ignored: string[] = [];
+  const given: unknown[] = [];
   let asked = 0;
   const limits = compileLimits(new Map([["acme", section]]));
   const local = new LocalWindows({ now: () => 0 });
@@ -25,14 +27,16 @@ function world() {
         asked++;
         return local.take(calls);
       },
+      give: async (calls, windows) => void given.push({ calls, windows }),
     },
     reply: (subject, payload) => void replies.push({ subject, answer: decodeJson(payload) }),
     ignored: (reason) => void ignored.push(reason),
     counted: () => {},
   };
-  return { deps, replies, ignored, asked: () => asked };
+  return { deps, replies, ignored, given, asked: () => asked };
 }
 
+const unlimited = { ok: true, lease: { ms: leasing.maxMs } };
 const call = (target: string, method = "tools/call") => ({
   tenant: "acme",
   agent: { id: "a" },
@@ -41,7 +45,7 @@ const call = (target: string, method = "tools/call") => ({
   target,
 });
 const message = (body: unknown, reply?: string) => ({
-  subject: "gw.admit.v1.mcp.plain",
+  subject: "gw.admit.v1.mcp.policy.limit.-",
   data: body instanceof Uint8Array ? body : encodeJson(body),
   ...(reply !== undefined && { reply }),
 });
@@ -57,8 +61,9 @@ describe("admission", () => {
         subject: "box",
         answer: {
           by: "rate-limit",
+          version: 2,
           verdicts: [
-            { ok: true },
+            unlimited,
             { ok: true },
             { ok: false, rule: "limits[1]", retryAfterSeconds: 612 },
             { ok: true },
@@ -74,7 +79,7 @@ describe("admission", () => {
     const { deps, replies, asked } = world();
     await handleAdmission(deps, message({ from: "i", calls: [call("x", "tools/list")] }, "box"));
     expect(asked()).toBe(0);
-    expect(replies).toEqual([{ subject: "box", answer: { by: "rate-limit", verdicts: [{ ok: true }] } }]);
+    expect(replies).toEqual([{ subject: "box", answer: { by: "rate-limit", version: 2, verdicts: [unlimited] } }]);
   });
 
   it("leaves unanswered what nobody waits for and what is no admission request", async () => {
@@ -83,5 +88,23 @@ describe("admission", () => {
     for (const body of [{}, { calls: [] }, Buffer.from("{")]) await handleAdmission(deps, message(body, "box"));
     expect(replies).toEqual([]);
     expect(ignored).toHaveLength(4);
+  });
+});
+
+describe("calls given back", () => {
+  it("go to their windows; what names anything but a window of ours is refused whole", async () => {
+    const { deps, ignored, given } = world();
+    const windows = [{ key: "gw:rl:a", part: 7 }];
+    await handleGiveBack(deps, message({ leases: [{ calls: 3, windows }] }));
+    expect(given).toEqual([{ calls: 3, windows }]);
+    const bad = [
+      { calls: 1, windows: [{ key: "gw:sessions:a", part: 7 }] },
+      { calls: -1, windows },
+      { calls: 1.5, windows },
+      { calls: 1, windows: [{ key: "gw:rl:a", part: "t" }] },
+    ];
+    for (const lease of bad) await handleGiveBack(deps, message({ leases: [{ calls: 1, windows }, lease] }));
+    expect(given).toHaveLength(1);
+    expect(ignored).toHaveLength(bad.length);
   });
 });

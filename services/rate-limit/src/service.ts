@@ -1,12 +1,12 @@
 import { watchSection, type Incoming } from "@sluice/bus";
-import { encodeJson, subjects, type AdmissionAnswer, type LimitVerdict } from "@sluice/contracts";
+import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type GiveBack, type LimitVerdict } from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
 import { Counter } from "@sluice/telemetry";
 import { readCalls } from "./admission.ts";
 import type { Config } from "./config.ts";
 import { createIgnoredLog } from "./ignored.ts";
-import { compileLimits, type Limits, type NamedTake } from "./limits.ts";
-import type { Taken, Windows } from "./windows.ts";
+import { compileLimits, windowKeyPrefix, type Limits, type NamedTake } from "./limits.ts";
+import { leasing, type Taken, type Windows } from "./windows.ts";
 
 /** What the handler needs of the world. */
 export interface Deps {
@@ -18,7 +18,8 @@ export interface Deps {
   readonly counted: (allowed: number, limited: number) => void;
 }
 
-const unlimited: LimitVerdict = { ok: true };
+/** Where no limit applies, none needs to be asked about until the limits change. */
+const unlimited: LimitVerdict = { ok: true, lease: { ms: leasing.maxMs } };
 
 /** Decides about each call of a batch, in order; asks the windows once, and not at all where no limit applies. */
 export async function handleAdmission(deps: Deps, message: Incoming): Promise<void> {
@@ -38,15 +39,31 @@ export async function handleAdmission(deps: Deps, message: Incoming): Promise<vo
     return verdict;
   });
   deps.counted(verdicts.length - refused, refused);
-  const answer: AdmissionAnswer = { by: "rate-limit", verdicts };
+  const answer: AdmissionAnswer = { by: "rate-limit", version: limits.version, verdicts };
   deps.reply(message.reply, encodeJson(answer));
 }
 
 function verdictOf(takes: readonly NamedTake[], taken: Taken | undefined): LimitVerdict {
-  if (taken?.ok === true) return unlimited;
+  if (taken?.ok === true) return taken;
   const rule = taken === undefined ? undefined : takes[taken.refusedBy]?.rule;
   if (taken === undefined || rule === undefined) throw new Error("the windows answered too little");
   return { ok: false, rule, retryAfterSeconds: taken.retryAfterSeconds };
+}
+
+/** Takes back what ingress leased and did not use; what cannot be read or is not wanted stays counted. */
+export async function handleGiveBack(deps: Deps, message: Incoming): Promise<void> {
+  const { leases } = decodeJson<GiveBack>(message.data);
+  if (!Array.isArray(leases) || !leases.every(isLease)) return deps.ignored("not leases that are given back");
+  for (const { calls, windows } of leases) await deps.windows.give(calls, windows);
+}
+
+function isLease({ calls, windows }: GiveBack["leases"][number]): boolean {
+  return (
+    Number.isSafeInteger(calls) &&
+    calls > 0 &&
+    Array.isArray(windows) &&
+    windows.every(({ key, part }) => typeof key === "string" && key.startsWith(windowKeyPrefix) && Number.isInteger(part))
+  );
 }
 
 /** Serves from the first complete reading of the limits on. */
@@ -78,11 +95,15 @@ export async function startRateLimit(context: Context<Config>, windows: Windows)
   report(() => ({ limits_version: limits.version, tenants: limits.tenants }));
   const underWay = new Set<Promise<void>>();
   scope.defer(() => Promise.allSettled(underWay).then(() => {}));
-  const handle = (message: Incoming) => {
-    const done = handleAdmission(deps, message)
-      .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
-      .finally(() => underWay.delete(done));
-    underWay.add(done);
+  const serve = (subject: string, handler: (deps: Deps, message: Incoming) => Promise<void>) => {
+    const handle = (message: Incoming) => {
+      const done = handler(deps, message)
+        .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
+        .finally(() => underWay.delete(done));
+      underWay.add(done);
+    };
+    scope.use(bus.serve(subject, handle));
   };
-  scope.use(bus.serve(subjects.admitAll, handle));
+  serve(subjects.ask("rate-limit", "give"), handleGiveBack);
+  serve(subjects.admitLimit, handleAdmission);
 }

@@ -1,3 +1,4 @@
+import type { LeasedWindow } from "@sluice/contracts";
 import type { Take, Taken, Windows } from "./windows.ts";
 
 export interface FallbackOptions {
@@ -46,6 +47,11 @@ export class FallbackWindows implements Windows, Disposable {
     return this.#options.local.take(
       calls.map((takes) => takes.map((take) => ({ ...take, limit: shareOf(take.limit, replicas) }))),
     );
+  }
+
+  /** Local windows never lease. */
+  async give(calls: number, windows: readonly LeasedWindow[]): Promise<void> {
+    if (!this.#isLocal) await this.#options.shared.give(calls, windows);
   }
 
   #leave(error: unknown): void {

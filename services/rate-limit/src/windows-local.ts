@@ -31,6 +31,9 @@ export class LocalWindows implements Windows {
     return calls.map((takes) => this.#decide(takes, now));
   }
 
+  /** Nothing is leased here. */
+  async give(): Promise<void> {}
+
   #decide(takes: readonly Take[], now: number): Taken {
     const windows = takes.map((take) => this.#windowOf(take, now));
     let refusedBy = -1;

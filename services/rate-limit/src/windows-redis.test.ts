@@ -128,4 +128,93 @@ describe("windows in Redis", () => {
     await connection.redis.script("FLUSH");
     expect(await windows.take([[take], [take]])).toMatchObject([{ ok: true }, { ok: false }]);
   });
+
+  describe("leases", () => {
+    const start = 1_700_000_400_000;
+
+    async function world() {
+      const connection = await connect();
+      const clockKey = `test:clock:${randomUUID()}`;
+      const windows = new RedisWindows(connection.redis, `local now = tonumber(redis.call('GET', '${clockKey}'))`);
+      return {
+        windows,
+        at: (now: number) => connection.redis.set(clockKey, now),
+        [Symbol.asyncDispose]: async () => {
+          await connection.redis.del(clockKey);
+          await connection[Symbol.asyncDispose]();
+        },
+      };
+    }
+
+    it("grow with the use of a part, end with it, and stop at half of the limit; with them exactly the limit passes", async () => {
+      await using w = await world();
+      const take = { key: freshKey(), limit: 1_000, windowMs: 60_000 };
+      await w.at(start + 200);
+      let passed = 0;
+      let asked = 0;
+      const sizes: number[] = [];
+      for (;;) {
+        const [taken] = await w.windows.take([[take]]);
+        asked++;
+        if (taken?.ok !== true) break;
+        passed += 1 + (taken.lease?.calls ?? 0);
+        if (taken.lease === undefined) continue;
+        expect(passed).toBeLessThanOrEqual(500);
+        expect(taken.lease.ms).toBe(1_000);
+        sizes.push(taken.lease.calls);
+      }
+      expect(passed).toBe(1_000);
+      expect(sizes.slice(0, 3)).toEqual([4, 9, 10]);
+      expect(Math.max(...sizes)).toBe(10);
+      expect(asked).toBeLessThan(560);
+    });
+
+    it("are no longer than what is left of the part, and none for small limits, short windows and rare calls", async () => {
+      await using w = await world();
+      const leaseAfter = async (calls: number, limit: number, windowMs: number, offsetMs = 0) => {
+        await w.at(start + offsetMs);
+        const take = { key: freshKey(), limit, windowMs };
+        for (let call = 1; call < calls; call++) await w.windows.take([[take]]);
+        const [taken] = await w.windows.take([[take]]);
+        return taken?.ok === true ? taken.lease : undefined;
+      };
+      expect(await leaseAfter(4, 1_000, 60_000, 1_100)).toMatchObject({ calls: 4, ms: 100 });
+      expect(await leaseAfter(3, 1_000, 60_000)).toBeUndefined();
+      expect(await leaseAfter(90, 999, 60_000)).toBeUndefined();
+      expect(await leaseAfter(90, 1_000, 9_000)).toBeUndefined();
+    });
+
+    it("count on every window of the call, once per batch", async () => {
+      await using w = await world();
+      await w.at(start);
+      const wide = { key: freshKey(), limit: 100_000, windowMs: 60_000 };
+      const narrow = { key: freshKey(), limit: 2_000, windowMs: 10_000 };
+      const answers = await w.windows.take(Array.from({ length: 8 }, () => [wide, narrow]));
+      const leases = answers.flatMap((taken) => (taken.ok && taken.lease !== undefined ? [taken.lease] : []));
+      expect(leases).toMatchObject([{ calls: 4, ms: 200, windows: [{ key: wide.key }, { key: narrow.key }] }]);
+    });
+
+    it("that are given back count no more; what is given twice or too late takes nothing from others", async () => {
+      await using w = await world();
+      await w.at(start);
+      const take = { key: freshKey(), limit: 1_000, windowMs: 60_000 };
+      const [, , , taken] = await w.windows.take(Array.from({ length: 4 }, () => [take]));
+      const lease = taken?.ok === true ? taken.lease : undefined;
+      expect(lease?.calls).toBe(4);
+      const windows = lease?.windows ?? [];
+      await w.windows.give(3, windows);
+      await w.at(start + 1_200);
+      const small = { ...take, limit: 999 };
+      const rest = await w.windows.take(Array.from({ length: 999 }, () => [small]));
+      expect(rest.filter(({ ok }) => ok)).toHaveLength(999 - 5);
+      for (let round = 0; round < 3; round++) await w.windows.give(4, windows);
+      const again = await w.windows.take(Array.from({ length: 10 }, () => [small]));
+      expect(again.filter(({ ok }) => ok)).toHaveLength(5);
+      await w.at(start + 120_000);
+      await w.windows.take([[small]]);
+      await w.windows.give(4, windows);
+      const late = await w.windows.take(Array.from({ length: 1_000 }, () => [small]));
+      expect(late.filter(({ ok }) => ok)).toHaveLength(998);
+    });
+  });
 });

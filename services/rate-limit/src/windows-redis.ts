@@ -1,9 +1,11 @@
 import type { Redis } from "ioredis";
-import { redisClock, windowsScript } from "./windows-script.ts";
+import type { LeasedWindow } from "@sluice/contracts";
+import { giveScript, redisClock, windowsScript } from "./windows-script.ts";
 import type { Take, Taken, Windows } from "./windows.ts";
 
 interface WithScript {
   slideWindows(keyCount: number, ...args: (string | number)[]): Promise<number[]>;
+  giveToWindows(keyCount: number, ...args: (string | number)[]): Promise<null>;
 }
 
 /** Windows in Redis, shared by all replicas: one script call decides a batch. */
@@ -13,6 +15,7 @@ export class RedisWindows implements Windows {
   /** @param clock the script's lines that set `now`, in milliseconds */
   constructor(redis: Redis, clock: string = redisClock) {
     redis.defineCommand("slideWindows", { lua: windowsScript(clock) });
+    redis.defineCommand("giveToWindows", { lua: giveScript });
     this.#redis = redis as unknown as WithScript;
   }
 
@@ -32,13 +35,25 @@ export class RedisWindows implements Windows {
         questions.push(index);
       }
     }
-    const answers = await this.#redis.slideWindows(indexes.size, ...indexes.keys(), ...windows, ...questions);
-    return calls.map((_, at) => readAnswer(answers[at * 2], answers[at * 2 + 1]));
+    const keys = [...indexes.keys()];
+    const answers = await this.#redis.slideWindows(keys.length, ...keys, ...windows, ...questions);
+    const parts = answers.slice(calls.length * answersPerCall);
+    const windowsOf = (takes: readonly Take[]): LeasedWindow[] =>
+      takes.map(({ key }) => ({ key, part: parts[(indexes.get(key) ?? 0) - 1] ?? 0 }));
+    return calls.map((takes, call) => {
+      const [refused, ms, leased] = answers.slice(call * answersPerCall);
+      if (refused === undefined || ms === undefined || leased === undefined)
+        throw new Error("the rate limit script answered too little");
+      if (refused > 0)
+        return { ok: false, refusedBy: refused - 1, retryAfterSeconds: Math.max(1, Math.ceil(ms / 1000)) };
+      return leased > 0 ? { ok: true, lease: { calls: leased, ms, windows: windowsOf(takes) } } : { ok: true };
+    });
+  }
+
+  async give(calls: number, windows: readonly LeasedWindow[]): Promise<void> {
+    const keys = windows.map(({ key }) => key);
+    await this.#redis.giveToWindows(keys.length, ...keys, ...windows.flatMap(({ part }) => [part, calls]));
   }
 }
 
-function readAnswer(refused: number | undefined, waitMs: number | undefined): Taken {
-  if (refused === undefined || waitMs === undefined) throw new Error("the rate limit script answered too little");
-  if (refused === 0) return { ok: true };
-  return { ok: false, refusedBy: refused - 1, retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
-}
+const answersPerCall = 3;

@@ -1,4 +1,4 @@
-import { subWindows } from "./windows.ts";
+import { leasing, subWindows } from "./windows.ts";
 
 /** Redis' own clock, so that replicas whose clocks differ still count in the same parts. */
 export const redisClock = "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + math.floor(time[2] / 1000)";
@@ -58,13 +58,35 @@ local function wait(index)
   return window.wait
 end`;
 
+/** Takes calls ahead for the takes that begin behind `at`, once per window and batch; gives how many, and for how long. */
+const lease = `
+local function lease(at, count)
+  local calls, ms = ${leasing.maxCalls}, ${leasing.maxMs}
+  for take = 1, count do
+    local window = windows[tonumber(ARGV[at + take])]
+    local used = window.count + window.taken
+    local unfit = window.leased or window.limit < ${leasing.minLimit} or window.width < ${leasing.minPartMs}
+    if unfit or used < ${leasing.minUsed} then return 0, 0 end
+    local spare = math.floor(window.limit / 2) - window.total - window.taken
+    calls = math.min(calls, used, spare, math.floor(window.limit * ${leasing.maxShare}))
+    ms = math.min(ms, (window.part + 1) * window.width - now)
+  end
+  if count == 0 or calls <= 0 or ms <= 0 then return 0, 0 end
+  for take = 1, count do
+    local window = windows[tonumber(ARGV[at + take])]
+    window.taken = window.taken + calls
+    window.leased = true
+  end
+  return calls, math.floor(ms)
+end`;
+
 /** Decides the calls in order, keeping in mind what each took. */
 const decide = `
 local answers = {}
 local at = #KEYS * 2 + 1
 while ARGV[at] do
   local count = tonumber(ARGV[at])
-  local refused, longest = 0, 0
+  local refused, longest, leased = 0, 0, 0
   for take = 1, count do
     local index = tonumber(ARGV[at + take])
     local window = windows[index]
@@ -78,9 +100,11 @@ while ARGV[at] do
       local window = windows[tonumber(ARGV[at + take])]
       window.taken = window.taken + 1
     end
+    leased, longest = lease(at, count)
   end
   answers[#answers + 1] = refused
   answers[#answers + 1] = longest
+  answers[#answers + 1] = leased
   at = at + count + 1
 end`;
 
@@ -97,15 +121,28 @@ for index, key in ipairs(KEYS) do
   elseif window.changed then
     redis.call('HSET', key, 't', total, 'o', window.oldest)
   end
+  answers[#answers + 1] = part
 end
 return answers`;
 
 /**
  * The script that decides one batch. Takes per key its limit and window in ms, then per call the number of its takes and the
- * index of each one's key. Answers per call the take that refused (0: none) and the wait in ms.
+ * index of each one's key. Answers per call the take that refused (0: none), the wait in ms or a lease's time, and the calls
+ * leased; then per key the part that was counted in.
  * A window is a hash: `t` calls in all, `o` the oldest part and `n` the newest, and a count under the number of each part.
  * @param clock lines that set `now`, in milliseconds
  */
 export function windowsScript(clock: string): string {
-  return [clock, load, wait, decide, store].join("\n");
+  return [clock, load, wait, lease, decide, store].join("\n");
 }
+
+/** Takes back leased calls: per key a part and a count. What counts no more is not touched. */
+export const giveScript = `
+for index, key in ipairs(KEYS) do
+  local part, calls = ARGV[index * 2 - 1], tonumber(ARGV[index * 2])
+  local back = math.min(calls, tonumber(redis.call('HGET', key, part) or 0))
+  if back > 0 then
+    redis.call('HINCRBY', key, part, -back)
+    redis.call('HINCRBY', key, 't', -back)
+  end
+end`;

@@ -34,18 +34,20 @@ const createSchema = z.object({
 });
 const endSchema = z.object({ session: z.string() });
 
-/** Decides about each call of a batch that names a session; asks for all of them at once. */
+/** Decides about each call of a batch; all of them name a session, and all are looked up at once. */
 export const handleAdmission: Handler = async (deps, message) => {
   const calls = readCalls(message);
   if (calls === undefined || message.reply === undefined)
     return deps.ignored("not an admission request that waits for an answer");
-  const claims = calls.flatMap(({ tenant, agent, server, session }) =>
-    session === undefined ? [] : [{ tenant, agent: agent.id, server, session }],
-  );
+  const claims = calls.map(({ tenant, agent, server, session }) => ({
+    tenant,
+    agent: agent.id,
+    server,
+    session: session ?? "",
+  }));
   const found = await deps.sessions.find(claims);
-  let at = 0;
-  const verdicts = calls.map(({ session }) => (session === undefined ? null : verdictOf(found[at++])));
-  const refused = verdicts.filter((verdict) => verdict?.ok === false).length;
+  const verdicts = found.map(verdictOf);
+  const refused = verdicts.filter(({ ok }) => !ok).length;
   deps.counted("found", claims.length - refused);
   deps.counted("refused", refused);
   const answer: AdmissionAnswer = { by: "session-manager", verdicts };
@@ -102,7 +104,7 @@ export async function startSessions({ bus, log, metrics, scope }: Context<Config
   };
   serve(subjects.ask("session-manager", "create"), handleCreate);
   serve(subjects.ask("session-manager", "end"), handleEnd);
-  serve(subjects.admitSessions, handleAdmission);
+  serve(subjects.admitSession, handleAdmission);
 }
 
 function read<Schema extends z.ZodType>(schema: Schema, message: Incoming): z.infer<Schema> | undefined {

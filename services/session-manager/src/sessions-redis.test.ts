@@ -120,7 +120,7 @@ describe("the service", () => {
       { ...call, agent: { id: "alchemy-1" }, session },
     ];
     await handleAdmission(deps, message({ from: "i", calls }));
-    const verdicts = [{ ok: true, upstreamSession: "u1" }, null, { ok: false }, { ok: false }];
+    const verdicts = [{ ok: true, upstreamSession: "u1" }, { ok: false }, { ok: false }, { ok: false }];
     expect(replies.pop()).toEqual({ subject: "box", answer: { by: "session-manager", verdicts } });
     await handleEnd(deps, message({ session }));
     expect(replies.pop()).toEqual({ subject: "box", answer: {} });

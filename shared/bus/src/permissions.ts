@@ -30,6 +30,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         "gw.admit.v1.>",
         subjects.audit("ingress"),
         "gw.call.v1.>",
+        subjects.ask("rate-limit", "give"),
         "gw.own.v1.egress.*",
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
         allInboxes,
@@ -37,13 +38,16 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [subjects.streamAll, subjects.aliveAll("egress")],
     },
   ],
-  policy: [readConf("policy"), { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.ask("policy", "*")] }],
+  policy: [readConf("policy"), { publish: [allInboxes], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] }],
   "rate-limit": [
     readConf("rate-limit"),
-    { publish: [allInboxes], subscribe: [subjects.admitAll, subjects.aliveAll("rate-limit")] },
+    {
+      publish: [allInboxes],
+      subscribe: [subjects.admitLimit, subjects.ask("rate-limit", "*"), subjects.aliveAll("rate-limit")],
+    },
   ],
   "session-manager": [
-    { publish: [allInboxes], subscribe: [subjects.admitSessions, subjects.ask("session-manager", "*")] },
+    { publish: [allInboxes], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] },
   ],
   egress: [
     readConf("egress"),

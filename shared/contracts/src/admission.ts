@@ -11,7 +11,12 @@ export const maxAdmissionBatch = 64;
 
 /** Why policy lets a call pass or not. `rule` names what decided, for the audit trail and `explain`. */
 export type PolicyVerdict =
-  | { readonly ok: true; readonly rule: string }
+  | {
+      readonly ok: true;
+      readonly rule: string;
+      /** For so long the same call of the same agent may pass without being asked about, under the same version. */
+      readonly leaseMs?: number;
+    }
   | {
       readonly ok: false;
       readonly rule: string;
@@ -20,8 +25,28 @@ export type PolicyVerdict =
     };
 
 export type LimitVerdict =
-  | { readonly ok: true; readonly rule?: string }
+  | { readonly ok: true; readonly lease?: LimitLease }
   | { readonly ok: false; readonly rule: string; readonly retryAfterSeconds: number };
+
+/** More calls of the same kind that may pass without being asked about, already counted. What is not used is given back. */
+export interface LimitLease {
+  /** Absent where no limit applies. */
+  readonly calls?: number;
+  /** Counted from the moment of asking, so that no call passes later than it was counted. */
+  readonly ms: number;
+  /** What rate-limit needs to take calls back. */
+  readonly windows?: readonly LeasedWindow[];
+}
+
+export interface LeasedWindow {
+  readonly key: string;
+  readonly part: number;
+}
+
+/** Calls that were leased and not used (`gw.ask.v1.rate-limit.give`); nobody answers. */
+export interface GiveBack {
+  readonly leases: readonly { readonly calls: number; readonly windows: readonly LeasedWindow[] }[];
+}
 
 /** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */
 export type SessionVerdict = { readonly ok: true; readonly upstreamSession: string } | { readonly ok: false };
@@ -29,8 +54,8 @@ export type SessionVerdict = { readonly ok: true; readonly upstreamSession: stri
 /** One service's answer to a batch: a verdict per call, in the order asked. */
 export type AdmissionAnswer =
   | { readonly by: "policy"; readonly version: number; readonly verdicts: readonly PolicyVerdict[] }
-  | { readonly by: "rate-limit"; readonly verdicts: readonly LimitVerdict[] }
-  | { readonly by: "session-manager"; readonly verdicts: readonly (SessionVerdict | null)[] };
+  | { readonly by: "rate-limit"; readonly version: number; readonly verdicts: readonly LimitVerdict[] }
+  | { readonly by: "session-manager"; readonly verdicts: readonly SessionVerdict[] };
 
 /** Asks policy which of these tools the agent may see (`gw.ask.v1.policy.filter`). */
 export interface FilterQuestion {

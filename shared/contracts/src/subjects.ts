@@ -16,13 +16,22 @@ export type ServiceName = (typeof serviceNames)[number];
 
 export type Protocol = "mcp" | "a2a";
 
+/** Whose answers an admission message waits for; what is leased need not be asked. */
+export interface Asked {
+  readonly policy: boolean;
+  readonly limit: boolean;
+  readonly session: boolean;
+}
+
 export const subjects = {
-  /** One batch of calls that ask for admission; answered by policy and rate-limit, captured by the AUDIT stream. */
-  admit: (protocol: Protocol) => `gw.admit.v1.${protocol}.plain`,
-  /** The same, where at least one call names a session: session-manager answers too. */
-  admitSession: (protocol: Protocol) => `gw.admit.v1.${protocol}.session`,
+  /** One batch of calls that ask for admission; answered by those who are asked, captured by the AUDIT stream in any case. */
+  admit: (protocol: Protocol, { policy, limit, session }: Asked) =>
+    `gw.admit.v1.${protocol}.${policy ? "policy" : "-"}.${limit ? "limit" : "-"}.${session ? "session" : "-"}`,
   admitAll: "gw.admit.v1.>",
-  admitSessions: "gw.admit.v1.*.session",
+  /** The admission messages that one service answers. */
+  admitPolicy: "gw.admit.v1.*.policy.*.*",
+  admitLimit: "gw.admit.v1.*.*.limit.*",
+  admitSession: "gw.admit.v1.*.*.*.session",
   /** Batches of outcomes, captured by the AUDIT stream. */
   audit: (service: ServiceName) => `gw.audit.v1.${service}`,
   auditAll: "gw.audit.v1.>",

@@ -1,0 +1,141 @@
+import type { Bus } from "@sluice/bus";
+import {
+  encodeJson,
+  subjects,
+  type GiveBack,
+  type Intent,
+  type LeasedWindow,
+  type LimitLease,
+  type PolicyVerdict,
+} from "@sluice/contracts";
+
+/** Times are of `performance.now()`. */
+interface PolicyLease {
+  readonly verdict: PolicyVerdict;
+  readonly version: number;
+  readonly until: number;
+}
+
+interface Grant {
+  left: number;
+  readonly until: number;
+  readonly windows: readonly LeasedWindow[];
+}
+
+interface Entry {
+  policy: PolicyLease | undefined;
+  grants: Grant[];
+}
+
+/** What of a call need not be asked about. */
+export interface Held {
+  readonly policy: Pick<PolicyLease, "verdict" | "version"> | undefined;
+  readonly limit: boolean;
+}
+
+export interface Granted {
+  readonly policy: { readonly verdict: PolicyVerdict; readonly version: number } | undefined;
+  readonly limit: { readonly lease: LimitLease | undefined; readonly version: number } | undefined;
+  /** When was asked. */
+  readonly askedAt: number;
+}
+
+const nothing: Held = { policy: undefined, limit: false };
+const maxEntries = 10_000;
+const longestTarget = 256;
+const sweepEveryMs = 250;
+
+/**
+ * Verdicts that may be used again for the same call of the same agent, and calls that rate-limit counted ahead (ADR 0001).
+ * They hold for a second at most, and only under the version of the configuration that ingress itself has.
+ */
+export class Leases implements Disposable {
+  readonly #bus: Bus;
+  readonly #entries = new Map<string, Entry>();
+  readonly #timer: NodeJS.Timeout;
+  #version = 0;
+  #unused: GiveBack["leases"][number][] = [];
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+    this.#timer = setInterval(() => this.#sweep(performance.now()), sweepEveryMs).unref();
+  }
+
+  /** Nothing that was decided under another version counts any more. */
+  configure(version: number): void {
+    this.#version = version;
+    this.#sweep(Infinity);
+  }
+
+  /** What is held for this call; of calls counted ahead, one is used up. */
+  take(intent: Intent): Held {
+    const entry = this.#entries.get(kindOf(intent));
+    if (entry === undefined) return nothing;
+    const now = performance.now();
+    const grant = entry.grants.find(({ left, until }) => left > 0 && until > now);
+    if (grant !== undefined) grant.left--;
+    return {
+      policy: entry.policy !== undefined && entry.policy.until > now ? entry.policy : undefined,
+      limit: grant !== undefined,
+    };
+  }
+
+  grant(intent: Intent, { policy, limit, askedAt }: Granted): void {
+    const leaseMs = policy?.verdict.ok === true ? policy.verdict.leaseMs : undefined;
+    if (leaseMs === undefined && limit?.lease === undefined) return;
+    const entry = this.#entryOf(intent);
+    if (policy !== undefined && leaseMs !== undefined && policy.version === this.#version && entry !== undefined)
+      entry.policy = { ...policy, until: askedAt + leaseMs };
+    if (limit?.lease === undefined) return;
+    const { calls = Infinity, ms, windows = [] } = limit.lease;
+    const grant: Grant = { left: calls, until: askedAt + ms, windows };
+    if (entry !== undefined && limit.version === this.#version) {
+      entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
+      entry.grants.push(grant);
+    } else this.#drop(grant);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#sweep(Infinity);
+  }
+
+  #entryOf(intent: Intent): Entry | undefined {
+    if ((intent.target?.length ?? 0) > longestTarget) return undefined;
+    const kind = kindOf(intent);
+    const known = this.#entries.get(kind);
+    if (known !== undefined) return known;
+    if (this.#entries.size >= maxEntries) return undefined;
+    const entry: Entry = { policy: undefined, grants: [] };
+    this.#entries.set(kind, entry);
+    return entry;
+  }
+
+  #sweep(now: number): void {
+    for (const [kind, entry] of this.#entries) {
+      if (entry.policy !== undefined && entry.policy.until <= now) entry.policy = undefined;
+      const expired = entry.grants.filter(({ until }) => until <= now);
+      if (expired.length > 0) entry.grants = entry.grants.filter(({ until }) => until > now);
+      for (const grant of expired) this.#drop(grant);
+      if (entry.policy === undefined && entry.grants.length === 0) this.#entries.delete(kind);
+    }
+    this.#giveBack();
+  }
+
+  #drop({ left, windows }: Grant): void {
+    if (left > 0 && windows.length > 0) this.#unused.push({ calls: left, windows });
+  }
+
+  /** While the bus is away nothing is sent, and what was counted stays counted. */
+  #giveBack(): void {
+    const leases = this.#unused;
+    this.#unused = [];
+    if (leases.length === 0 || !this.#bus.connected) return;
+    this.#bus.tell(subjects.ask("rate-limit", "give"), encodeJson({ leases } satisfies GiveBack));
+  }
+}
+
+/** Calls of one kind get one verdict. Only the target is free text, and it comes last. */
+function kindOf({ tenant, agent, protocol, server, method, target }: Intent): string {
+  return `${tenant}\0${agent.id}\0${protocol}\0${server}\0${method}\0${target ?? ""}`;
+}
