@@ -111,6 +111,29 @@ describe("20 MB, eight at once", () => {
   });
 });
 
+describe("a client that leaves in the middle of a large answer", () => {
+  it.each(["legacy", "modern"])("ends it at the upstream too, in the %s era", async (era) => {
+    const left = Promise.withResolvers<void>();
+    upstream.handler = async (_request, response) => {
+      response.once("close", () => left.resolve());
+      response.writeHead(200, { "content-type": "application/json" });
+      while (!response.destroyed) {
+        if (!response.write(filler.slice(0, mebibyte))) {
+          await Promise.race(
+            ["drain", "close"].map((event) => new Promise((resolve) => response.once(event, resolve))),
+          );
+        }
+      }
+    };
+    const headers = era === "modern" ? { "mcp-protocol-version": "2026-07-28" } : legacyHeaders;
+    const reader = await listen({ ...to("plain", call(1, "endless")), headers });
+    await new Promise((resolve) => reader.response.once("data", resolve));
+    reader.leave();
+    await left.promise;
+    upstream.handler = answerLarge;
+  });
+});
+
 describe("a body over the limit", () => {
   it("of 32 MiB is answered 413 and nothing of it is forwarded, announced or chunked (A13)", async () => {
     upstream.requests.length = 0;

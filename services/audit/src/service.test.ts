@@ -117,7 +117,8 @@ function outcome(call: string, more: Partial<Outcome> = {}): Outcome {
   return { call, at: Date.now(), decision: "allow", status: 200, durationMs: 1.5, bytes: 50, by: "i1", ...more };
 }
 
-const admit = (...calls: Intent[]) => send(subjects.admit("mcp", { policy: true, limit: true, session: false }), { from: "i1", calls });
+const admit = (...calls: Intent[]) =>
+  send(subjects.admit("mcp", { policy: true, limit: true, session: false }), { from: "i1", calls });
 const conclude = (...outcomes: Outcome[]) => send(subjects.audit("ingress"), { from: "i1", outcomes });
 const send = (subject: string, message: unknown) => store(ingress, { subject, payload: encodeJson(message) }, 5_000);
 

@@ -1,12 +1,18 @@
 import type { CallHead, Fault, Outcome } from "@sluice/contracts";
-import type { Exchange } from "./exchange.ts";
 
 export type Ending = Pick<Outcome, "status"> & Partial<Pick<Outcome, "fault" | "isError" | "events">>;
+
+/** Something that ends with its call: an exchange, or an answer on its way. */
+export interface Abortable {
+  abort(fault: Fault): void;
+}
 
 /** A call that this replica works on, from taking it to its outcome. Times are Unix milliseconds. */
 export class ActiveCall {
   readonly head: CallHead;
   readonly replyTo: string;
+  /** The agent, and whether it is a call or a stream. */
+  readonly countedAs: string;
   readonly startedAt = Date.now();
   /** When something last came from the upstream. */
   lastActivity = this.startedAt;
@@ -19,15 +25,17 @@ export class ActiveCall {
   /** Which ingress replica reads; undefined when nobody does. */
   reader: string | undefined;
   readerLeftAt = 0;
+  #bytesRead = 0;
   /** Bytes relayed to the client. */
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */
   ended: Fault | undefined;
-  #exchange: Exchange | undefined;
+  readonly #parts: Abortable[] = [];
 
   constructor(head: CallHead, replyTo: string) {
     this.head = head;
     this.replyTo = replyTo;
+    this.countedAs = `${head.tenant}\0${head.agent.id}\0${this.listening ? "stream" : "call"}`;
     this.reader = head.stream.slice(0, head.stream.indexOf("."));
   }
 
@@ -35,9 +43,14 @@ export class ActiveCall {
     return this.head.http === "GET";
   }
 
-  attach(exchange: Exchange): void {
-    this.#exchange = exchange;
-    if (this.ended !== undefined) exchange.abort(this.ended);
+  /** Bytes that were relayed since the reader left. */
+  get unread(): number {
+    return this.reader === undefined ? this.bytes - this.#bytesRead : 0;
+  }
+
+  attach(part: Abortable): void {
+    this.#parts.push(part);
+    if (this.ended !== undefined) part.abort(this.ended);
   }
 
   read(by: string): void {
@@ -45,12 +58,14 @@ export class ActiveCall {
   }
 
   leave(): void {
+    if (this.reader === undefined) return;
     this.reader = undefined;
     this.readerLeftAt = Date.now();
+    this.#bytesRead = this.bytes;
   }
 
   end(fault: Fault): void {
     this.ended ??= fault;
-    this.#exchange?.abort(fault);
+    for (const part of this.#parts) part.abort(fault);
   }
 }

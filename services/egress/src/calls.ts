@@ -7,11 +7,16 @@ const sweepEveryMs = 500;
 const announceAfterMs = 1_000;
 /** How long a stream of the server's own messages outlives its reader, so that it can come back. */
 const readerGraceMs = 15_000;
+/** How long, and with how many bytes, an answer goes on that nobody reads; REPLIES keeps no more for its reader either. */
+const unreadMs = 300_000;
+const unreadBytes = 16 * 1024 * 1024;
 
 export interface CallsOptions {
   readonly bus: Bus;
   readonly metrics: Registry;
   readonly maxInFlight: number;
+  readonly maxCallsPerAgent: number;
+  readonly maxStreamsPerAgent: number;
   /** The endpoint's deadline for a call, in milliseconds. */
   readonly responseTimeoutMs: (head: CallHead) => number;
 }
@@ -20,6 +25,8 @@ export interface CallsOptions {
 export class Calls implements Disposable {
   readonly #options: CallsOptions;
   readonly #active = new Set<ActiveCall>();
+  /** By agent, calls and streams apart. */
+  readonly #counts = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #counter;
   readonly #durations;
@@ -54,16 +61,24 @@ export class Calls implements Disposable {
     options.bus.onReconnect(() => this.#announceAnew());
   }
 
-  get full(): boolean {
-    return this.#active.size >= this.#options.maxInFlight;
-  }
-
+  /** @throws Fault `overloaded` where this replica, or the agent, has as many calls under way as it may. */
   add(call: ActiveCall): void {
+    const { maxInFlight, maxCallsPerAgent, maxStreamsPerAgent } = this.#options;
+    if (this.#active.size >= maxInFlight) throw new Fault("overloaded", "too many calls are under way");
+    const count = this.#counts.get(call.countedAs) ?? 0;
+    if (count >= (call.listening ? maxStreamsPerAgent : maxCallsPerAgent)) {
+      const what = call.listening ? "streams are open" : "calls are under way";
+      throw new Fault("overloaded", `too many ${what} for the agent '${call.head.agent.id}'`);
+    }
+    this.#counts.set(call.countedAs, count + 1);
     this.#active.add(call);
   }
 
   remove(call: ActiveCall): void {
-    this.#active.delete(call);
+    if (!this.#active.delete(call)) return;
+    const count = (this.#counts.get(call.countedAs) ?? 1) - 1;
+    if (count === 0) this.#counts.delete(call.countedAs);
+    else this.#counts.set(call.countedAs, count);
     if (this.#active.size === 0) this.#idle?.();
   }
 
@@ -111,6 +126,8 @@ export class Calls implements Disposable {
       if (call.streaming && call.listening) {
         if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
           call.end(new Fault("client_left", "the client left"));
+      } else if (call.streaming && isForNobody(call, now)) {
+        call.end(new Fault("client_left", "nobody came back for the answer"));
       } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
         call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
       }
@@ -128,4 +145,8 @@ export class Calls implements Disposable {
     const taken: ReplyHead = { egress: bus.instance, kind: "taken", status: 0, headers: {} };
     if (bus.connected) bus.tell(call.replyTo, encodeHeadAndBody(taken, Buffer.alloc(0)));
   }
+}
+
+function isForNobody({ reader, readerLeftAt, unread }: ActiveCall, now: number): boolean {
+  return reader === undefined && (now - readerLeftAt > unreadMs || unread > unreadBytes);
 }

@@ -6,8 +6,12 @@ export const configSchema = z.object({
   EGRESS_POOL: z.enum(["mcp"]).default("mcp"),
   /** Calls under way at once; more are answered with 503. */
   EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(2_000),
-  /** Open connections to one upstream. */
-  EGRESS_CONNECTIONS_PER_UPSTREAM: integer(1, 10_000).default(256),
+  /** Connections to one upstream of one tenant for calls, and as many for streams of the server's own messages. */
+  EGRESS_CONNECTIONS_PER_UPSTREAM: integer(1, 10_000).default(512),
+  /** Of one agent at once; more are answered with 503. */
+  EGRESS_MAX_CALLS_PER_AGENT: integer(1, 100_000).default(256),
+  /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
+  EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
   /** Largest list answer that is filtered; larger ones are refused, because they cannot be filtered. */
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
 });

@@ -23,7 +23,8 @@ export function forward({ head, upstream, body, traceparent }: ForwardOptions): 
     traceparent,
   };
   if (upstream.signer !== undefined) Object.assign(headers, sign(upstream, head, body));
-  return new Exchange(upstream.pool, { path: upstream.path, method: head.http, headers, body });
+  const pool = head.http === "GET" ? upstream.listening : upstream.pool;
+  return new Exchange(pool, { path: upstream.path, method: head.http, headers, body });
 }
 
 function sign(upstream: Upstream, head: CallHead, body: ForwardOptions["body"]): Record<string, string> {

@@ -1,4 +1,4 @@
-import { Fault } from "@sluice/contracts";
+import { Fault, longestTarget } from "@sluice/contracts";
 import { compile, cutElements, raw, scan } from "@sluice/json";
 
 /** What the gateway wants to know of a message from an upstream; the bytes themselves are relayed. */
@@ -26,7 +26,7 @@ const listed = compile([{ path: ["result", "tools"], items: true, itemName: "nam
 export type ToolFilter = (names: string[]) => Promise<readonly boolean[]>;
 
 /**
- * Cuts the tools out of a list answer that the filter hides; what stays keeps its bytes.
+ * Cuts the tools out of a list answer that the filter hides, or that cannot be called; what stays keeps its bytes.
  * @throws Fault `upstream_failed` where the answer cannot be read for certain: it is then not shown at all.
  */
 export async function hideTools(bytes: Buffer, filter: ToolFilter): Promise<Buffer> {
@@ -35,7 +35,7 @@ export async function hideTools(bytes: Buffer, filter: ToolFilter): Promise<Buff
   if (seen.root.kind !== "object") throw new Fault("upstream_failed", "the upstream's answer is no single message");
   const tools = seen.values[0];
   if (tools?.items === undefined) return bytes;
-  const names = tools.items.map((tool) => tool.name);
+  const names = tools.items.map(({ name }) => (name !== undefined && name.length <= longestTarget ? name : undefined));
   const keep = await filter(names.map((name) => name ?? ""));
   if (keep.length !== names.length) throw new Fault("internal", "policy's answer does not fit the list");
   return cutElements(

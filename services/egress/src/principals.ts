@@ -14,6 +14,9 @@ import {
 import type { ToolFilter } from "./messages.ts";
 
 const timeoutMs = 2_000;
+/** What one question may hold, so that it fits one message: a character takes up to six bytes of JSON, a name three more. */
+const questionBytes = 768 * 1024;
+const bytesOf = (name: string) => name.length * 6 + 3;
 
 /** What egress asks other services about the one who calls. */
 export class Principals {
@@ -25,16 +28,15 @@ export class Principals {
 
   /** Policy's view of which tools this caller may see; the same evaluator that admits calls. */
   toolFilter(head: CallHead): ToolFilter {
-    return async (tools) => {
-      const question: FilterQuestion = {
-        tenant: head.tenant,
-        agent: head.agent.id,
-        protocol: "mcp",
-        server: head.server,
-        tools,
-      };
-      const answer = await this.#ask("policy", "filter", question);
-      return decodeJson<FilterAnswer>(answer).keep;
+    const { tenant, agent, server } = head;
+    return async (names) => {
+      const answers = await Promise.all(
+        slices(names).map((tools) => {
+          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, tools };
+          return this.#ask("policy", "filter", question);
+        }),
+      );
+      return answers.flatMap((answer) => decodeJson<FilterAnswer>(answer).keep);
     };
   }
 
@@ -56,4 +58,18 @@ export class Principals {
     const answer = await this.#bus.ask(subjects.ask(service, verb), encodeJson(question), { timeoutMs });
     return answer.data;
   }
+}
+
+function slices(names: readonly string[]): string[][] {
+  const cut: string[][] = [];
+  let room = 0;
+  for (const name of names) {
+    room -= bytesOf(name);
+    if (room < 0) {
+      cut.push([]);
+      room = questionBytes - bytesOf(name);
+    }
+    cut.at(-1)?.push(name);
+  }
+  return cut;
 }

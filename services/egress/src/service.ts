@@ -55,17 +55,15 @@ export class Egress {
     if (message.reply === undefined || message.reply === "") return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
-    if (calls.full || outcomes.full) {
-      this.#answer(call, faultReply(bus, new Fault("overloaded", "too many calls are under way")), noBody);
-      return;
-    }
     const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
-    calls.add(call);
     try {
+      if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+      calls.add(call);
       const ending = await this.#carryOut(call, body, span);
       this.#conclude(call, span, ending);
     } catch (error) {
       const fault = call.ended ?? toFault(error);
+      call.end(fault);
       if (fault.kind === "internal")
         log.error({ traceId: span.traceId, call: head.call, error: describeError(error) }, "call failed");
       this.#answer(call, faultReply(bus, fault), noBody);
@@ -177,8 +175,14 @@ export class Egress {
         yield chunk;
       }
     }
+    const sending = new AbortController();
+    call.attach(sending);
     try {
-      await sendBody(bus, body(), { to: call.replyTo, idleTimeoutMs: bodyIdleTimeoutMs });
+      await sendBody(bus, body(), {
+        to: call.replyTo,
+        idleTimeoutMs: bodyIdleTimeoutMs,
+        signal: sending.signal,
+      });
       return { status: head.status };
     } catch (error) {
       const fault = call.ended ?? toFault(error);

@@ -1,6 +1,13 @@
+import { Fault } from "@sluice/contracts";
+
 const lf = 0x0a;
 const cr = 0x0d;
 const newline = Buffer.from("\n");
+const nothing = Buffer.alloc(0);
+/** It has to fit into a header field of the request that goes on after it. */
+const longestId = 4_096;
+/** No part is empty: so many of them hold the name of any field that matters here. */
+const longestField = 8;
 
 /** A part of an event stream that may be sent on: whole lines, or a part of a very long one. */
 export interface SsePiece {
@@ -19,7 +26,8 @@ export interface SsePiece {
  */
 export class SseReader {
   readonly #maxPieceBytes: number;
-  #rest: Buffer = Buffer.alloc(0);
+  readonly #rest = new Rest();
+  #begun = false;
   #lines: Buffer[] = [];
   #data: Buffer[] = [];
   #otherLines: Buffer[] = [];
@@ -35,33 +43,39 @@ export class SseReader {
     this.#maxPieceBytes = maxPieceBytes;
   }
 
+  /** @throws Fault `upstream_failed` for an id that no client could send back. */
   push(chunk: Buffer): SsePiece[] {
     const pieces: SsePiece[] = [];
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const ends = new LineEnds(chunk);
     let pos = 0;
     for (;;) {
-      if (this.#skipLf && pos < bytes.length) {
-        if (bytes[pos] === lf) pos++;
+      if (this.#skipLf && pos < chunk.length) {
+        if (chunk[pos] === lf) pos++;
         this.#skipLf = false;
       }
-      const end = lineEnd(bytes, pos);
+      const end = ends.after(pos);
       if (end === -1) break;
-      this.#line(bytes.subarray(pos, end), pieces);
-      this.#skipLf = bytes[end] === cr;
+      this.#line(this.#rest.take(chunk.subarray(pos, end)), pieces);
+      this.#skipLf = chunk[end] === cr;
       pos = end + 1;
     }
-    this.#rest = bytes.subarray(pos);
+    this.#rest.add(chunk.subarray(pos));
+    if (!this.#midLine && this.#rest.length > longestId && isField(this.#rest.start, "id")) throw tooLongId();
     if (this.#size + this.#rest.length > this.#maxPieceBytes) this.#giveOutPart(pieces);
     return pieces;
   }
 
-  #line(line: Buffer, pieces: SsePiece[]): void {
+  #line(received: Buffer, pieces: SsePiece[]): void {
+    const line = this.#begun ? received : withoutBom(received);
+    this.#begun = true;
     if (this.#midLine) {
       this.#midLine = false;
       this.#keep(line);
     } else if (line.length === 0) this.#endEvent(pieces);
-    else if (isField(line, "id")) this.lastId = fieldValue(line, "id").toString("utf8");
-    else if (line[0] !== 0x3a) {
+    else if (isField(line, "id")) {
+      if (line.length > longestId) throw tooLongId();
+      this.lastId = fieldValue(line, "id").toString("utf8");
+    } else if (line[0] !== 0x3a) {
       if (isField(line, "data")) this.#data.push(fieldValue(line, "data"));
       else this.#otherLines.push(line, newline);
       this.#keep(line);
@@ -84,10 +98,9 @@ export class SseReader {
 
   /** An event too large for one piece: what is there goes on its way; the event ends in a later piece. */
   #giveOutPart(pieces: SsePiece[]): void {
-    const partOfLine = this.#rest.length > 0 && (this.#midLine || !isField(this.#rest, "id"));
+    const partOfLine = this.#rest.length > 0 && (this.#midLine || !isField(this.#rest.start, "id"));
     if (partOfLine) {
-      this.#lines.push(this.#rest);
-      this.#rest = Buffer.alloc(0);
+      this.#lines.push(this.#rest.take(nothing));
       this.#midLine = true;
     }
     pieces.push({ bytes: Buffer.concat(this.#lines), endsEvent: false });
@@ -103,10 +116,55 @@ export class SseReader {
   }
 }
 
-function lineEnd(bytes: Buffer, from: number): number {
-  const lfAt = bytes.indexOf(lf, from);
-  const crAt = (lfAt === -1 ? bytes.subarray(from) : bytes.subarray(from, lfAt)).indexOf(cr);
-  return crAt === -1 ? lfAt : from + crAt;
+/** The beginning of a line whose end has not come yet; what was searched for the end is not searched again. */
+class Rest {
+  #parts: Buffer[] = [];
+  length = 0;
+
+  /** Enough of it to tell which field it is. */
+  get start(): Buffer {
+    return this.#parts.length > 1 ? Buffer.concat(this.#parts.slice(0, longestField)) : (this.#parts[0] ?? nothing);
+  }
+
+  add(part: Buffer): void {
+    if (part.length === 0) return;
+    this.#parts.push(part);
+    this.length += part.length;
+  }
+
+  take(end: Buffer): Buffer {
+    if (this.length === 0) return end;
+    const line = Buffer.concat([...this.#parts, end]);
+    this.#parts = [];
+    this.length = 0;
+    return line;
+  }
+}
+
+/** The ends of lines in a chunk, CR or LF whichever comes first, asked for from left to right. */
+class LineEnds {
+  readonly #bytes: Buffer;
+  #lfAt = -2;
+  #crAt = -2;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  after(pos: number): number {
+    if (this.#lfAt !== -1 && this.#lfAt < pos) this.#lfAt = this.#bytes.indexOf(lf, pos);
+    if (this.#crAt !== -1 && this.#crAt < pos) this.#crAt = this.#bytes.indexOf(cr, pos);
+    if (this.#lfAt === -1 || this.#crAt === -1) return Math.max(this.#lfAt, this.#crAt);
+    return Math.min(this.#lfAt, this.#crAt);
+  }
+}
+
+function tooLongId(): Fault {
+  return new Fault("upstream_failed", `the upstream gave an event an id of more than ${longestId} bytes`);
+}
+
+function withoutBom(line: Buffer): Buffer {
+  return line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? line.subarray(3) : line;
 }
 
 function isField(line: Buffer, name: string): boolean {
@@ -120,6 +178,6 @@ function fieldValue(line: Buffer, name: string): Buffer {
 }
 
 function joinLines(lines: Buffer[]): Buffer {
-  if (lines.length <= 1) return lines[0] ?? Buffer.alloc(0);
+  if (lines.length <= 1) return lines[0] ?? nothing;
   return Buffer.concat(lines.flatMap((line, index) => (index === 0 ? [line] : [newline, line])));
 }

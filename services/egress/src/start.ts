@@ -20,6 +20,8 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
       bus,
       metrics,
       maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
+      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
+      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
       responseTimeoutMs: (head) =>
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),

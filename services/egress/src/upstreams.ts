@@ -7,6 +7,8 @@ import { Pool } from "undici";
 /** One endpoint of a tenant, ready to be called. */
 export interface Upstream {
   readonly pool: Pool;
+  /** For streams of the server's own messages, which hold a connection each for as long as their client wants. */
+  readonly listening: Pool;
   readonly endpoint: Endpoint;
   /** Path and query as they go on the request line. */
   readonly path: string;
@@ -22,7 +24,7 @@ export interface UpstreamOptions {
 const connectTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 60_000;
 
-/** The upstreams of all tenants; a pool of connections per origin outlives changes of the configuration. */
+/** The upstreams of all tenants, with connections of their own each, which outlive changes of the configuration. */
 export class Upstreams implements AsyncDisposable {
   readonly #options: UpstreamOptions;
   readonly #pools = new Map<string, Pool>();
@@ -50,7 +52,7 @@ export class Upstreams implements AsyncDisposable {
     const upstreams = new Map<string, Upstream>();
     for (const endpoint of section.endpoints) {
       try {
-        upstreams.set(endpoint.name, this.#upstream(endpoint));
+        upstreams.set(endpoint.name, this.#upstream(tenant, endpoint));
       } catch (error) {
         problems.push(`tenant ${tenant}, endpoint ${endpoint.name}: ${(error as Error).message}`);
       }
@@ -58,13 +60,14 @@ export class Upstreams implements AsyncDisposable {
     return upstreams;
   }
 
-  #upstream(endpoint: Endpoint): Upstream {
+  #upstream(tenant: string, endpoint: Endpoint): Upstream {
     const url = new URL(endpoint.url);
     const signing = endpoint.signing;
     const signer =
       signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
     return {
-      pool: this.#pool(url.origin),
+      pool: this.#pool(`${tenant}/${endpoint.name}/calls`, url.origin),
+      listening: this.#pool(`${tenant}/${endpoint.name}/streams`, url.origin),
       endpoint,
       path: url.pathname + url.search,
       pathOnly: url.pathname,
@@ -73,8 +76,9 @@ export class Upstreams implements AsyncDisposable {
     };
   }
 
-  #pool(origin: string): Pool {
-    const known = this.#pools.get(origin);
+  #pool(use: string, origin: string): Pool {
+    const key = `${use} ${origin}`;
+    const known = this.#pools.get(key);
     if (known !== undefined) return known;
     const pool = new Pool(origin, {
       connections: this.#options.connections,
@@ -83,17 +87,18 @@ export class Upstreams implements AsyncDisposable {
       headersTimeout: 0,
       bodyTimeout: 0,
     });
-    this.#pools.set(origin, pool);
+    this.#pools.set(key, pool);
     return pool;
   }
 
   /** Pools that no endpoint names any more end when their last answer has. */
   #closeUnused(): void {
     const used = new Set<Pool>();
-    for (const upstreams of this.#tenants.values()) for (const upstream of upstreams.values()) used.add(upstream.pool);
-    for (const [origin, pool] of this.#pools) {
+    for (const upstreams of this.#tenants.values())
+      for (const { pool, listening } of upstreams.values()) used.add(pool).add(listening);
+    for (const [key, pool] of this.#pools) {
       if (used.has(pool)) continue;
-      this.#pools.delete(origin);
+      this.#pools.delete(key);
       void pool.close();
     }
   }

@@ -215,8 +215,7 @@ class Gathering {
       }
       leases.grant(intent, {
         policy: held.policy === undefined ? policy : undefined,
-        limit:
-          limit.ok && this.#limit !== undefined ? { lease: limit.lease, version: this.#limit.version } : undefined,
+        limit: limit.ok && this.#limit !== undefined ? { lease: limit.lease, version: this.#limit.version } : undefined,
         askedAt,
       });
       resolve({ policyVersion: policy.version, policy: policy.verdict, limit, session });

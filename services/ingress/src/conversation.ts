@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
@@ -14,6 +13,7 @@ import {
   type StreamEnd,
   type StreamHead,
 } from "@sluice/contracts";
+import { drained } from "./drained.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
 
@@ -139,7 +139,7 @@ export class Conversation implements Dependent {
   #answer(head: ReplyHead, body: Buffer): void {
     const { response } = this.#options;
     if (head.fault !== undefined) {
-      this.#done.reject(new Fault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
+      this.#done.reject(new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
       return;
     }
     if (response.headersSent) {
@@ -160,8 +160,7 @@ export class Conversation implements Dependent {
     response.writeHead(head.status, head.headers);
     try {
       for await (const chunk of this.#receiver) {
-        if (response.destroyed) break;
-        if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
+        if (!response.write(chunk)) await drained(response, 0);
         this.#inbox?.extend(bodyIdleTimeoutMs);
       }
       response.end();
@@ -187,8 +186,8 @@ export class Conversation implements Dependent {
 
   #endOrphan(fault: Fault): void {
     const { head, response } = this.#options;
-    if (head.rpcId !== undefined) this.#relay.write(orphanEvent(head.rpcId, fault));
-    response.end();
+    if (head.rpcId === undefined) response.end();
+    else this.#relay.endWith(orphanEvent(head.rpcId, fault));
     this.#done.resolve(fault);
   }
 
@@ -197,14 +196,21 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  /** In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back. */
+  /**
+   * In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back
+   * for a stream. Nobody can come back for the rest of one large answer.
+   */
   #clientLeft(): void {
     const { head, streams } = this.#options;
-    if (head.era === "modern") streams.tellOwner("cancel", { call: head.call });
+    this.#receiver?.fail(new Fault("client_left", "the client left"));
+    if (head.era === "modern" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
     else streams.tellOwner("detach", { stream: head.stream });
     this.#done.resolve(undefined);
   }
 }
+
+/** Why egress gave no answer; egress has told the audit trail. */
+export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at once, so that the client knows that it is open. */
 export function startEventStream(response: ServerResponse, head: StreamHead): void {

@@ -4,7 +4,7 @@ import { Fault, toFault, type CallHead, type IngressSection, type Intent, type O
 import { startSpan, type Span } from "@sluice/telemetry";
 import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
 import { eraOf, readOperation, type Operation } from "./operation.ts";
@@ -93,7 +93,7 @@ export class Mcp {
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
-      this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
       throw error;
     }
   }

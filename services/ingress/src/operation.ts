@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { Fault } from "@sluice/contracts";
+import { Fault, longestTarget } from "@sluice/contracts";
 import { compile, explain, raw, scan, scanAsync, text, type JsonRange, type Scan } from "@sluice/json";
 
 /** One MCP message as the gateway understands it; whatever it decides, it decides on this. */
@@ -94,7 +94,8 @@ function readTarget(
   if (member === undefined) return undefined;
   const target = text(body, params[member]);
   if (target === undefined) throw new Fault("invalid_request", `${method} needs "params.${member}" as a string`);
-  if (target.length > 2048) throw new Fault("invalid_request", `"params.${member}" may have at most 2048 characters`);
+  if (target.length > longestTarget)
+    throw new Fault("invalid_request", `"params.${member}" may have at most ${longestTarget} characters`);
   return target;
 }
 

@@ -98,8 +98,7 @@ class Resumption implements Dependent {
   egressDied(): void {
     void this.#relay.replay().then(() => {
       const { rpcId } = this.#head;
-      const fault = lostFault();
-      if (rpcId !== undefined) this.#relay.write(orphanEvent(rpcId, fault));
+      if (rpcId !== undefined) this.#relay.endWith(orphanEvent(rpcId, lostFault()));
       this.#done.resolve("over");
     });
   }

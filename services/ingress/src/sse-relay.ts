@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { storedFrame, type Bus } from "@sluice/bus";
 import { decodeFrame, decodeJson, type Frame, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import { drained } from "./drained.ts";
 import { afterEvent } from "./event-id.ts";
 
 /** Above this, a reader is slow: nothing more is written live, the rest comes from JetStream as the reader takes it. */
@@ -43,7 +44,7 @@ export class SseRelay {
   #live: boolean;
   #heard = 0;
   #closed = false;
-  #replaying = false;
+  #replaying: Promise<void> | undefined;
   #atBoundary = true;
 
   constructor(options: SseRelayOptions) {
@@ -64,28 +65,32 @@ export class SseRelay {
 
   /** Goes on from JetStream, from the event after the last one written; then live again. */
   async replay(): Promise<void> {
+    if (this.#closed) return;
     this.#live = false;
-    if (this.#replaying) return;
-    this.#replaying = true;
-    await this.#refill().finally(() => (this.#replaying = false));
+    await (this.#replaying ??= this.#refill());
   }
 
+  /** Forgets itself in the moment of its last look at `#live`, so that whoever asks later starts anew. */
   async #refill(): Promise<void> {
     let missingSince: number | undefined;
-    while (!this.#closed && !this.#live) {
-      await this.#drained();
-      const stored = await this.#stored();
-      if (stored !== undefined) {
-        missingSince = undefined;
-        this.#sequence = stored.nextSequence;
-        if (stored.frame.head) this.#takeHead(stored.frame);
-        else this.#take(stored.frame);
-      } else if (this.#heard < this.#next) this.#live = true;
-      else {
-        missingSince ??= Date.now();
-        if (Date.now() - missingSince > storeLagMs) return this.#lost();
-        await sleep(pollMs);
+    try {
+      while (!this.#closed && !this.#live) {
+        await drained(this.#options.response, refillBytes);
+        const stored = await this.#stored();
+        if (stored !== undefined) {
+          missingSince = undefined;
+          this.#sequence = stored.nextSequence;
+          if (stored.frame.head) this.#takeHead(stored.frame);
+          else this.#take(stored.frame);
+        } else if (this.#heard < this.#next) this.#live = true;
+        else {
+          missingSince ??= Date.now();
+          if (Date.now() - missingSince > storeLagMs) return this.#lost();
+          await sleep(pollMs);
+        }
       }
+    } finally {
+      this.#replaying = undefined;
     }
   }
 
@@ -96,9 +101,13 @@ export class SseRelay {
     response.write(comment);
   }
 
-  /** Writes an event of the gateway's own, without an id. */
-  write(event: string): void {
-    if (!this.#closed && this.#options.response.headersSent) this.#options.response.write(event);
+  /** Ends the answer with an event of the gateway's own; breaks off where that would end up within another event. */
+  endWith(event: string): void {
+    const { response } = this.#options;
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#atBoundary && response.headersSent) response.end(event);
+    else response.destroy();
   }
 
   /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
@@ -161,21 +170,6 @@ export class SseRelay {
         if (this.#closed) return undefined;
         await sleep(pollMs * 10);
       }
-    }
-  }
-
-  async #drained(): Promise<void> {
-    const { response } = this.#options;
-    while (!this.#closed && response.writableLength > refillBytes) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          response.off("drain", done);
-          response.off("close", done);
-          resolve();
-        };
-        response.on("drain", done);
-        response.on("close", done);
-      });
     }
   }
 }

@@ -39,7 +39,7 @@ export async function start({
   const app = createServer({ config, log, metrics, tenants, mcp });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
-  report(() => ({ port, streams: streams.size }));
+  report(() => ({ port, streams: streams.size, tenants_version: tenants.version }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);

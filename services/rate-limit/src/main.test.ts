@@ -78,7 +78,9 @@ function admit(agent: string): Promise<LimitVerdict> {
     },
   });
   const calls = [{ tenant: "acme", agent: { id: agent }, protocol: "mcp", method: "tools/call", target: "t" }];
-  bus.tell(subjects.admit("mcp", { policy: false, limit: true, session: false }), encodeJson({ from: "i", calls }), { reply: waiting.subject });
+  bus.tell(subjects.admit("mcp", { policy: false, limit: true, session: false }), encodeJson({ from: "i", calls }), {
+    reply: waiting.subject,
+  });
   return promise;
 }
 

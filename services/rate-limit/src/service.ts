@@ -1,5 +1,12 @@
 import { watchSection, type Incoming } from "@sluice/bus";
-import { decodeJson, encodeJson, subjects, type AdmissionAnswer, type GiveBack, type LimitVerdict } from "@sluice/contracts";
+import {
+  decodeJson,
+  encodeJson,
+  subjects,
+  type AdmissionAnswer,
+  type GiveBack,
+  type LimitVerdict,
+} from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
 import { Counter } from "@sluice/telemetry";
 import { readCalls } from "./admission.ts";
@@ -62,7 +69,9 @@ function isLease({ calls, windows }: GiveBack["leases"][number]): boolean {
     Number.isSafeInteger(calls) &&
     calls > 0 &&
     Array.isArray(windows) &&
-    windows.every(({ key, part }) => typeof key === "string" && key.startsWith(windowKeyPrefix) && Number.isInteger(part))
+    windows.every(
+      ({ key, part }) => typeof key === "string" && key.startsWith(windowKeyPrefix) && Number.isInteger(part),
+    )
   );
 }
 

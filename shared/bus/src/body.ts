@@ -10,6 +10,8 @@ export interface SendOptions {
   readonly to: string;
   /** How long the receiver may take to consume a chunk. */
   readonly idleTimeoutMs: number;
+  /** Ends the wait for the receiver; its reason is a Fault. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -21,7 +23,7 @@ export async function sendBody(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: SendOptions,
 ) {
-  const credits = new Credits(bus, options.idleTimeoutMs);
+  const credits = new Credits(bus, options);
   let sent = 0;
   const send = (flags: number, bytes: Uint8Array) => {
     bus.tell(options.to, encodeChunk(flags, sent++, bytes), { reply: credits.subject });
@@ -50,8 +52,9 @@ class Credits {
   #fault: Fault | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(bus: Bus, idleTimeoutMs: number) {
+  constructor(bus: Bus, { idleTimeoutMs, signal }: SendOptions) {
     this.#idleTimeoutMs = idleTimeoutMs;
+    signal?.addEventListener("abort", () => this.#fail(signal.reason as Fault), { once: true });
     this.#waiting = bus.inbox.open({
       timeoutMs: idleTimeoutMs,
       onMessage: (message) => {
@@ -59,12 +62,14 @@ class Credits {
         this.#waiting.extend(this.#idleTimeoutMs);
         this.#wake?.();
       },
-      onFailure: (fault) => {
-        this.#fault = fault;
-        this.#wake?.();
-      },
+      onFailure: (fault) => this.#fail(fault),
     });
     this.subject = this.#waiting.subject;
+  }
+
+  #fail(fault: Fault): void {
+    this.#fault ??= fault;
+    this.#wake?.();
   }
 
   async room(sent: number): Promise<void> {

@@ -38,7 +38,10 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [subjects.streamAll, subjects.aliveAll("egress")],
     },
   ],
-  policy: [readConf("policy"), { publish: [allInboxes], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] }],
+  policy: [
+    readConf("policy"),
+    { publish: [allInboxes], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] },
+  ],
   "rate-limit": [
     readConf("rate-limit"),
     {

@@ -11,6 +11,8 @@ const aheadBytes = 4 * confirmEveryBytes;
 const confirmTimeoutMs = 2_000;
 /** How long a stream waits for the bus or for JetStream to come back before it is given up. */
 const patienceMs = 90_000;
+/** Between two tries to store what was refused. */
+const retryMs = 250;
 
 interface Kept {
   readonly last: number;
@@ -33,6 +35,7 @@ export class StreamWriter {
   readonly #wake: (() => void)[] = [];
   #waitingSince = 0;
   #broken: Fault | undefined;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(bus: Bus, stream: string, head: StreamHead) {
     this.#bus = bus;
@@ -114,7 +117,7 @@ export class StreamWriter {
     const now = Date.now();
     this.#waitingSince ||= now;
     if (now - this.#waitingSince < patienceMs) {
-      this.#resend();
+      this.#retry ??= setTimeout(() => this.#resend(), retryMs);
       return;
     }
     this.#broken = new Fault("unavailable", "the answer could not be stored");
@@ -123,6 +126,8 @@ export class StreamWriter {
   }
 
   #resend(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
     if (!this.#bus.connected) {
       setTimeout(() => this.#unconfirmedWhileAway(), confirmTimeoutMs).unref();
       return;

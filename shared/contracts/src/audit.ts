@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+/** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
+export const longestTarget = 2_048;
+
 /** Who calls, as ingress verified it. */
 export const agentSchema = z.object({
   id: z.string().max(256),
@@ -24,7 +27,7 @@ export const intentSchema = z.object({
   /** The JSON-RPC method; `response` for an answer to the server, and the HTTP method where there is no body. */
   method: z.string().max(128),
   /** Tool or prompt name, or resource URI. */
-  target: z.string().max(2048).optional(),
+  target: z.string().max(longestTarget).optional(),
   server: z.string().max(128),
   session: z.string().max(128).optional(),
   /** The JSON-RPC id as it was written. */

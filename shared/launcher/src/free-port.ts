@@ -4,11 +4,17 @@ import { createServer } from "node:net";
 const LOWEST = 15_000;
 /** Linux hands out 32768 and up to outgoing connections: a client that reconnects there can connect to itself and take a stopped server's port. */
 const HIGHEST = 32_767;
+const SPAN = HIGHEST - LOWEST + 1;
+let next = randomInt(SPAN);
 
-/** A loopback TCP port that was free a moment ago, below the range of outgoing connections. */
+/**
+ * A loopback TCP port that was free a moment ago, below the range of outgoing connections. No port is given twice in a
+ * row: whoever got it may not listen yet.
+ */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const port = randomInt(LOWEST, HIGHEST + 1);
+    const port = LOWEST + next;
+    next = (next + 1) % SPAN;
     if (await isFree(port)) return port;
   }
   throw new Error(`no free TCP port found between ${LOWEST} and ${HIGHEST}`);

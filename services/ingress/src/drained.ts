@@ -1,0 +1,16 @@
+import type { ServerResponse } from "node:http";
+
+/** Resolves when no more than so many bytes wait for the client, or when it is gone. */
+export async function drained(response: ServerResponse, atMostBytes: number): Promise<void> {
+  while (response.writableLength > atMostBytes && !response.destroyed) {
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        response.off("drain", done);
+        response.off("close", done);
+        resolve();
+      };
+      response.on("drain", done);
+      response.on("close", done);
+    });
+  }
+}
