@@ -9,6 +9,7 @@ import {
 } from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
 import { Counter } from "@sluice/telemetry";
+import { z } from "zod";
 import { readCalls } from "./admission.ts";
 import type { Config } from "./config.ts";
 import { createIgnoredLog } from "./ignored.ts";
@@ -57,22 +58,20 @@ function verdictOf(takes: readonly NamedTake[], taken: Taken | undefined): Limit
   return { ok: false, rule, retryAfterSeconds: taken.retryAfterSeconds };
 }
 
-/** Takes back what ingress leased and did not use; what cannot be read or is not wanted stays counted. */
-export async function handleGiveBack(deps: Deps, message: Incoming): Promise<void> {
-  const { leases } = decodeJson<GiveBack>(message.data);
-  if (!Array.isArray(leases) || !leases.every(isLease)) return deps.ignored("not leases that are given back");
-  for (const { calls, windows } of leases) await deps.windows.give(calls, windows);
-}
+const giveBackSchema = z.object({
+  leases: z.array(
+    z.object({
+      calls: z.int().positive(),
+      windows: z.array(z.object({ key: z.string().startsWith(windowKeyPrefix), part: z.int() })),
+    }),
+  ),
+});
 
-function isLease({ calls, windows }: GiveBack["leases"][number]): boolean {
-  return (
-    Number.isSafeInteger(calls) &&
-    calls > 0 &&
-    Array.isArray(windows) &&
-    windows.every(
-      ({ key, part }) => typeof key === "string" && key.startsWith(windowKeyPrefix) && Number.isInteger(part),
-    )
-  );
+/** Takes back what ingress leased and did not use; what is not understood stays counted. */
+export async function handleGiveBack(deps: Deps, message: Incoming): Promise<void> {
+  const { data } = giveBackSchema.safeParse(decodeJson<GiveBack>(message.data));
+  if (data === undefined) return deps.ignored("not leases that are given back");
+  for (const { calls, windows } of data.leases) await deps.windows.give(calls, windows);
 }
 
 /** Serves from the first complete reading of the limits on. */

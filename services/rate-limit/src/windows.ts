@@ -20,7 +20,7 @@ export type Taken =
     };
 
 /** More calls with the same takes, counted already. */
-export interface Lease {
+interface Lease {
   readonly calls: number;
   /** How long they may be used, from the moment of asking. */
   readonly ms: number;
