@@ -1,5 +1,12 @@
-import type { AccessRule, PolicySection, PolicyVerdict, Protocol } from "@sluice/contracts";
-import { compilePattern, isExact, type Pattern } from "./pattern.ts";
+import {
+  compilePattern,
+  isExact,
+  type Pattern,
+  type AccessRule,
+  type PolicySection,
+  type PolicyVerdict,
+  type Protocol,
+} from "@sluice/contracts";
 
 /** What policy looks at in a call. */
 interface Operation {

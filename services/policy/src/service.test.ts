@@ -26,6 +26,7 @@ const call = (target?: string, method = "tools/call") => ({
   tenant: "acme",
   agent: { id: "sentinel-1" },
   protocol: "mcp",
+  server: "main",
   method,
   target,
 });

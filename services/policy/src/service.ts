@@ -1,4 +1,4 @@
-import { watchSection, type Incoming } from "@sluice/bus";
+import { watchSection, type Incoming, readCalls } from "@sluice/bus";
 import {
   decodeJson,
   encodeJson,
@@ -8,11 +8,9 @@ import {
   type FilterQuestion,
 } from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
-import { Counter } from "@sluice/telemetry";
-import { readCalls } from "./admission.ts";
+import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import type { Config } from "./config.ts";
 import { compileRules, type Rulebook } from "./evaluator.ts";
-import { createIgnoredLog } from "./ignored.ts";
 
 /** What the handlers need of the world. */
 export interface Deps {

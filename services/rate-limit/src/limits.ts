@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
-import type { Intent, Limit, RateLimitSection } from "@sluice/contracts";
-import { compilePattern, type Pattern } from "./pattern.ts";
+import { compilePattern, type Pattern, type Intent, type Limit, type RateLimitSection } from "@sluice/contracts";
 import type { Take } from "./windows.ts";
 
 /** One version of the limits of every tenant. */

@@ -77,7 +77,9 @@ function admit(agent: string): Promise<LimitVerdict> {
       resolve(answer.verdicts[0] as LimitVerdict);
     },
   });
-  const calls = [{ tenant: "acme", agent: { id: agent }, protocol: "mcp", method: "tools/call", target: "t" }];
+  const calls = [
+    { tenant: "acme", agent: { id: agent }, protocol: "mcp", server: "main", method: "tools/call", target: "t" },
+  ];
   bus.tell(subjects.admit("mcp", { policy: false, limit: true, session: false }), encodeJson({ from: "i", calls }), {
     reply: waiting.subject,
   });

@@ -2,7 +2,7 @@ import { Presence } from "@sluice/bus";
 import { run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { createFallbackReport } from "./fallback-report.ts";
-import { closeRedis, openRedis } from "./redis.ts";
+import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { startRateLimit } from "./service.ts";
 import { FallbackWindows } from "./windows-fallback.ts";
 import { LocalWindows } from "./windows-local.ts";

@@ -41,6 +41,7 @@ const call = (target: string, method = "tools/call") => ({
   tenant: "acme",
   agent: { id: "a" },
   protocol: "mcp",
+  server: "main",
   method,
   target,
 });

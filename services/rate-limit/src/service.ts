@@ -1,4 +1,4 @@
-import { watchSection, type Incoming } from "@sluice/bus";
+import { watchSection, type Incoming, readCalls } from "@sluice/bus";
 import {
   decodeJson,
   encodeJson,
@@ -8,11 +8,9 @@ import {
   type LimitVerdict,
 } from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
-import { Counter } from "@sluice/telemetry";
+import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import { z } from "zod";
-import { readCalls } from "./admission.ts";
 import type { Config } from "./config.ts";
-import { createIgnoredLog } from "./ignored.ts";
 import { compileLimits, windowKeyPrefix, type Limits, type NamedTake } from "./limits.ts";
 import { leasing, type Taken, type Windows } from "./windows.ts";
 

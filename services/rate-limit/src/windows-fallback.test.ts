@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startRedis, type Part } from "@sluice/launcher";
-import { closeRedis, openRedis } from "./redis.ts";
+import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { FallbackWindows, type FallbackState } from "./windows-fallback.ts";
 import { LocalWindows } from "./windows-local.ts";
 import { RedisWindows } from "./windows-redis.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startRedis, type Part } from "@sluice/launcher";
-import { closeRedis, openRedis } from "./redis.ts";
+import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { LocalWindows } from "./windows-local.ts";
 import { RedisWindows } from "./windows-redis.ts";
 import { subWindows } from "./windows.ts";

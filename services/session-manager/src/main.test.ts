@@ -62,7 +62,14 @@ it("A19: over the bus, a session is admitted for its owner and nobody else, and 
     ...owner,
     upstreamSession,
   });
-  const call = { tenant: "acme", agent: { id: "sentinel-1" }, server: "demo", session };
+  const call = {
+    tenant: "acme",
+    agent: { id: "sentinel-1" },
+    protocol: "mcp",
+    method: "ping",
+    server: "demo",
+    session,
+  };
   const calls = [call, { ...call, agent: { id: "alchemy-1" } }, { ...call, session: undefined }];
   const verdicts = [{ ok: true, upstreamSession }, { ok: false }, { ok: false }];
   expect(await ask(admitSession, { from: "i", calls })).toEqual({ by: "session-manager", verdicts });

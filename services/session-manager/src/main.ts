@@ -1,6 +1,6 @@
 import { run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
-import { closeRedis, openRedis } from "./redis.ts";
+import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { startSessions } from "./service.ts";
 import { RedisSessions } from "./sessions-redis.ts";
 

@@ -1,4 +1,4 @@
-import type { Incoming } from "@sluice/bus";
+import { readCalls, type Incoming } from "@sluice/bus";
 import {
   decodeJson,
   encodeJson,
@@ -8,11 +8,9 @@ import {
   type SessionVerdict,
 } from "@sluice/contracts";
 import type { Context } from "@sluice/runtime";
-import { Counter } from "@sluice/telemetry";
+import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import { z } from "zod";
-import { readCalls } from "./admission.ts";
 import type { Config } from "./config.ts";
-import { createIgnoredLog } from "./ignored.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** What the handlers need of the world. */

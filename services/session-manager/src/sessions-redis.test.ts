@@ -5,7 +5,7 @@ import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeJson, encodeJson, type SessionCreated } from "@sluice/contracts";
 import { startRedis, type Part } from "@sluice/launcher";
-import { closeRedis, openRedis } from "./redis.ts";
+import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { handleAdmission, handleCreate, handleEnd, type Deps } from "./service.ts";
 import { RedisSessions } from "./sessions-redis.ts";
 
@@ -112,7 +112,13 @@ describe("the service", () => {
     const { deps, replies, message } = world();
     await handleCreate(deps, message({ ...owner, upstreamSession: "u1" }));
     const { session } = (replies.pop() as { answer: SessionCreated }).answer;
-    const call = { tenant: owner.tenant, agent: { id: owner.agent }, server: owner.server };
+    const call = {
+      tenant: owner.tenant,
+      agent: { id: owner.agent },
+      protocol: "mcp",
+      method: "ping",
+      server: owner.server,
+    };
     const calls = [
       { ...call, session },
       call,
@@ -143,7 +149,14 @@ describe("the service", () => {
   it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
     const { deps, replies, message } = world();
     const session = await sessions.create(owner, "u1");
-    const call = { tenant: owner.tenant, agent: { id: owner.agent }, server: owner.server, session };
+    const call = {
+      tenant: owner.tenant,
+      agent: { id: owner.agent },
+      protocol: "mcp",
+      method: "ping",
+      server: owner.server,
+      session,
+    };
     await part.kill("SIGKILL");
     await expect(handleAdmission(deps, message({ from: "i", calls: [call] }))).rejects.toThrow();
     await expect(handleCreate(deps, message({ ...owner, upstreamSession: "u2" }))).rejects.toThrow();

@@ -1,3 +1,4 @@
+export * from "./admission-calls.ts";
 export * from "./audit-queue.ts";
 export * from "./body.ts";
 export * from "./bus.ts";

@@ -4,5 +4,6 @@ export * from "./call.ts";
 export * from "./conf.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
+export * from "./pattern.ts";
 export * from "./sections.ts";
 export * from "./wire.ts";

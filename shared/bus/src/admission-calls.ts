@@ -1,9 +1,9 @@
-import type { Incoming } from "@sluice/bus";
 import { decodeJson, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
+import type { Incoming } from "./bus.ts";
 
 /**
  * The calls of an admission message, or nothing where it can't be answered: nobody waits for it, or it isn't what ingress sends.
- * Checks only what is decided upon here; the audit service reads the same message against its schema.
+ * Checks only what is decided upon; the audit service reads the same message against its schema.
  */
 export function readCalls(message: Incoming): readonly Intent[] | undefined {
   if (message.reply === undefined || message.reply === "") return undefined;
@@ -21,7 +21,10 @@ function isDecidable(call: Intent): boolean {
   return (
     typeof call.tenant === "string" &&
     typeof call.agent.id === "string" &&
+    typeof call.protocol === "string" &&
+    typeof call.method === "string" &&
     typeof call.server === "string" &&
+    (call.target === undefined || typeof call.target === "string") &&
     (call.session === undefined || typeof call.session === "string")
   );
 }

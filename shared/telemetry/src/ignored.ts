@@ -1,4 +1,4 @@
-import type { Log } from "@sluice/telemetry";
+import type { Log } from "./log.ts";
 
 const quietMs = 1_000;
 
