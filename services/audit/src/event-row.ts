@@ -1,14 +1,18 @@
 import { createHash } from "node:crypto";
 import type { Intent, Outcome } from "@sluice/contracts";
 
-/** The columns that are written, and their types in Postgres. */
-export const columns = {
+const ofEveryEvent = {
   event_id: "text",
   call: "text",
   kind: "text",
   at: "timestamptz",
   reported_by: "text",
   bytes: "bigint",
+} as const;
+
+/** The columns that an intent fills, and their types in Postgres. */
+export const intentColumns = {
+  ...ofEveryEvent,
   tenant: "text",
   agent_id: "text",
   agent_name: "text",
@@ -25,6 +29,11 @@ export const columns = {
   session_hash: "text",
   rpc_id: "text",
   trace: "text",
+} as const;
+
+/** The columns that an outcome fills. */
+export const outcomeColumns = {
+  ...ofEveryEvent,
   status: "integer",
   decision: "text",
   rule: "text",
@@ -35,11 +44,12 @@ export const columns = {
   events: "bigint",
 } as const;
 
-export type Column = keyof typeof columns;
+type Column = keyof typeof intentColumns | keyof typeof outcomeColumns;
 
 /** One row of `audit_events`; what is absent is NULL. */
 export type EventRow = Readonly<Partial<Record<Column, string | number | boolean | undefined>>> & {
   readonly event_id: string;
+  readonly kind: "intent" | "outcome";
 };
 
 const sessionHashDigits = 16;

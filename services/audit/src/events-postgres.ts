@@ -1,5 +1,5 @@
 import { DatabaseError, Pool, type PoolClient } from "pg";
-import { columns, type Column, type EventRow } from "./event-row.ts";
+import { intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
 import { migrate } from "./migrate.ts";
 
 /** Where events are kept for good. */
@@ -18,13 +18,21 @@ export class Unstorable extends Error {
   override readonly name = "Unstorable";
 }
 
-const names = Object.keys(columns) as Column[];
+const intents = Object.entries(intentColumns);
+const outcomes = Object.entries(outcomeColumns);
+
+/** One statement, so that a batch is stored whole or not at all; each kind of event with its own columns only. */
 const insert = {
   name: "store-events",
-  text: `insert into audit_events (${names.join(", ")})
-    select * from unnest(${names.map((name, index) => `$${index + 1}::${columns[name]}[]`).join(", ")})
-    on conflict (event_id) do nothing`,
+  text: `with intents as (${insertOf(intents, 0)}), outcomes as (${insertOf(outcomes, intents.length)})
+    select (select count(*) from intents) + (select count(*) from outcomes) as stored`,
 };
+
+function insertOf(columns: readonly [string, string][], parametersBefore: number): string {
+  const arrays = columns.map(([, type], index) => `$${parametersBefore + index + 1}::${type}[]`);
+  return `insert into audit_events (${columns.map(([name]) => name).join(", ")})
+    select * from unnest(${arrays.join(", ")}) on conflict (event_id) do nothing returning 1`;
+}
 
 /** SQLSTATE classes: data exception, integrity constraint violation. */
 const faultOfTheData = /^2[23]/;
@@ -49,10 +57,19 @@ export class PostgresEvents implements Events, AsyncDisposable {
 
   store(rows: readonly EventRow[]): Promise<number> {
     const inOneOrder = rows.toSorted((a, b) => (a.event_id < b.event_id ? -1 : Number(a.event_id > b.event_id)));
-    const values = names.map((name) => inOneOrder.map((row) => row[name] ?? null));
+    const values = [
+      ...arraysOf(
+        inOneOrder.filter(({ kind }) => kind === "intent"),
+        intents,
+      ),
+      ...arraysOf(
+        inOneOrder.filter(({ kind }) => kind === "outcome"),
+        outcomes,
+      ),
+    ];
     return this.#withClient(async (client) => {
-      const { rowCount } = await client.query({ ...insert, values });
-      return rowCount ?? 0;
+      const { rows: answer } = await client.query<{ stored: string }>({ ...insert, values });
+      return Number(answer[0]?.stored ?? 0);
     });
   }
 
@@ -80,6 +97,10 @@ export class PostgresEvents implements Events, AsyncDisposable {
       client.release(failure);
     }
   }
+}
+
+function arraysOf(rows: readonly EventRow[], columns: readonly [string, string][]): unknown[][] {
+  return columns.map(([name]) => rows.map((row) => row[name as keyof EventRow] ?? null));
 }
 
 function sortOut(error: unknown): never {

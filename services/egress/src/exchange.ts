@@ -18,7 +18,7 @@ export class Exchange implements AsyncIterable<Buffer> {
   readonly head: Promise<{ status: number; headers: ReceivedHeaders }>;
   readonly #head = Promise.withResolvers<{ status: number; headers: ReceivedHeaders }>();
   #controller: Dispatcher.DispatchController | undefined;
-  readonly #queue: Buffer[] = [];
+  #queue: Buffer[] = [];
   #queued = 0;
   #paused = false;
   #done = false;
@@ -68,12 +68,14 @@ export class Exchange implements AsyncIterable<Buffer> {
     return { bytes: Buffer.concat(parts), complete: false };
   }
 
+  /** Everything that has come: a burst of small chunks goes on as one. */
   async #take(): Promise<Buffer | undefined> {
     for (;;) {
-      const chunk = this.#queue.shift();
-      if (chunk !== undefined) {
-        this.#taken(chunk.length);
-        return chunk;
+      const received = this.#queue;
+      if (received.length > 0) {
+        this.#queue = [];
+        this.#taken();
+        return received.length === 1 ? received[0] : Buffer.concat(received);
       }
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#done) return undefined;
@@ -81,9 +83,9 @@ export class Exchange implements AsyncIterable<Buffer> {
     }
   }
 
-  #taken(bytes: number): void {
-    this.#queued -= bytes;
-    if (!this.#paused || this.#queued > highWaterBytes / 2) return;
+  #taken(): void {
+    this.#queued = 0;
+    if (!this.#paused) return;
     this.#paused = false;
     this.#controller?.resume();
   }

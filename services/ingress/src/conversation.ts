@@ -13,7 +13,7 @@ import {
   type StreamEnd,
   type StreamHead,
 } from "@sluice/contracts";
-import { drained } from "./drained.ts";
+import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
 
@@ -212,7 +212,7 @@ export class Conversation implements Dependent {
 /** Why egress gave no answer; egress has told the audit trail. */
 export class ToldFault extends Fault {}
 
-/** Writes the head of an event stream at once, so that the client knows that it is open. */
+/** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
 export function startEventStream(response: ServerResponse, head: StreamHead): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
@@ -220,6 +220,7 @@ export function startEventStream(response: ServerResponse, head: StreamHead): vo
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
   });
+  gatherWrites(response);
   response.flushHeaders();
 }
 

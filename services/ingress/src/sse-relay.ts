@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { storedFrame, type Bus } from "@sluice/bus";
 import { decodeFrame, decodeJson, type Frame, type StreamEnd, type StreamHead } from "@sluice/contracts";
-import { drained } from "./drained.ts";
+import { drained, gatherWrites } from "./writing.ts";
 import { afterEvent } from "./event-id.ts";
 
 /** Above this, a reader is slow: nothing more is written live, the rest comes from JetStream as the reader takes it. */
@@ -142,6 +142,7 @@ export class SseRelay {
       return;
     }
     const { response } = this.#options;
+    gatherWrites(response);
     response.write(bytes);
     this.bytes += bytes.length;
     this.#atBoundary = bytes.subarray(-2).equals(boundary);

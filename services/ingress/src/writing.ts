@@ -1,5 +1,12 @@
 import type { ServerResponse } from "node:http";
 
+/** What is written to the client until the end of this turn leaves in one write to the socket. */
+export function gatherWrites({ socket }: ServerResponse): void {
+  if (socket === null || socket.writableCorked > 0) return;
+  socket.cork();
+  process.nextTick(() => socket.uncork());
+}
+
 /** Resolves when no more than so many bytes wait for the client, or when it is gone. */
 export async function drained(response: ServerResponse, atMostBytes: number): Promise<void> {
   while (response.writableLength > atMostBytes && !response.destroyed) {
