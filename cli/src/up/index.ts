@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
-import { startHouse, type House } from "@sluice/launcher";
+import { isFreePort, startHouse, type House } from "@sluice/launcher";
 import { startDemo, type Demo } from "../demo/index.ts";
 import { describeDemo, describeHouse } from "./describe.ts";
 
@@ -33,6 +33,8 @@ async function up(options: UpOptions): Promise<void> {
   const stop = untilInterrupted();
   const say = (line: string) => process.stderr.write(`sluice: ${line}\n`);
   const dataDir = resolve(options.data);
+  if (!(await isFreePort(options.port)))
+    throw new Error(`port ${options.port} is in use: name another one with --port`);
   await using scope = new AsyncDisposableStack();
   let demo: Demo | undefined;
   if (options.conf === undefined && options.demo) demo = scope.use(await startDemo({ dataDir, onProgress: say }));

@@ -66,8 +66,14 @@ function findingsOf(issue: z.core.$ZodIssue): Finding[] {
       };
     });
   }
-  const reason = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
-  return [{ path: issue.path, reason }];
+  return [{ path: issue.path, reason: reasonOf(issue) }];
+}
+
+function reasonOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_key") return issue.issues[0]?.message ?? issue.message;
+  if (issue.code === "invalid_type" && issue.message.endsWith("received undefined"))
+    return `is missing: it must be of type ${issue.expected}`;
+  return issue.message;
 }
 
 /** Where the path's last part that exists is written: its key, or the item itself in a list. */

@@ -15,12 +15,13 @@ export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = LOWEST + next;
     next = (next + 1) % SPAN;
-    if (await isFree(port)) return port;
+    if (await isFreePort(port)) return port;
   }
   throw new Error(`no free TCP port found between ${LOWEST} and ${HIGHEST}`);
 }
 
-function isFree(port: number): Promise<boolean> {
+/** Whether something could listen there at this moment, on loopback. */
+export function isFreePort(port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const server = createServer();
   server.once("error", () => resolve(false));

@@ -1,4 +1,4 @@
-export { freePort } from "./free-port.ts";
+export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";
 export type { NatsOptions } from "./nats.ts";
 export { LaunchError } from "./part.ts";

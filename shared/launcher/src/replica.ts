@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceName } from "@sluice/contracts";
@@ -67,6 +68,17 @@ export async function startReplica({ service, number, logFile, env, url }: Repli
   };
 }
 
+/** What a service said last, where it said why it ends. */
+async function reasonIn(logFile: string): Promise<string> {
+  const last = (await readFile(logFile, "utf8").catch(() => "")).trimEnd().split("\n").at(-1) ?? "";
+  try {
+    const { level, msg, error } = JSON.parse(last) as { level?: string; msg?: string; error?: { message?: string } };
+    return level === "fatal" ? `: ${error?.message ?? msg}` : "";
+  } catch {
+    return "";
+  }
+}
+
 async function untilReady(
   service: string,
   child: ServiceProcess,
@@ -74,7 +86,8 @@ async function untilReady(
 ): Promise<void> {
   const giveUpAt = Date.now() + readyTimeoutMs;
   while (Date.now() < giveUpAt) {
-    if (!child.running) throw new LaunchError(`${service} ended at its start; its log is ${logFile}`);
+    if (!child.running)
+      throw new LaunchError(`${service} could not start (its log: ${logFile})${await reasonIn(logFile)}`);
     const answer = await fetch(`${health}/ready`).catch(() => undefined);
     await answer?.body?.cancel();
     if (answer?.status === 200) return;
