@@ -35,7 +35,15 @@ function installPackages() {
   say("installing the packages of package-lock.json (npm install --no-save)");
   // Not `npm ci`: it refuses the lockfile where a registry lacks another platform's optional package. Types and the
   // compiler are development packages, needed here whatever NODE_ENV says.
-  const npm = ["install", "--no-save", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"];
+  const npm = [
+    "install",
+    "--no-save",
+    "--include=dev",
+    "--include=optional",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+  ];
   // `npm start` puts node_modules/.bin first; npm must not run on the Node that it is about to replace.
   const PATH = (process.env.PATH ?? "").split(delimiter).filter((dir) => !dir.endsWith(join("node_modules", ".bin")));
   const env = { ...process.env, PATH: PATH.join(delimiter) };
