@@ -44,6 +44,8 @@ const nothing: Held = { policy: undefined, limit: false };
 const maxEntries = 10_000;
 const longestTarget = 256;
 const sweepEveryMs = 250;
+/** So many leases fit one message, however many windows each has. */
+const givenAtOnce = 100;
 
 /**
  * Verdicts that may be used again for the same call of the same agent, and calls that rate-limit counted ahead (ADR 0001).
@@ -128,10 +130,12 @@ export class Leases implements Disposable {
 
   /** While the bus is away nothing is sent, and what was counted stays counted. */
   #giveBack(): void {
-    const leases = this.#unused;
+    const unused = this.#unused;
     this.#unused = [];
-    if (leases.length === 0 || !this.#bus.connected) return;
-    this.#bus.tell(subjects.ask("rate-limit", "give"), encodeJson({ leases } satisfies GiveBack));
+    for (let at = 0; at < unused.length && this.#bus.connected; at += givenAtOnce) {
+      const leases = unused.slice(at, at + givenAtOnce);
+      this.#bus.tell(subjects.ask("rate-limit", "give"), encodeJson({ leases } satisfies GiveBack));
+    }
   }
 }
 
