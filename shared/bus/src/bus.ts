@@ -1,6 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { connect, headers as natsHeaders, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  connect,
+  headers as natsHeaders,
+  type NatsConnection,
+  type NodeConnectionOptions,
+  type Subscription,
+} from "@nats-io/transport-node";
 import { Fault, subjects, type ServiceName } from "@sluice/contracts";
 import { Inbox, type Waiting } from "./inbox.ts";
 
@@ -38,6 +45,8 @@ interface Outgoing {
   readonly options: TellOptions;
 }
 
+const firstConnectRetryMs = 500;
+const triesPerReport = 20;
 /** Left for the headers of a message. */
 const headroomBytes = 1_024;
 const oldestServer = [2, 10] as const;
@@ -68,7 +77,7 @@ export class Bus implements AsyncDisposable {
 
   static async connect(options: BusOptions): Promise<Bus> {
     const instance = `i${randomBytes(6).toString("hex")}`;
-    const nats = await connect({
+    const nats = await connectPatiently(options.onError ?? (() => {}), {
       servers: options.url,
       name: `sluice-${options.service}-${instance}`,
       ...(options.user !== undefined && { user: options.user }),
@@ -81,7 +90,6 @@ export class Bus implements AsyncDisposable {
       pingInterval: 5_000,
       maxPingOut: 2,
       ignoreAuthErrorAbort: true,
-      waitOnFirstConnect: true,
     });
     refuseOldServer(nats.info?.version ?? "0.0.0");
     return new Bus(nats, options, instance);
@@ -233,6 +241,22 @@ export class Bus implements AsyncDisposable {
       }
       if (status.type === "disconnect" || status.type === "reconnect") onError(`nats ${status.type}`);
       if (status.type === "error") onError(`nats error: ${status.error.message}`);
+    }
+  }
+}
+
+/** Tries until there is a server that lets this service in; says now and then why there is none. */
+async function connectPatiently(
+  report: (message: string) => void,
+  options: NodeConnectionOptions,
+): Promise<NatsConnection> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await connect(options);
+    } catch (error) {
+      if (failures % triesPerReport === 0)
+        report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+      await sleep(firstConnectRetryMs);
     }
   }
 }
