@@ -1,4 +1,7 @@
-import type { CallHead, Fault, Outcome } from "@sluice/contracts";
+import { Fault, type CallHead, type Outcome } from "@sluice/contracts";
+
+/** How many bytes of an answer are kept that nobody reads: REPLIES drops answers of others to make room. */
+const unreadBytes = 16 * 1024 * 1024;
 
 export type Ending = Pick<Outcome, "status"> & Partial<Pick<Outcome, "fault" | "isError" | "events">>;
 
@@ -43,9 +46,10 @@ export class ActiveCall {
     return this.head.http === "GET";
   }
 
-  /** Bytes that were relayed since the reader left. */
-  get unread(): number {
-    return this.reader === undefined ? this.bytes - this.#bytesRead : 0;
+  /** Counts what goes into the answer's stream, and ends the call where that is too much for nobody. */
+  relayed(bytes: number): void {
+    this.bytes += bytes;
+    if (this.reader === undefined && this.bytes - this.#bytesRead > unreadBytes) this.end(nobodyCameBack());
   }
 
   attach(part: Abortable): void {
@@ -68,4 +72,9 @@ export class ActiveCall {
     this.ended ??= fault;
     for (const part of this.#parts) part.abort(fault);
   }
+}
+
+/** The end of an answer that nobody reads. */
+export function nobodyCameBack(): Fault {
+  return new Fault("client_left", "nobody came back for the answer");
 }

@@ -1,15 +1,12 @@
 import type { Bus } from "@sluice/bus";
 import { encodeHeadAndBody, Fault, type CallHead, type OwnWord, type ReplyHead } from "@sluice/contracts";
 import { Counter, Gauge, Histogram, type Registry } from "@sluice/telemetry";
-import type { ActiveCall, Ending } from "./active-call.ts";
+import { nobodyCameBack, type ActiveCall, type Ending } from "./active-call.ts";
 
 const sweepEveryMs = 500;
 const announceAfterMs = 1_000;
 /** How long a stream of the server's own messages outlives its reader, so that it can come back. */
 const readerGraceMs = 15_000;
-/** How long, and with how many bytes, an answer goes on that nobody reads; REPLIES keeps no more for its reader either. */
-const unreadMs = 300_000;
-const unreadBytes = 16 * 1024 * 1024;
 
 export interface CallsOptions {
   readonly bus: Bus;
@@ -17,6 +14,8 @@ export interface CallsOptions {
   readonly maxInFlight: number;
   readonly maxCallsPerAgent: number;
   readonly maxStreamsPerAgent: number;
+  /** How long an answer goes on that nobody reads, in milliseconds. */
+  readonly unreadTimeoutMs: number;
   /** The endpoint's deadline for a call, in milliseconds. */
   readonly responseTimeoutMs: (head: CallHead) => number;
 }
@@ -120,14 +119,15 @@ export class Calls implements Disposable {
   }
 
   #sweep(now: number): void {
+    const { unreadTimeoutMs } = this.#options;
     for (const call of this.#active) {
       const idleMs = now - call.lastActivity;
       if (!call.announced && now - call.startedAt > announceAfterMs) this.#announce(call);
       if (call.streaming && call.listening) {
         if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
           call.end(new Fault("client_left", "the client left"));
-      } else if (call.streaming && isForNobody(call, now)) {
-        call.end(new Fault("client_left", "nobody came back for the answer"));
+      } else if (call.streaming && call.reader === undefined && now - call.readerLeftAt > unreadTimeoutMs) {
+        call.end(nobodyCameBack());
       } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
         call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
       }
@@ -145,8 +145,4 @@ export class Calls implements Disposable {
     const taken: ReplyHead = { egress: bus.instance, kind: "taken", status: 0, headers: {} };
     if (bus.connected) bus.tell(call.replyTo, encodeHeadAndBody(taken, Buffer.alloc(0)));
   }
-}
-
-function isForNobody({ reader, readerLeftAt, unread }: ActiveCall, now: number): boolean {
-  return reader === undefined && (now - readerLeftAt > unreadMs || unread > unreadBytes);
 }

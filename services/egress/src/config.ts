@@ -7,11 +7,15 @@ export const configSchema = z.object({
   /** Calls under way at once; more are answered with 503. */
   EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(2_000),
   /** Connections to one upstream of one tenant for calls, and as many for streams of the server's own messages. */
-  EGRESS_CONNECTIONS_PER_UPSTREAM: integer(1, 10_000).default(512),
+  EGRESS_CONNECTIONS_PER_UPSTREAM: integer(1, 10_000).default(1_024),
+  /** Calls that wait for one of them; more are answered with 503. Streams don't wait. */
+  EGRESS_MAX_WAITING_PER_UPSTREAM: integer(0, 100_000).default(256),
   /** Of one agent at once; more are answered with 503. */
-  EGRESS_MAX_CALLS_PER_AGENT: integer(1, 100_000).default(256),
+  EGRESS_MAX_CALLS_PER_AGENT: integer(1, 100_000).default(512),
   /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
   EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
+  /** How long an answer goes on that its client left and did not come back for. */
+  EGRESS_UNREAD_TIMEOUT_MS: integer(1_000, 3_600_000).default(300_000),
   /** Largest list answer that is filtered; larger ones are refused, because they cannot be filtered. */
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
 });

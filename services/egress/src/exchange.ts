@@ -1,5 +1,6 @@
 import { Fault } from "@sluice/contracts";
-import type { Dispatcher, Pool } from "undici";
+import type { Dispatcher } from "undici";
+import type { Connections } from "./connections.ts";
 
 export interface UpstreamRequest {
   readonly path: string;
@@ -25,10 +26,10 @@ export class Exchange implements AsyncIterable<Buffer> {
   #failure: Fault | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(pool: Pool, request: UpstreamRequest) {
+  constructor(connections: Connections, request: UpstreamRequest) {
     this.head = this.#head.promise;
     this.head.catch(() => {});
-    pool.dispatch(
+    connections.dispatch(
       // undici takes async iterables too; its type for `dispatch` does not say so.
       { ...request, body: request.body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
       {
@@ -38,8 +39,14 @@ export class Exchange implements AsyncIterable<Buffer> {
         },
         onResponseStart: (_controller, status, headers) => this.#head.resolve({ status, headers }),
         onResponseData: (controller, chunk) => this.#received(controller, chunk),
-        onResponseEnd: () => this.#finish(undefined),
-        onResponseError: (_controller, error) => this.#finish(upstreamFault(error)),
+        onResponseEnd: () => {
+          connections.release();
+          this.#finish(undefined);
+        },
+        onResponseError: (_controller, error) => {
+          connections.release();
+          this.#finish(upstreamFault(error));
+        },
       },
     );
   }

@@ -15,7 +15,7 @@ import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry
 import { ActiveCall, type Ending } from "./active-call.ts";
 import type { Calls } from "./calls.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
-import { forward } from "./forward.ts";
+import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
 import { hideTools, observe } from "./messages.ts";
 import type { Principals } from "./principals.ts";
@@ -92,14 +92,25 @@ export class Egress {
     const upstream = this.#parts.upstreams.find(head.tenant, head.server);
     if (upstream === undefined)
       throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
+    const connections = call.listening ? upstream.streams : upstream.calls;
+    connections.requireRoom();
     const body = head.chunked === undefined ? (head.http === "POST" ? inline : null) : this.#receiveBody(call);
-    const exchange = forward({ head, upstream, body, traceparent: span.traceparent });
+    const exchange = forward({ head, upstream, connections, body, traceparent: span.traceparent });
     call.attach(exchange);
     const { status, headers } = await exchange.head;
     call.lastActivity = Date.now();
     if (status >= 300 && status < 400)
       throw this.#drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
-    const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
+    let session: Record<string, string>;
+    try {
+      session = await this.#session(call, status, headers);
+    } catch (error) {
+      const given = headers["mcp-session-id"];
+      const isNew = head.session === undefined && typeof given === "string";
+      if (isNew) abandon(given, { head, upstream, traceparent: span.traceparent });
+      throw error;
+    }
+    const relayed = { ...relayedHeaders(headers), ...session };
     return isEventStream(status, headers)
       ? await this.#stream({ call, exchange, status, headers: relayed })
       : await this.#unary({ call, exchange, status, headers: relayed, upstream });

@@ -62,6 +62,17 @@ describe("an event stream", () => {
     ).toEqual([{ text: "data: a\n", endsEvent: true, data: "a" }]);
   });
 
+  it.each([limit, 1_000_000])("may begin with a byte order mark, however long the line after it (%i)", (maxBytes) => {
+    const text = `data: ${"x".repeat(1_000)}\n`;
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { maxLength: 12 }), (places) => {
+        const { pieces } = read(cut(Buffer.from(`\uFEFF${text}\n`), places), maxBytes);
+        expect(Buffer.concat(pieces.map(({ bytes }) => bytes)).toString()).toBe(text);
+      }),
+    );
+    expect(() => read([Buffer.from("\uFEFFid: "), Buffer.alloc(5_000, "7")])).toThrow(/id of more than/);
+  });
+
   it("gives out a long event in pieces that together are the event, whatever the cuts", () => {
     const event = `event: e\ndata: ${"x".repeat(1_000)}\ndata: ${"y".repeat(300)}\n`;
     fc.assert(
@@ -73,6 +84,13 @@ describe("an event stream", () => {
         expect(pieces.at(-1)?.bytes.toString()).toBe("data: next\n");
       }),
     );
+  });
+
+  it("has its ids remembered byte for byte, but for those that no header field can hold", () => {
+    const idAfter = (line: Buffer | string) =>
+      read([Buffer.from("id: 1\n"), Buffer.from(line), Buffer.from("\n")]).lastId;
+    expect(Buffer.from(idAfter("id: \u2713\u00e9") ?? "", "latin1").toString()).toBe("\u2713\u00e9");
+    for (const bad of ["\0", "\u0001", "\u007f"]) expect(idAfter(`id: a${bad}b`)).toBe("1");
   });
 
   it("with an id that is too long to be sent back is refused, ended or not", () => {

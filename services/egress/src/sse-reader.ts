@@ -6,6 +6,8 @@ const newline = Buffer.from("\n");
 const nothing = Buffer.alloc(0);
 /** It has to fit into a header field of the request that goes on after it. */
 const longestId = 4_096;
+/** What no header field can hold; the standard has ids with NUL ignored. */
+const unsendable = /[^\t\x20-\x7e\x80-\xff]/;
 /** No part is empty: so many of them hold the name of any field that matters here. */
 const longestField = 8;
 
@@ -36,7 +38,7 @@ export class SseReader {
   #split = false;
   #midLine = false;
   #skipLf = false;
-  /** The last id that the upstream gave. */
+  /** The last id that the upstream gave: a character per byte, as header fields hold them. */
   lastId: string | undefined;
 
   constructor(maxPieceBytes: number) {
@@ -60,13 +62,14 @@ export class SseReader {
       pos = end + 1;
     }
     this.#rest.add(chunk.subarray(pos));
-    if (!this.#midLine && this.#rest.length > longestId && isField(this.#rest.start, "id")) throw tooLongId();
+    if (!this.#midLine && this.#rest.length > longestId && isField(this.#unmarked(this.#rest.start), "id"))
+      throw tooLongId();
     if (this.#size + this.#rest.length > this.#maxPieceBytes) this.#giveOutPart(pieces);
     return pieces;
   }
 
   #line(received: Buffer, pieces: SsePiece[]): void {
-    const line = this.#begun ? received : withoutBom(received);
+    const line = this.#unmarked(received);
     this.#begun = true;
     if (this.#midLine) {
       this.#midLine = false;
@@ -74,12 +77,18 @@ export class SseReader {
     } else if (line.length === 0) this.#endEvent(pieces);
     else if (isField(line, "id")) {
       if (line.length > longestId) throw tooLongId();
-      this.lastId = fieldValue(line, "id").toString("utf8");
+      const id = fieldValue(line, "id").toString("latin1");
+      if (!unsendable.test(id)) this.lastId = id;
     } else if (line[0] !== 0x3a) {
       if (isField(line, "data")) this.#data.push(fieldValue(line, "data"));
       else this.#otherLines.push(line, newline);
       this.#keep(line);
     }
+  }
+
+  /** A byte order mark may stand before the first line (section 9.2.5 of the standard), and nowhere else. */
+  #unmarked(line: Buffer): Buffer {
+    return this.#begun ? line : withoutBom(line);
   }
 
   #keep(line: Buffer): void {
@@ -98,9 +107,10 @@ export class SseReader {
 
   /** An event too large for one piece: what is there goes on its way; the event ends in a later piece. */
   #giveOutPart(pieces: SsePiece[]): void {
-    const partOfLine = this.#rest.length > 0 && (this.#midLine || !isField(this.#rest.start, "id"));
+    const partOfLine = this.#rest.length > 0 && (this.#midLine || !isField(this.#unmarked(this.#rest.start), "id"));
     if (partOfLine) {
-      this.#lines.push(this.#rest.take(nothing));
+      this.#lines.push(this.#unmarked(this.#rest.take(nothing)));
+      this.#begun = true;
       this.#midLine = true;
     }
     pieces.push({ bytes: Buffer.concat(this.#lines), endsEvent: false });

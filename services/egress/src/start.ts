@@ -13,7 +13,12 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const upstreams = scope.use(new Upstreams({ connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM }));
+  const upstreams = scope.use(
+    new Upstreams({
+      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
+      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+    }),
+  );
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
     new Calls({
@@ -22,6 +27,7 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
       maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
       maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
       maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
+      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
       responseTimeoutMs: (head) =>
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),

@@ -77,7 +77,7 @@ export class StreamRelay {
     const flush = async () => {
       if (count === 0) return;
       const bytes = Buffer.concat(parts);
-      this.#options.call.bytes += bytes.length;
+      this.#options.call.relayed(bytes.length);
       const pieceCount = count;
       [parts, count, size] = [[], 0, 0];
       await this.#writer.write(bytes, pieceCount);
@@ -87,7 +87,7 @@ export class StreamRelay {
       let bytes = await this.#admit(piece);
       if (bytes.length > chunkBytes) await flush();
       for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes)) {
-        this.#options.call.bytes += chunkBytes;
+        this.#options.call.relayed(chunkBytes);
         await this.#writer.write(bytes.subarray(0, chunkBytes), 1);
       }
       if (size + bytes.length > chunkBytes) await flush();

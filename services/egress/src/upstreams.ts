@@ -2,13 +2,13 @@ import type { EgressSection, Endpoint } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
 import { resolveSecret } from "@sluice/runtime";
 import { createSigner, type Signer } from "@sluice/signing";
-import { Pool } from "undici";
+import { Connections, type ConnectionsOptions } from "./connections.ts";
 
 /** One endpoint of a tenant, ready to be called. */
 export interface Upstream {
-  readonly pool: Pool;
+  readonly calls: Connections;
   /** For streams of the server's own messages, which hold a connection each for as long as their client wants. */
-  readonly listening: Pool;
+  readonly streams: Connections;
   readonly endpoint: Endpoint;
   /** Path and query as they go on the request line. */
   readonly path: string;
@@ -19,15 +19,14 @@ export interface Upstream {
 
 export interface UpstreamOptions {
   readonly connections: number;
+  /** Calls that may wait for one of them; a stream never waits, because none may end for long. */
+  readonly waiting: number;
 }
-
-const connectTimeoutMs = 10_000;
-const keepAliveTimeoutMs = 60_000;
 
 /** The upstreams of all tenants, with connections of their own each, which outlive changes of the configuration. */
 export class Upstreams implements AsyncDisposable {
   readonly #options: UpstreamOptions;
-  readonly #pools = new Map<string, Pool>();
+  readonly #known = new Map<string, Connections>();
   #tenants = new Map<string, Map<string, Upstream>>();
 
   constructor(options: UpstreamOptions) {
@@ -66,8 +65,16 @@ export class Upstreams implements AsyncDisposable {
     const signer =
       signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
     return {
-      pool: this.#pool(`${tenant}/${endpoint.name}/calls`, url.origin),
-      listening: this.#pool(`${tenant}/${endpoint.name}/streams`, url.origin),
+      calls: this.#connections(`${tenant}/${endpoint.name}/calls`, {
+        origin: url.origin,
+        waiting: this.#options.waiting,
+        full: `too many calls to the server '${endpoint.name}' are under way`,
+      }),
+      streams: this.#connections(`${tenant}/${endpoint.name}/streams`, {
+        origin: url.origin,
+        waiting: 0,
+        full: `too many streams of the server '${endpoint.name}' are open`,
+      }),
       endpoint,
       path: url.pathname + url.search,
       pathOnly: url.pathname,
@@ -76,34 +83,28 @@ export class Upstreams implements AsyncDisposable {
     };
   }
 
-  #pool(use: string, origin: string): Pool {
-    const key = `${use} ${origin}`;
-    const known = this.#pools.get(key);
+  #connections(use: string, options: Omit<ConnectionsOptions, "connections">): Connections {
+    const key = `${use} ${options.origin}`;
+    const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const pool = new Pool(origin, {
-      connections: this.#options.connections,
-      connect: { timeout: connectTimeoutMs },
-      keepAliveTimeout: keepAliveTimeoutMs,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
-    this.#pools.set(key, pool);
-    return pool;
+    const connections = new Connections({ ...options, connections: this.#options.connections });
+    this.#known.set(key, connections);
+    return connections;
   }
 
-  /** Pools that no endpoint names any more end when their last answer has. */
+  /** Connections to what no endpoint names any more end when their last answer has. */
   #closeUnused(): void {
-    const used = new Set<Pool>();
+    const used = new Set<Connections>();
     for (const upstreams of this.#tenants.values())
-      for (const { pool, listening } of upstreams.values()) used.add(pool).add(listening);
-    for (const [key, pool] of this.#pools) {
-      if (used.has(pool)) continue;
-      this.#pools.delete(key);
-      void pool.close();
+      for (const { calls, streams } of upstreams.values()) used.add(calls).add(streams);
+    for (const [key, connections] of this.#known) {
+      if (used.has(connections)) continue;
+      this.#known.delete(key);
+      void connections.close();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+    await Promise.all([...this.#known.values()].map((connections) => connections.destroy()));
   }
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { AuthMethod } from "./index.ts";
 
 const longestKey = 512;
@@ -17,6 +17,6 @@ export const apiKey: AuthMethod = (headers, tenants) => {
 
   function find(key: string) {
     if (key.length === 0 || key.length > longestKey) return undefined;
-    return tenants.byKeyHash(createHash("sha256").update(key).digest("hex"));
+    return tenants.byKeyHash(hash("sha256", key, "hex"));
   }
 };
