@@ -1,7 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
+import { sessionNameOf } from "@sluice/contracts";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BusSpy, connectAs, natsPassword, type Overheard } from "./bus-spy.ts";
 import { as, json, send, toolCall, type Answer } from "./http.ts";
@@ -26,6 +28,7 @@ let secrets: string[];
 let answers: Answer[];
 let overheard: Overheard[];
 let stored: string[];
+let sessionId: string;
 
 beforeAll(async () => {
   collector = await FakeUpstream.start(
@@ -38,7 +41,9 @@ beforeAll(async () => {
       id: message?.id,
       result: { content: [{ type: "text", text: content.result }] },
     });
-    if (tool === "reset") response.destroy();
+    if (message?.method === "initialize")
+      response.writeHead(200, { "content-type": "application/json", "mcp-session-id": "upstream-session" }).end(text);
+    else if (tool === "reset") response.destroy();
     else if (tool === "fail") response.writeHead(500, { "content-type": "text/plain" }).end(content.failure);
     else if (tool === "stream")
       response.writeHead(200, { "content-type": "text/event-stream" }).end(`data: ${text}\n\n`);
@@ -114,6 +119,12 @@ async function drive(): Promise<void> {
     }),
     await send(house.house.adminUrl, { method: "GET", headers: { authorization: `Bearer ${credentials.bearer}` } }),
   );
+  const opened = await send(url, {
+    headers,
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "initialize", params: {} }),
+  });
+  sessionId = String(opened.headers["mcp-session-id"]);
+  await send(url, { headers: { ...headers, "mcp-session-id": sessionId }, body: toolCall("stream", {}, "in-session") });
   await until("the outcomes in the stream", async () =>
     (stored = await auditStream()).join("").includes('"fault":"upstream_failed"'),
   );
@@ -185,6 +196,19 @@ describe("canary secrets in credentials, configuration, arguments and results", 
     expectNone(audit, "the files of AUDIT", everything());
     expectNone(dead, "the files of AUDIT_DEAD", everything());
     expectNone(conf, "the files of the configuration", [...secrets, ...Object.values(content)]);
+  });
+
+  it("A31: the id of a session, which is a credential too, is in nothing that is kept: there it has a name", async () => {
+    expect(sessionId).toMatch(/^[\w-]{43}$/);
+    const name = sessionNameOf(sessionId);
+    expect(stored.join("\n")).toContain(name);
+    const redis = new Redis(house.house.parts.redis.url);
+    const keys = await redis.keys("*");
+    const values = await Promise.all(keys.filter((key) => key.includes("session")).map((key) => redis.get(key)));
+    redis.disconnect();
+    expect(keys.join()).toContain(name);
+    const kept = [stored.join("\n"), await filesOf("AUDIT"), await filesOf("REPLIES"), keys.join(), values.join()];
+    expectNone([...kept, await house.logs()].join("\n"), "what is kept", [sessionId]);
   });
 
   it("A31: none is in any table of the audit database", async () => {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Intent, Outcome } from "@sluice/contracts";
 
 const ofEveryEvent = {
@@ -52,7 +51,8 @@ export type EventRow = Readonly<Partial<Record<Column, string | number | boolean
   readonly kind: "intent" | "outcome";
 };
 
-const sessionHashDigits = 16;
+/** Of a session's name: enough to group its calls. */
+const sessionDigits = 16;
 
 export function intentRow(intent: Intent, from: string): EventRow {
   return storable({
@@ -75,7 +75,7 @@ export function intentRow(intent: Intent, from: string): EventRow {
     method: intent.method,
     target: intent.target,
     server: intent.server,
-    session_hash: intent.session === undefined ? undefined : sessionHash(intent.session),
+    session_hash: intent.session?.slice(0, sessionDigits),
     rpc_id: intent.rpcId,
     trace: intent.trace,
   });
@@ -98,11 +98,6 @@ export function outcomeRow(outcome: Outcome): EventRow {
     duration_ms: outcome.durationMs,
     events: outcome.events,
   });
-}
-
-/** How a session is named in the trail: enough to group its calls, useless to take it over. */
-function sessionHash(session: string): string {
-  return createHash("sha256").update(session).digest("hex").slice(0, sessionHashDigits);
 }
 
 /** Postgres text holds neither NUL nor half a surrogate pair: both become U+FFFD. */

@@ -5,7 +5,7 @@ export const configSchema = z.object({
   /** Which pool this replica works for; MCP and A2A traffic never share one. */
   EGRESS_POOL: z.enum(["mcp"]).default("mcp"),
   /** Calls under way at once; more are answered with 503. */
-  EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(2_000),
+  EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(8_000),
   /** Connections to one upstream of one tenant for calls, and as many for streams of the server's own messages. */
   EGRESS_CONNECTIONS_PER_UPSTREAM: integer(1, 10_000).default(1_024),
   /** Calls that wait for one of them; more are answered with 503. Streams don't wait. */

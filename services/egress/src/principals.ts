@@ -3,6 +3,7 @@ import {
   decodeJson,
   encodeJson,
   Fault,
+  sessionNameOf,
   subjects,
   type CallHead,
   type FilterAnswer,
@@ -50,7 +51,7 @@ export class Principals {
   }
 
   async endSession(session: string): Promise<void> {
-    const end: SessionEnd = { session };
+    const end: SessionEnd = { session: sessionNameOf(session) };
     await this.#ask("session-manager", "end", end);
   }
 

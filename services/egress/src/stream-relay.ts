@@ -1,6 +1,14 @@
 import type { Bus } from "@sluice/bus";
 import { StreamWriter } from "@sluice/bus";
-import { chunkBytes, encodeJson, Fault, toFault, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import {
+  chunkBytes,
+  encodeJson,
+  Fault,
+  sessionNameOf,
+  toFault,
+  type StreamEnd,
+  type StreamHead,
+} from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import type { Exchange } from "./exchange.ts";
 import { hideTools, observe, type ToolFilter } from "./messages.ts";
@@ -163,7 +171,7 @@ function streamHead({ bus, call, status, headers }: StreamRelayOptions): StreamH
     server: head.server,
     era: head.era,
     listening: call.listening,
-    ...(head.session !== undefined && { session: head.session.id }),
+    ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
     ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
   };
 }

@@ -1,6 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, toFault, type CallHead, type IngressSection, type Intent, type Outcome } from "@sluice/contracts";
+import {
+  Fault,
+  sessionNameOf,
+  toFault,
+  type CallHead,
+  type IngressSection,
+  type Intent,
+  type Outcome,
+} from "@sluice/contracts";
 import { startSpan, type Span } from "@sluice/telemetry";
 import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
@@ -40,8 +48,7 @@ interface Journey extends McpRequest {
   readonly startedAt: number;
 }
 
-/** No session that Sluice gives is as long; what is cut off here is unknown to session-manager all the same. */
-const longestSession = 128;
+const sessionHeader = "mcp-session-id";
 const releaseWaitMs = 150;
 const noBody = Buffer.alloc(0);
 
@@ -102,8 +109,9 @@ export class Mcp {
     const { request, response, principal, target } = journey;
     const lastEventId = header(request, "last-event-id");
     if (request.method !== "GET" || lastEventId === undefined) {
-      if (request.method === "GET" && intent.session !== undefined) {
-        await this.#parts.streams.askOwner("release", { session: intent.session }, releaseWaitMs);
+      const session = header(request, sessionHeader);
+      if (request.method === "GET" && session !== undefined) {
+        await this.#parts.streams.askOwner("release", { session }, releaseWaitMs);
       }
       await this.#converse(journey, this.#callHead(journey, intent, admitted), { intent, admitted });
       return;
@@ -151,7 +159,7 @@ export class Mcp {
   }
 
   #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
-    const session = header(request, "mcp-session-id")?.slice(0, longestSession);
+    const session = header(request, sessionHeader);
     return {
       call: `${this.#parts.bus.instance}-${number}`,
       at: startedAt,
@@ -168,7 +176,7 @@ export class Mcp {
       trace: span.traceId,
       bytes: body.length,
       ...(operation.target !== undefined && { target: operation.target }),
-      ...(session !== undefined && { session }),
+      ...(session !== undefined && { session: sessionNameOf(session) }),
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     };
   }
@@ -176,6 +184,7 @@ export class Mcp {
   #callHead({ request, principal, target, operation, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
     const { bus } = this.#parts;
     const { session } = admitted;
+    const sessionId = header(request, sessionHeader);
     return {
       call: intent.call,
       tenant: principal.tenant,
@@ -192,8 +201,8 @@ export class Mcp {
       rule: admitted.policy.rule,
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-      ...(intent.session !== undefined &&
-        session?.ok === true && { session: { id: intent.session, upstream: session.upstreamSession } }),
+      ...(sessionId !== undefined &&
+        session?.ok === true && { session: { id: sessionId, upstream: session.upstreamSession } }),
     };
   }
 

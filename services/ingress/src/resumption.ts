@@ -14,6 +14,7 @@ export interface ResumptionOptions {
   readonly from: EventId;
   readonly principal: Principal;
   readonly server: string;
+  /** The name of the legacy session. */
   readonly session: string | undefined;
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Bus } from "@sluice/bus";
-import { decodeJson, encodeJson, subjects, type SessionCreated } from "@sluice/contracts";
+import { decodeJson, encodeJson, subjects, type SessionCreated, sessionNameOf } from "@sluice/contracts";
 import { spawnService, startNats, startRedis, type Part, type ServiceProcess } from "@sluice/launcher";
 
 let dataDir: string;
@@ -58,10 +58,11 @@ const admitSession = subjects.admit("mcp", { policy: false, limit: false, sessio
 it("A19: over the bus, a session is admitted for its owner and nobody else, and its upstream id is never logged", async () => {
   const owner = { tenant: "acme", agent: "sentinel-1", server: "demo" };
   const upstreamSession = "upstream-secret-id";
-  const { session } = await ask<SessionCreated>(subjects.ask("session-manager", "create"), {
+  const created = await ask<SessionCreated>(subjects.ask("session-manager", "create"), {
     ...owner,
     upstreamSession,
   });
+  const session = sessionNameOf(created.session);
   const call = {
     tenant: "acme",
     agent: { id: "sentinel-1" },

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeJson, encodeJson, type SessionCreated } from "@sluice/contracts";
+import { decodeJson, encodeJson, type SessionCreated, sessionNameOf } from "@sluice/contracts";
 import { startRedis, type Part } from "@sluice/launcher";
 import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import { handleAdmission, handleCreate, handleEnd, type Deps } from "./service.ts";
@@ -58,14 +58,14 @@ describe("sessions", () => {
   });
 
   it("A19: are found by their owner only: another agent, tenant or server gets the same as for an unknown id", async () => {
-    const session = await sessions.create(owner, "u1");
+    const session = sessionNameOf(await sessions.create(owner, "u1"));
     const claims = [
       { ...owner, session },
       { ...owner, agent: "alchemy-1", session },
       { ...owner, tenant: "other", session },
       { ...owner, server: "files", session },
       { ...owner, agent: "Sentinel-1", session },
-      { ...owner, session: `${session.startsWith("A") ? "B" : "A"}${session.slice(1)}` },
+      { ...owner, session: `${session.startsWith("a") ? "b" : "a"}${session.slice(1)}` },
       { ...owner, session },
     ];
     expect(await sessions.find(claims)).toEqual(["u1", undefined, undefined, undefined, undefined, undefined, "u1"]);
@@ -80,7 +80,7 @@ describe("sessions", () => {
   });
 
   it("live on when they are used, and not when someone else tries them", async () => {
-    const session = await sessions.create(owner, "u1");
+    const session = sessionNameOf(await sessions.create(owner, "u1"));
     await redis.expire(keyOf(session), 100);
     await sessions.find([{ ...owner, agent: "alchemy-1", session }]);
     expect(await redis.ttl(keyOf(session))).toBeLessThanOrEqual(100);
@@ -89,10 +89,10 @@ describe("sessions", () => {
   });
 
   it("are forgotten when their time is over, and at their end; ending an unknown one is no error", async () => {
-    const session = await sessions.create(owner, "u1");
+    const session = sessionNameOf(await sessions.create(owner, "u1"));
     await redis.pexpire(keyOf(session), 0);
     expect(await sessions.find([{ ...owner, session }])).toEqual([undefined]);
-    const other = await sessions.create(owner, "u2");
+    const other = sessionNameOf(await sessions.create(owner, "u2"));
     await sessions.end(other);
     await sessions.end(other);
     await sessions.end("no such form\n");
@@ -101,8 +101,8 @@ describe("sessions", () => {
 
   it("that Redis holds in a form of someone else's are refused", async () => {
     for (const value of ["{", "null", "1", "{}"]) {
-      await redis.set(keyOf("foreign"), value);
-      expect(await sessions.find([{ ...owner, session: "foreign" }])).toEqual([undefined]);
+      await redis.set(keyOf(sessionNameOf("foreign")), value);
+      expect(await sessions.find([{ ...owner, session: sessionNameOf("foreign") }])).toEqual([undefined]);
     }
   });
 });
@@ -111,7 +111,7 @@ describe("the service", () => {
   it("creates a session, admits its owner with the upstream's id, and ends it", async () => {
     const { deps, replies, message } = world();
     await handleCreate(deps, message({ ...owner, upstreamSession: "u1" }));
-    const { session } = (replies.pop() as { answer: SessionCreated }).answer;
+    const session = sessionNameOf((replies.pop() as { answer: SessionCreated }).answer.session);
     const call = {
       tenant: owner.tenant,
       agent: { id: owner.agent },
@@ -122,7 +122,7 @@ describe("the service", () => {
     const calls = [
       { ...call, session },
       call,
-      { ...call, session: "made-up" },
+      { ...call, session: sessionNameOf("made-up") },
       { ...call, agent: { id: "alchemy-1" }, session },
     ];
     await handleAdmission(deps, message({ from: "i", calls }));
@@ -148,7 +148,7 @@ describe("the service", () => {
 
   it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
     const { deps, replies, message } = world();
-    const session = await sessions.create(owner, "u1");
+    const session = sessionNameOf(await sessions.create(owner, "u1"));
     const call = {
       tenant: owner.tenant,
       agent: { id: owner.agent },

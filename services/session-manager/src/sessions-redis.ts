@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
-import { isSessionId, type Claim, type Owner, type Sessions } from "./sessions.ts";
+import { isSessionName, sessionNameOf } from "@sluice/contracts";
+import type { Claim, Owner, Sessions } from "./sessions.ts";
 
 interface Stored extends Owner {
   readonly upstreamSession: string;
@@ -27,18 +28,24 @@ export class RedisSessions implements Sessions {
     const session = randomBytes(32).toString("base64url");
     const { tenant, agent, server } = owner;
     const stored: Stored = { tenant, agent, server, upstreamSession };
-    const answer = await this.#redis.set(keyOf(session), JSON.stringify(stored), "EX", this.#options.ttlSeconds, "NX");
+    const answer = await this.#redis.set(
+      keyOf(sessionNameOf(session)),
+      JSON.stringify(stored),
+      "EX",
+      this.#options.ttlSeconds,
+      "NX",
+    );
     if (answer !== "OK") throw new Error("redis did not keep the session");
     return session;
   }
 
   async find(claims: readonly Claim[]): Promise<readonly (string | undefined)[]> {
-    const keys = claims.filter(({ session }) => isSessionId(session)).map(({ session }) => keyOf(session));
+    const keys = claims.filter(({ session }) => isSessionName(session)).map(({ session }) => keyOf(session));
     const values = keys.length === 0 ? [] : await this.#redis.mget(keys);
     const used = new Set<string>();
     let at = 0;
     const found = claims.map((claim) => {
-      if (!isSessionId(claim.session)) return undefined;
+      if (!isSessionName(claim.session)) return undefined;
       const upstreamSession = upstreamOf(claim, values[at++] ?? null);
       if (upstreamSession !== undefined) used.add(keyOf(claim.session));
       return upstreamSession;
@@ -48,7 +55,7 @@ export class RedisSessions implements Sessions {
   }
 
   async end(session: string): Promise<void> {
-    if (isSessionId(session)) await this.#redis.unlink(keyOf(session));
+    if (isSessionName(session)) await this.#redis.unlink(keyOf(session));
   }
 
   /** The answer does not wait for it. */
@@ -80,6 +87,6 @@ function readStored(value: string): Stored | null {
   }
 }
 
-function keyOf(session: string): string {
-  return `gw:mcp:session:${session}`;
+function keyOf(name: string): string {
+  return `gw:mcp:session:${name}`;
 }

@@ -6,7 +6,7 @@ export interface Owner {
 }
 
 export interface Claim extends Owner {
-  /** The id that the client sent, whatever it is. */
+  /** The name of the id that the client sent. */
   readonly session: string;
 }
 
@@ -19,12 +19,6 @@ export interface Sessions {
    * a claim that fails changes nothing.
    */
   find(claims: readonly Claim[]): Promise<readonly (string | undefined)[]>;
+  /** Ends the session of this name. */
   end(session: string): Promise<void>;
-}
-
-const sessionForm = /^[A-Za-z0-9_-]{1,128}$/;
-
-/** Whether a text can be the id of a session at all. */
-export function isSessionId(text: string): boolean {
-  return sessionForm.test(text);
 }

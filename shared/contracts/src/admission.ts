@@ -83,7 +83,7 @@ export interface SessionCreated {
   readonly session: string;
 }
 
-/** Ends a session (`gw.ask.v1.session-manager.end`); ending an unknown one is no error. */
+/** Ends the session of this name (`gw.ask.v1.session-manager.end`); ending an unknown one is no error. */
 export interface SessionEnd {
   readonly session: string;
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isSessionName } from "./session-name.ts";
 
 /** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
 export const longestTarget = 2_048;
@@ -29,7 +30,8 @@ export const intentSchema = z.object({
   /** Tool or prompt name, or resource URI. */
   target: z.string().max(longestTarget).optional(),
   server: z.string().max(128),
-  session: z.string().max(128).optional(),
+  /** The name of the legacy session, never its id. */
+  session: z.string().refine(isSessionName).optional(),
   /** The JSON-RPC id as it was written. */
   rpcId: z.string().max(256).optional(),
   trace: z.string().max(64),

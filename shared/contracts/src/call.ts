@@ -51,7 +51,7 @@ export interface StreamHead {
   readonly tenant: string;
   readonly agent: string;
   readonly server: string;
-  /** The client-facing id of the legacy session, where there is one. */
+  /** The name of the legacy session, where there is one. */
   readonly session?: string;
   readonly rpcId?: string;
   readonly era: "legacy" | "modern";

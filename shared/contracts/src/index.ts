@@ -6,4 +6,5 @@ export * from "./faults.ts";
 export * from "./subjects.ts";
 export * from "./pattern.ts";
 export * from "./sections.ts";
+export * from "./session-name.ts";
 export * from "./wire.ts";
