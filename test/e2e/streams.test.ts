@@ -145,6 +145,7 @@ describe("a broken stream", () => {
     const again = await until("the stream again", () =>
       listen(resumed(idOf(live, 150))).catch((error: Error) => {
         if (!error.message.includes("503")) throw error;
+        return undefined;
       }),
     );
     expect(await again.finished(20_000)).toBe("end");
