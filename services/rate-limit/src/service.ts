@@ -7,7 +7,7 @@ import {
   type GiveBack,
   type LimitVerdict,
 } from "@sluice/contracts";
-import type { Context } from "@sluice/runtime";
+import { servingFor, type Context } from "@sluice/runtime";
 import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import { z } from "zod";
 import type { Config } from "./config.ts";
@@ -99,17 +99,7 @@ export async function startRateLimit(context: Context<Config>, windows: Windows)
     },
   };
   report(() => ({ limits_version: limits.version, tenants: limits.tenants }));
-  const underWay = new Set<Promise<void>>();
-  scope.defer(() => Promise.allSettled(underWay).then(() => {}));
-  const serve = (subject: string, handler: (deps: Deps, message: Incoming) => Promise<void>) => {
-    const handle = (message: Incoming) => {
-      const done = handler(deps, message)
-        .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
-        .finally(() => underWay.delete(done));
-      underWay.add(done);
-    };
-    scope.use(bus.serve(subject, handle));
-  };
-  serve(subjects.ask("rate-limit", "give"), handleGiveBack);
-  serve(subjects.admitLimit, handleAdmission);
+  const serve = servingFor(context, deps.ignored);
+  serve(subjects.ask("rate-limit", "give"), (message) => handleGiveBack(deps, message));
+  serve(subjects.admitLimit, (message) => handleAdmission(deps, message));
 }

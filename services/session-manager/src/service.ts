@@ -7,7 +7,7 @@ import {
   type SessionCreated,
   type SessionVerdict,
 } from "@sluice/contracts";
-import type { Context } from "@sluice/runtime";
+import { servingFor, type Context } from "@sluice/runtime";
 import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import { z } from "zod";
 import type { Config } from "./config.ts";
@@ -74,7 +74,8 @@ export const handleEnd: Handler = async (deps, message) => {
 };
 
 /** What can't be decided or kept stays unanswered: the asker closes at its deadline. */
-export async function startSessions({ bus, log, metrics, scope }: Context<Config>, sessions: Sessions): Promise<void> {
+export async function startSessions(context: Context<Config>, sessions: Sessions): Promise<void> {
+  const { bus, log, metrics } = context;
   const counter = new Counter({
     name: "sluice_sessions_total",
     help: "Legacy sessions created, ended, found for a call, and refused",
@@ -89,20 +90,10 @@ export async function startSessions({ bus, log, metrics, scope }: Context<Config
       if (count > 0) counter.inc({ event }, count);
     },
   };
-  const underWay = new Set<Promise<void>>();
-  scope.defer(() => Promise.allSettled(underWay).then(() => {}));
-  const serve = (subject: string, handler: Handler) => {
-    const handle = (message: Incoming) => {
-      const done = handler(deps, message)
-        .catch((error: unknown) => deps.ignored(error instanceof Error ? error.message : "failed"))
-        .finally(() => underWay.delete(done));
-      underWay.add(done);
-    };
-    scope.use(bus.serve(subject, handle));
-  };
-  serve(subjects.ask("session-manager", "create"), handleCreate);
-  serve(subjects.ask("session-manager", "end"), handleEnd);
-  serve(subjects.admitSession, handleAdmission);
+  const serve = servingFor(context, deps.ignored);
+  serve(subjects.ask("session-manager", "create"), (message) => handleCreate(deps, message));
+  serve(subjects.ask("session-manager", "end"), (message) => handleEnd(deps, message));
+  serve(subjects.admitSession, (message) => handleAdmission(deps, message));
 }
 
 function read<Schema extends z.ZodType>(schema: Schema, message: Incoming): z.infer<Schema> | undefined {

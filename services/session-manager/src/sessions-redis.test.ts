@@ -11,6 +11,13 @@ import { RedisSessions } from "./sessions-redis.ts";
 
 const ttlSeconds = 600;
 const owner = { tenant: "acme", agent: "sentinel-1", server: "demo" };
+const call = {
+  tenant: owner.tenant,
+  agent: { id: owner.agent },
+  protocol: "mcp",
+  method: "ping",
+  server: owner.server,
+};
 let dataDir: string;
 let part: Part;
 let redis: Redis;
@@ -112,13 +119,6 @@ describe("the service", () => {
     const { deps, replies, message } = world();
     await handleCreate(deps, message({ ...owner, upstreamSession: "u1" }));
     const session = sessionNameOf((replies.pop() as { answer: SessionCreated }).answer.session);
-    const call = {
-      tenant: owner.tenant,
-      agent: { id: owner.agent },
-      protocol: "mcp",
-      method: "ping",
-      server: owner.server,
-    };
     const calls = [
       { ...call, session },
       call,
@@ -149,16 +149,8 @@ describe("the service", () => {
   it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
     const { deps, replies, message } = world();
     const session = sessionNameOf(await sessions.create(owner, "u1"));
-    const call = {
-      tenant: owner.tenant,
-      agent: { id: owner.agent },
-      protocol: "mcp",
-      method: "ping",
-      server: owner.server,
-      session,
-    };
     await part.kill("SIGKILL");
-    await expect(handleAdmission(deps, message({ from: "i", calls: [call] }))).rejects.toThrow();
+    await expect(handleAdmission(deps, message({ from: "i", calls: [{ ...call, session }] }))).rejects.toThrow();
     await expect(handleCreate(deps, message({ ...owner, upstreamSession: "u2" }))).rejects.toThrow();
     expect(replies).toEqual([]);
     const back = Promise.withResolvers<void>();

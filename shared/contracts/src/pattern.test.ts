@@ -58,6 +58,11 @@ describe("patterns", () => {
     expect(compilePattern("a?*")("ab")).toBe(false);
   });
 
+  it("tell upper from lower case", () => {
+    expect(compilePattern("sentinel-*")("Sentinel-1")).toBe(false);
+    expect(compilePattern("*-1")("sentinel-1")).toBe(true);
+  });
+
   it("do not let the text before and after one wildcard overlap", () => {
     expect(compilePattern("aba*aba")("aba")).toBe(false);
     expect(compilePattern("ab*ab")("abab")).toBe(true);

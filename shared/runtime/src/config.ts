@@ -16,6 +16,12 @@ export const list = z.string().transform((text) =>
     .filter((part) => part !== ""),
 );
 
+/** Where Redis is. */
+export const redisUrl = z
+  .string()
+  .regex(/^rediss?:\/\/./, "must begin with redis:// or rediss://, such as redis://127.0.0.1:6379")
+  .default("redis://127.0.0.1:6379");
+
 /** A secret of this process: empty, short and well-known ones are refused (A4). */
 const secret = z.string().superRefine((text, context) => {
   const reason = weakSecretReason(text);

@@ -3,3 +3,4 @@ export * from "./run.ts";
 export * from "./guard.ts";
 export * from "./health.ts";
 export * from "./secrets.ts";
+export * from "./serve.ts";
