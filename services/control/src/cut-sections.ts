@@ -10,6 +10,7 @@ export function cutSections(conf: Conf, version: number): AllSections {
     policy: each((tenant): PolicySection => ({
       version,
       mcpEnabled: tenant.settings.mcp_enabled,
+      hideDenied: tenant.settings.hide_denied,
       accessRules: tenant.accessRules,
     })),
     "rate-limit": each((tenant): RateLimitSection => ({ version, limits: tenant.limits })),
@@ -29,6 +30,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     version,
     mcpEnabled: tenant.settings.mcp_enabled,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
+    deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({

@@ -12,7 +12,7 @@ import {
   type SessionCreated,
   type SessionEnd,
 } from "@sluice/contracts";
-import type { ToolFilter } from "./messages.ts";
+import type { ListFilter } from "./messages.ts";
 
 const timeoutMs = 2_000;
 /** What one question may hold, so that it fits one message: a character takes up to six bytes of JSON, a name three more. */
@@ -27,13 +27,13 @@ export class Principals {
     this.#bus = bus;
   }
 
-  /** Policy's view of which tools this caller may see; the same evaluator that admits calls. */
-  toolFilter(head: CallHead): ToolFilter {
+  /** Policy's view of what this caller may see of a list; the same evaluator that admits calls. */
+  listFilter(head: CallHead): ListFilter {
     const { tenant, agent, server } = head;
-    return async (names) => {
+    return async (kind, names) => {
       const answers = await Promise.all(
-        slices(names).map((tools) => {
-          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, tools };
+        slices(names).map((slice) => {
+          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, kind, names: slice };
           return this.#ask("policy", "filter", question);
         }),
       );

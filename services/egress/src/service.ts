@@ -17,7 +17,7 @@ import type { Calls } from "./calls.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
 import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
-import { hideTools, observe } from "./messages.ts";
+import { hideListed, isListMethod, observe } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { StreamRelay } from "./stream-relay.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
@@ -140,8 +140,8 @@ export class Egress {
     const { call } = reply;
     call.streaming = true;
     call.announced = call.answered = true;
-    const mayList = call.head.method === "tools/list" || call.listening;
-    const filter = mayList ? principals.toolFilter(call.head) : undefined;
+    const mayList = isListMethod(call.head.method) || call.listening;
+    const filter = mayList ? principals.listFilter(call.head) : undefined;
     return await new StreamRelay({ bus, maxListBytes, ...reply, ...(filter !== undefined && { filter }) }).run();
   }
 
@@ -154,14 +154,14 @@ export class Egress {
   }): Promise<Ending> {
     const { bus, principals, maxListBytes } = this.#parts;
     const { call, exchange, status, headers } = reply;
-    const isList = call.head.method === "tools/list" && status < 300;
+    const isList = isListMethod(call.head.method) && status < 300;
     const { bytes, complete } = await exchange.collect(isList ? maxListBytes : chunkBytes);
     const head: ReplyHead = { egress: bus.instance, kind: "answer", status, headers };
     if (!complete) {
-      if (isList) throw this.#drop(exchange, new Fault("upstream_failed", "the upstream's list of tools is too large"));
+      if (isList) throw this.#drop(exchange, new Fault("upstream_failed", "the upstream's list is too large"));
       return await this.#large(call, exchange, { head, start: bytes });
     }
-    const shown = isList && bytes.length > 0 ? await hideTools(bytes, principals.toolFilter(call.head)) : bytes;
+    const shown = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
     if (shown.length > chunkBytes) return await this.#large(call, exchange, { head, start: shown });
     call.bytes = shown.length;
     this.#answer(call, head, shown);

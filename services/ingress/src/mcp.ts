@@ -10,12 +10,13 @@ import {
   type Outcome,
 } from "@sluice/contracts";
 import { startSpan, type Span } from "@sluice/telemetry";
-import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
+import type { Admission, Admitted } from "./admission.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
 import { eraOf, readOperation, type Operation } from "./operation.ts";
+import { requireAdmitted, statusOf } from "./refusal.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
 import type { Principal, Tenants } from "./tenants.ts";
@@ -96,11 +97,11 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent);
+      requireAdmitted(admitted, intent, journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
-      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       throw error;
     }
   }
@@ -176,6 +177,7 @@ export class Mcp {
       trace: span.traceId,
       bytes: body.length,
       ...(operation.target !== undefined && { target: operation.target }),
+      ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
       ...(session !== undefined && { session: sessionNameOf(session) }),
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     };

@@ -1,8 +1,10 @@
 import type { ServerResponse } from "node:http";
-import { faultBody, type Fault } from "@sluice/contracts";
+import type { Fault } from "@sluice/contracts";
+import { Refusal, rpcErrorOf, statusOf } from "./refusal.ts";
 
 /**
  * Writes a fault as the answer: a JSON-RPC error whose `data` is the body of seed 001, with its HTTP status.
+ * A notification about something hidden is accepted, as one about something unknown is.
  * @param rpcId the request's id as raw JSON; absent where it is not known, which JSON-RPC writes as null.
  */
 export function renderFault(response: ServerResponse, fault: Fault, rpcId?: string): void {
@@ -10,10 +12,12 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.destroy();
     return;
   }
-  const { status, rpcCode } = fault.row;
-  const error = JSON.stringify({ code: rpcCode, message: fault.message, data: faultBody(fault) });
-  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
-  response.writeHead(status, {
+  if (rpcId === undefined && fault instanceof Refusal && fault.hidden) {
+    response.writeHead(202).end();
+    return;
+  }
+  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+  response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     ...extraHeaders(fault),

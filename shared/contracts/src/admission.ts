@@ -1,5 +1,5 @@
 import type { Protocol } from "./subjects.ts";
-import type { Intent } from "./audit.ts";
+import type { Intent, ListedKind } from "./audit.ts";
 
 /** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
 export interface AdmissionRequest {
@@ -20,8 +20,11 @@ export type PolicyVerdict =
   | {
       readonly ok: false;
       readonly rule: string;
-      readonly fault: "tool_access_denied" | "protocol_disabled";
-      readonly allowedTools: readonly string[];
+      readonly fault: "tool_access_denied" | "prompt_access_denied" | "resource_access_denied" | "protocol_disabled";
+      /** The patterns of what the agent may use of this kind. */
+      readonly allowed: readonly string[];
+      /** The tenant wants the refusal to look as if there were no such thing. */
+      readonly hide?: boolean;
     };
 
 export type LimitVerdict =
@@ -57,13 +60,15 @@ export type AdmissionAnswer =
   | { readonly by: "rate-limit"; readonly version: number; readonly verdicts: readonly LimitVerdict[] }
   | { readonly by: "session-manager"; readonly verdicts: readonly SessionVerdict[] };
 
-/** Asks policy which of these tools the agent may see (`gw.ask.v1.policy.filter`). */
+/** Asks policy which of these the agent may see (`gw.ask.v1.policy.filter`). */
 export interface FilterQuestion {
   readonly tenant: string;
   readonly agent: string;
   readonly protocol: Protocol;
   readonly server: string;
-  readonly tools: readonly string[];
+  readonly kind: ListedKind;
+  /** Names of tools or prompts; URIs of resources, or the texts of URI templates. */
+  readonly names: readonly string[];
 }
 
 export interface FilterAnswer {

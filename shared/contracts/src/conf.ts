@@ -38,6 +38,12 @@ export const accessRuleSchema = z.strictObject({
   agentPattern: pattern,
   allowedTools: z.array(pattern).default([]),
   deniedTools: z.array(pattern).default([]),
+  /** Where a rule of an agent states what is allowed, even as an empty list, nothing else of that kind is; else everything that is not denied. */
+  allowedPrompts: z.array(pattern).optional(),
+  deniedPrompts: z.array(pattern).optional(),
+  /** Patterns of URIs; of a template's text where templates are listed. */
+  allowedResources: z.array(pattern).optional(),
+  deniedResources: z.array(pattern).optional(),
 });
 export type AccessRule = z.infer<typeof accessRuleSchema>;
 
@@ -73,6 +79,10 @@ export const tenantSchema = z.strictObject({
         .min(1_024)
         .max(256 * 1024 * 1024)
         .default(32 * 1024 * 1024),
+      /** What is denied answers like what does not exist, in place of 403 with its reason. */
+      hide_denied: z.boolean().default(false),
+      /** HTTP status of refusals by rules and limits; the JSON-RPC error is the same. */
+      denied_status: z.literal([403, 200]).default(403),
     })
     .prefault({}),
   authentication: z

@@ -15,6 +15,8 @@ interface FaultRow {
 export const faults = {
   unauthorized: { status: 401, rpcCode: 1401, blame: "client" },
   tool_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  prompt_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  resource_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   protocol_disabled: { status: 403, rpcCode: 1403, blame: "policy" },
   foreign_origin: { status: 403, rpcCode: 1403, blame: "client" },
   foreign_host: { status: 403, rpcCode: 1403, blame: "client" },

@@ -13,6 +13,8 @@ export const ingressSectionSchema = z.object({
   version,
   mcpEnabled: z.boolean(),
   maxPayloadBytes: z.int(),
+  /** Refusals by rules and limits are answered with HTTP 200. */
+  deniedWith200: z.boolean(),
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
@@ -26,6 +28,8 @@ export type IngressSection = z.infer<typeof ingressSectionSchema>;
 export const policySectionSchema = z.object({
   version,
   mcpEnabled: z.boolean(),
+  /** Who may not use a thing is answered as if there were none. */
+  hideDenied: z.boolean(),
   accessRules: z.array(accessRuleSchema),
 });
 export type PolicySection = z.infer<typeof policySectionSchema>;
