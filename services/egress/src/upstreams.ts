@@ -3,6 +3,7 @@ import type { SectionMap } from "@sluice/bus";
 import { resolveSecret } from "@sluice/runtime";
 import { createSigner, type Signer } from "@sluice/signing";
 import { Connections, type ConnectionsOptions } from "./connections.ts";
+import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
 
 /** One endpoint of a tenant, ready to be called. */
 export interface Upstream {
@@ -15,12 +16,14 @@ export interface Upstream {
   readonly pathOnly: string;
   readonly query: string;
   readonly signer: Signer | undefined;
+  readonly credential: Credential | undefined;
 }
 
 export interface UpstreamOptions {
   readonly connections: number;
   /** Calls that may wait for one of them; a stream never waits, because none may end for long. */
   readonly waiting: number;
+  readonly tokens: TokenRequests;
 }
 
 /** The upstreams of all tenants, with connections of their own each, which outlive changes of the configuration. */
@@ -80,7 +83,15 @@ export class Upstreams implements AsyncDisposable {
       pathOnly: url.pathname,
       query: url.search.slice(1),
       signer,
+      credential: this.#credential(tenant, endpoint),
     };
+  }
+
+  /** What is in use stays, with the token it has, where an edit did not change it. */
+  #credential(tenant: string, endpoint: Endpoint): Credential | undefined {
+    const fresh = openCredential({ tenant, endpoint, tokens: this.#options.tokens });
+    const inUse = this.find(tenant, endpoint.name)?.credential;
+    return fresh?.identity !== undefined && fresh.identity === inUse?.identity ? inUse : fresh;
   }
 
   #connections(use: string, options: Omit<ConnectionsOptions, "connections">): Connections {

@@ -1,0 +1,24 @@
+import { Fault } from "@sluice/contracts";
+
+/** Why an authorization server gave no token, in words that hold nothing of what was sent or answered. */
+export class TokenProblem extends Error {
+  override readonly name = "TokenProblem";
+  /** HTTP status of the answer, where it was the problem. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Libraries put answers into their messages and causes; their codes are constants. */
+export function problemOf(error: unknown): string {
+  if (error instanceof TokenProblem || error instanceof Fault) return error.message;
+  const { name, code } = error as { name?: string; code?: unknown };
+  if (name === "TimeoutError") return "it did not answer in time";
+  const constant = typeof code === "string" ? code : String(name);
+  return constant.startsWith("OAUTH_")
+    ? `its answer can't be used (${constant})`
+    : `it could not be reached or broke off (${constant})`;
+}
