@@ -1,10 +1,9 @@
 import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
-import { Agent } from "undici";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
-import { isLoopback } from "./credentials/index.ts";
+import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
 import { Egress } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
@@ -12,19 +11,16 @@ import { Upstreams } from "./upstreams.ts";
 const defaultTimeoutMs = 300_000;
 /** Left for the streams to be stored once they were told to end. */
 const endingMs = 5_000;
-const connectTimeoutMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const tokenServers = new Agent({ connect: { timeout: connectTimeoutMs } });
-  scope.defer(() => tokenServers.destroy());
+  const tokenServers = scope.use(new TokenServers());
   const upstreams = scope.use(
     new Upstreams({
       connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
       waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
       tokens: {
-        dispatcher: tokenServers,
-        mayBePlain: isLoopback,
+        reach: (url) => tokenServers.reach(url),
         report: (problem) => log.warn({ problem }, "no access token"),
       },
     }),

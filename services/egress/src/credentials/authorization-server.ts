@@ -17,24 +17,15 @@ const errorCodes = new Set([
   ...["invalid_scope", "invalid_target", "access_denied", "server_error", "temporarily_unavailable"],
 ]);
 
-/** @throws Error where the address needs https:// and has not */
-export function requireTls(address: string | undefined, { mayBePlain }: TokenRequests): void {
-  if (address === undefined) return;
-  const url = new URL(address);
-  if (url.protocol === "https:" || (url.protocol === "http:" && mayBePlain(url))) return;
-  throw new TokenProblem(`${url.origin}: must be https://, for secrets and tokens pass there`);
-}
-
 /** What every request of oauth4webapi is made with: it follows no redirect and reads no more than a bounded answer. */
 export function requestOptions(tokens: TokenRequests, signal: AbortSignal) {
   return {
     signal,
-    // `requireTls` decides for each address, also for those that metadata names.
+    // `reach` decides for each address, also for those that metadata names.
     [allowInsecureRequests]: true,
     [customFetch]: async (url: string, { method, headers, body }: FetchOptions) => {
-      requireTls(url, tokens);
       const answer = await request(url, {
-        dispatcher: tokens.dispatcher,
+        dispatcher: tokens.reach(new URL(url)),
         method,
         headers,
         body: body?.toString() ?? null,

@@ -18,9 +18,8 @@ export interface Credential {
 
 /** How authorization servers are reached. */
 export interface TokenRequests {
-  readonly dispatcher: Dispatcher;
-  /** Whether http:// will do for this address; https:// always does. */
-  readonly mayBePlain: (url: URL) => boolean;
+  /** What an address is reached through. @throws TokenProblem where it must not be asked */
+  readonly reach: (url: URL) => Dispatcher;
   /** Told why a token could not be fetched, for operators; holds no secret. */
   readonly report: (problem: string) => void;
 }

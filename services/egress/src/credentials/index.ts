@@ -3,7 +3,7 @@ import type { Credential, CredentialContext } from "./credential.ts";
 import { headerCredential } from "./header.ts";
 import { clientCredentials } from "./oauth2-client-credentials.ts";
 
-export { isLoopback } from "./loopback.ts";
+export { TokenServers } from "./token-servers.ts";
 export type { Credential, Fields, TokenRequests } from "./credential.ts";
 
 type Kinds = {

@@ -10,7 +10,7 @@ import {
   type AuthorizationServer,
   type ClientAuth,
 } from "oauth4webapi";
-import { discover, requestOptions, requireTls } from "./authorization-server.ts";
+import { discover, requestOptions } from "./authorization-server.ts";
 import { readClientKey } from "./client-key.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
 import { strongSecret } from "./strong-secret.ts";
@@ -25,8 +25,7 @@ export function clientCredentials(
   settings: ClientCredentials,
   { tenant, endpoint, tokens }: CredentialContext,
 ): Credential {
-  requireTls(settings.tokenUrl, tokens);
-  requireTls(settings.issuer, tokens);
+  for (const address of [settings.tokenUrl, settings.issuer]) if (address !== undefined) tokens.reach(new URL(address));
   const { authenticate, secretDigest } = authentication(settings);
   const keeper = new TokenKeeper({
     fetch: tokenRequest({ settings, authenticate, tokens }),

@@ -1,4 +1,10 @@
 import { Fault } from "@sluice/contracts";
+import { JSON_ATTRIBUTE_COMPARISON, UNSUPPORTED_OPERATION } from "oauth4webapi";
+
+const meanings: Readonly<Record<string, string>> = {
+  [JSON_ATTRIBUTE_COMPARISON]: "its metadata names another issuer than the configuration",
+  [UNSUPPORTED_OPERATION]: "its token is of another type than bearer",
+};
 
 /** Why an authorization server gave no token, in words that hold nothing of what was sent or answered. */
 export class TokenProblem extends Error {
@@ -18,7 +24,6 @@ export function problemOf(error: unknown): string {
   const { name, code } = error as { name?: string; code?: unknown };
   if (name === "TimeoutError") return "it did not answer in time";
   const constant = typeof code === "string" ? code : String(name);
-  return constant.startsWith("OAUTH_")
-    ? `its answer can't be used (${constant})`
-    : `it could not be reached or broke off (${constant})`;
+  if (constant.startsWith("OAUTH_")) return meanings[constant] ?? `its answer can't be used (${constant})`;
+  return `it could not be reached or broke off (${constant})`;
 }
