@@ -1,6 +1,8 @@
 import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
+import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { Principals } from "./principals.ts";
@@ -17,8 +19,13 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     new Upstreams({
       connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
       waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+      guard: createAddressGuard(config.UPSTREAM_NETWORKS),
+      breakerFailures: config.EGRESS_BREAKER_FAILURES,
+      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
+      log,
     }),
   );
+  measureBreakers(upstreams, metrics);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
     new Calls({
@@ -40,6 +47,7 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     calls,
     principals: new Principals(bus),
     maxListBytes: config.EGRESS_MAX_LIST_BYTES,
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
   let started = false;
   let unusable: string[] = [];
