@@ -1,4 +1,5 @@
 import { Fault, toFault } from "@sluice/contracts";
+import { AddressRefused } from "@sluice/net";
 import type { Dispatcher } from "undici";
 import type { Connections } from "./connections.ts";
 
@@ -53,14 +54,8 @@ export class Exchange implements AsyncIterable<Buffer> {
           else this.abort(fault);
         },
         onResponseData: (controller, chunk) => this.#received(controller, chunk),
-        onResponseEnd: () => {
-          connections.release();
-          this.#finish(undefined);
-        },
-        onResponseError: (_controller, error) => {
-          connections.release();
-          this.#finish(upstreamFault(error));
-        },
+        onResponseEnd: () => this.#finish(undefined),
+        onResponseError: (_controller, error) => this.#finish(upstreamFault(error)),
       },
     );
   }
@@ -132,6 +127,10 @@ export class Exchange implements AsyncIterable<Buffer> {
 
 function upstreamFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
+  if (error instanceof AddressRefused)
+    return new Fault("upstream_failed", "the upstream's address is none that the gateway may connect to", {
+      cause: error,
+    });
   const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
   return new Fault("upstream_failed", `the upstream could not be reached or broke off (${code})`, { cause: error });
 }

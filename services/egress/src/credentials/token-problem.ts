@@ -1,4 +1,4 @@
-import { Fault } from "@sluice/contracts";
+import { AddressRefused } from "@sluice/net";
 import { JSON_ATTRIBUTE_COMPARISON, UNSUPPORTED_OPERATION } from "oauth4webapi";
 
 const meanings: Readonly<Record<string, string>> = {
@@ -20,7 +20,7 @@ export class TokenProblem extends Error {
 
 /** Libraries put answers into their messages and causes; their codes are constants. */
 export function problemOf(error: unknown): string {
-  if (error instanceof TokenProblem || error instanceof Fault) return error.message;
+  if (error instanceof TokenProblem || error instanceof AddressRefused) return error.message;
   const { name, code } = error as { name?: string; code?: unknown };
   if (name === "TimeoutError") return "it did not answer in time";
   const constant = typeof code === "string" ? code : String(name);
