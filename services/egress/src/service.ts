@@ -13,11 +13,12 @@ import {
 } from "@sluice/contracts";
 import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry";
 import { ActiveCall, type Ending } from "./active-call.ts";
+import { checkAnswer } from "./answer-check.ts";
 import type { Calls } from "./calls.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
 import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
-import { hideListed, isListMethod, observe } from "./messages.ts";
+import { hideListed, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { StreamRelay } from "./stream-relay.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
@@ -30,6 +31,7 @@ export interface EgressParts {
   readonly outcomes: OutcomeLog;
   readonly calls: Calls;
   readonly maxListBytes: number;
+  readonly maxAnswerBytes: number;
 }
 
 const bodyIdleTimeoutMs = 30_000;
@@ -101,6 +103,7 @@ export class Egress {
     call.lastActivity = Date.now();
     if (status >= 300 && status < 400)
       throw this.#drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
+    if (Number(headers["content-length"]) > this.#parts.maxAnswerBytes) throw this.#drop(exchange, tooLarge());
     let session: Record<string, string>;
     try {
       session = await this.#session(call, status, headers);
@@ -161,11 +164,11 @@ export class Egress {
       if (isList) throw this.#drop(exchange, new Fault("upstream_failed", "the upstream's list is too large"));
       return await this.#large(call, exchange, { head, start: bytes });
     }
+    const observed = checkAnswer(bytes, status, call.head.rpcId);
     const shown = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
     if (shown.length > chunkBytes) return await this.#large(call, exchange, { head, start: shown });
     call.bytes = shown.length;
     this.#answer(call, head, shown);
-    const observed = call.head.rpcId === undefined || bytes.length === 0 ? undefined : observe(bytes);
     return { status, ...(observed?.answers !== undefined && { isError: observed.isError }) };
   }
 
@@ -175,7 +178,7 @@ export class Egress {
     exchange: Exchange,
     { head, start }: { head: ReplyHead; start: Buffer },
   ): Promise<Ending> {
-    const { bus } = this.#parts;
+    const { bus, maxAnswerBytes } = this.#parts;
     this.#answer(call, { ...head, chunked: true }, noBody);
     async function* body(): AsyncGenerator<Buffer> {
       call.bytes += start.length;
@@ -183,6 +186,7 @@ export class Egress {
       for await (const chunk of exchange) {
         call.lastActivity = Date.now();
         call.bytes += chunk.length;
+        if (call.bytes > maxAnswerBytes) throw tooLarge();
         yield chunk;
       }
     }
@@ -259,6 +263,10 @@ export class Egress {
       attributes: { "http.response.status_code": ending.status, "rpc.method": head.method, "sluice.call": head.call },
     });
   }
+}
+
+function tooLarge(): Fault {
+  return new Fault("upstream_failed", "the upstream's answer is too large");
 }
 
 function isEventStream(status: number, headers: ReceivedHeaders): boolean {

@@ -1,8 +1,11 @@
 import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
+import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
+import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
 import { Egress } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
@@ -13,12 +16,23 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
+  const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
+  const tokenServers = scope.use(new TokenServers({ guard }));
   const upstreams = scope.use(
     new Upstreams({
       connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
       waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+      guard,
+      breakerFailures: config.EGRESS_BREAKER_FAILURES,
+      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
+      log,
+      tokens: {
+        reach: (url) => tokenServers.reach(url),
+        report: (problem) => log.warn({ problem }, "no access token"),
+      },
     }),
   );
+  measureBreakers(upstreams, metrics);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
     new Calls({
@@ -40,6 +54,7 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     calls,
     principals: new Principals(bus),
     maxListBytes: config.EGRESS_MAX_LIST_BYTES,
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
   let started = false;
   let unusable: string[] = [];

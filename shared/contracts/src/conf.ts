@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
 
@@ -8,10 +9,6 @@ const name = z
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
     "must be lower-case letters, digits and dashes, at most 63 characters",
   );
-
-const secretReference = z
-  .string()
-  .regex(/^\$\{(?:env|file):[^}]+\}$/, "must be a reference: ${env:NAME} or ${file:PATH}");
 
 const pattern = z.string().min(1).max(256);
 
@@ -27,6 +24,8 @@ export const endpointSchema = z.strictObject({
   name,
   url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
   signing: signingSchema.optional(),
+  /** What the gateway authenticates with; signing may stand beside it. */
+  credentials: credentialsSchema.optional(),
   /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
   responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
   /** Header fields of the client that travel on beside the protocol's own. */
