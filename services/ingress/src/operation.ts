@@ -42,10 +42,12 @@ const targetOf: Readonly<Record<string, "name" | "uri">> = {
  * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
  */
 export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
-  const operation = interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  return interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+}
+
+export function checkOperationHeaders(operation: Operation, headers: IncomingHttpHeaders): void {
   checkHeader("Mcp-Method", headers["mcp-method"], operation.method);
   if (operation.target !== undefined) checkHeader("Mcp-Name", headers["mcp-name"], operation.target);
-  return operation;
 }
 
 /** The era of a request without a body. */
@@ -73,7 +75,8 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
   if (methodName === undefined || !/^[\x21-\x7e]{1,128}$/.test(methodName)) {
     throw new Fault("invalid_request", '"method" must be a string of visible ASCII');
   }
-  const target = readTarget(body, methodName, { name, uri });
+  const isRemoved = era === "modern" && methodName.startsWith("resources/") && methodName.endsWith("subscribe");
+  const target = isRemoved ? undefined : readTarget(body, methodName, { name, uri });
   return { method: methodName, era, ...(rpcId !== undefined && { rpcId }), ...(target !== undefined && { target }) };
 }
 
