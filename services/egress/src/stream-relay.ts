@@ -91,7 +91,7 @@ export class StreamRelay {
       await this.#writer.write(bytes, pieceCount);
     };
     for (const piece of pieces) {
-      if (this.#primed && piece.data?.length === 0) continue;
+      if (this.#primed && piece.data?.length === 0 && piece.otherLines?.length === 0) continue;
       let bytes = await this.#admit(piece);
       if (bytes.length > chunkBytes) await flush();
       for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes)) {

@@ -15,7 +15,7 @@ import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
-import { eraOf, readOperation, type Operation } from "./operation.ts";
+import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
@@ -79,6 +79,7 @@ export class Mcp {
       operation = isPost
         ? await readOperation(body, request.headers)
         : { method: request.method ?? "GET", era: eraOf(request.headers) };
+      if (isPost) checkOperationHeaders(operation, request.headers);
       await this.#pass({ ...arrived, section, target, operation, body, span, number: streams.nextNumber(), startedAt });
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },

@@ -60,11 +60,13 @@ const targetOf: Readonly<Record<string, "name" | "uri">> = {
  * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
  */
 export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
-  const operation = interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  return interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+}
+
+export function checkOperationHeaders(operation: Operation, headers: IncomingHttpHeaders): void {
   checkHeader("Mcp-Method", headers["mcp-method"], operation.method);
   if (operation.target !== undefined && operation.targetKind === undefined)
     checkHeader("Mcp-Name", headers["mcp-name"], operation.target);
-  return operation;
 }
 
 /** The era of a request without a body. */
@@ -93,11 +95,12 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
     throw new Fault("invalid_request", '"method" must be a string of visible ASCII');
   }
   const ref = { type: refType, name: refName, uri: refUri };
+  const isRemoved = era === "modern" && methodName.startsWith("resources/") && methodName.endsWith("subscribe");
   return {
     method: methodName,
     era,
     ...(rpcId !== undefined && { rpcId }),
-    ...readTarget(body, methodName, { name, uri, ref }),
+    ...(isRemoved ? {} : readTarget(body, methodName, { name, uri, ref })),
   };
 }
 
