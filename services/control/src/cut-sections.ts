@@ -14,7 +14,11 @@ export function cutSections(conf: Conf, version: number): AllSections {
       accessRules: tenant.accessRules,
     })),
     "rate-limit": each((tenant): RateLimitSection => ({ version, limits: tenant.limits })),
-    egress: each((tenant): EgressSection => ({ version, endpoints: tenant.mcp.endpoints })),
+    egress: each((tenant): EgressSection => ({
+      version,
+      toolPrefix: tenant.mcp.toolPrefix,
+      endpoints: tenant.mcp.endpoints,
+    })),
   };
 }
 
@@ -33,6 +37,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
+    toolPrefix: tenant.mcp.toolPrefix,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({
       name,
       responseTimeoutMs,

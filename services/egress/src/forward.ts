@@ -15,11 +15,14 @@ export interface ForwardOptions {
   readonly connections: Connections;
   readonly body: Buffer | AsyncIterable<Buffer> | null;
   readonly traceparent: string;
+  /** Another path of the same origin than the endpoint's own, with its query. */
+  readonly path?: string;
 }
 
 /** Sends a call once, with the gateway's own credentials. What the agent authenticated with is not even known here. */
-export function forward({ head, upstream, connections, body, traceparent }: ForwardOptions): Exchange {
-  const { credential, path } = upstream;
+export function forward({ head, upstream: at, connections, body, traceparent, path }: ForwardOptions): Exchange {
+  const upstream = path === undefined ? at : elsewhere(at, path);
+  const { credential } = upstream;
   const headers: Fields = {
     ...head.headers,
     ...identityHeaders(head.agent),
@@ -30,7 +33,7 @@ export function forward({ head, upstream, connections, body, traceparent }: Forw
     traceparent,
   };
   const request = (shown: Fields): UpstreamRequest => ({
-    path,
+    path: upstream.path,
     method: head.http,
     headers: { ...headers, ...shown, ...sign(upstream, head, body) },
     body,
@@ -38,6 +41,11 @@ export function forward({ head, upstream, connections, body, traceparent }: Forw
   });
   const shown = credential?.fields() ?? {};
   return new Exchange(connections, shown instanceof Promise ? shown.then(request) : request(shown));
+}
+
+function elsewhere(upstream: Upstream, path: string): Upstream {
+  const [pathOnly = "", query = ""] = path.split("?", 2);
+  return { ...upstream, path, pathOnly, query };
 }
 
 /** A 401 is about the gateway's credentials here: the agent can't mend that, and must not take it for its own login. */

@@ -10,7 +10,10 @@ import {
   type FilterQuestion,
   type SessionCreate,
   type SessionCreated,
+  type KeptSession,
   type SessionEnd,
+  type SessionUpdate,
+  type SessionUpdated,
 } from "@sluice/contracts";
 import type { ListFilter } from "./messages.ts";
 
@@ -42,12 +45,22 @@ export class Principals {
   }
 
   /** Registers the upstream's session and returns the id that the client gets instead. */
-  async openSession(head: CallHead, upstreamSession: string): Promise<string> {
+  async openSession(
+    head: CallHead,
+    upstreamSession: string,
+    kept: Omit<KeptSession, "upstreamSession"> = {},
+  ): Promise<string> {
     const { tenant, agent, server } = head;
-    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession };
+    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession, ...kept };
     const { session } = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
     if (session === undefined) throw new Fault("unavailable", "the session could not be registered");
     return session;
+  }
+
+  /** Replaces what is kept of a session; false where there is none of this name (any more). */
+  async updateSession({ tenant, agent, server }: CallHead, session: string, upstreamSession: string): Promise<boolean> {
+    const update: SessionUpdate = { session, tenant, agent: agent.id, server, upstreamSession };
+    return decodeJson<SessionUpdated>(await this.#ask("session-manager", "update", update)).ok;
   }
 
   async endSession(session: string): Promise<void> {

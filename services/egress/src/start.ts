@@ -7,6 +7,9 @@ import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
+import { Mediator } from "./mediation/mediator.ts";
+import { Relay } from "./relay.ts";
+import { Replies } from "./replies.ts";
 import { Egress } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -46,16 +49,21 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),
   );
-  const egress = new Egress({
+  const principals = new Principals(bus);
+  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const replies = new Replies(bus, maxAnswerBytes);
+  const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
+  const relay = new Relay({
     bus,
-    log,
     upstreams,
-    outcomes,
-    calls,
-    principals: new Principals(bus),
-    maxListBytes: config.EGRESS_MAX_LIST_BYTES,
-    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
+    principals,
+    replies,
+    maxListBytes,
+    maxAnswerBytes,
+    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
   });
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -77,4 +85,5 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     `egress-${config.EGRESS_POOL}`,
   );
   scope.defer(() => taking.drain());
+  scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
 }

@@ -1,4 +1,4 @@
-import type { EgressSection, Endpoint } from "@sluice/contracts";
+import type { EgressSection, Endpoint, PrefixMode } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
 import { guardedConnector, type AddressGuard } from "@sluice/net";
 import { resolveSecret } from "@sluice/runtime";
@@ -46,6 +46,7 @@ export class Upstreams implements AsyncDisposable {
   readonly #options: UpstreamOptions;
   readonly #lines = new Map<string, Line>();
   #tenants = new Map<string, Map<string, Upstream>>();
+  #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -53,6 +54,15 @@ export class Upstreams implements AsyncDisposable {
 
   find(tenant: string, server: string): Upstream | undefined {
     return this.#tenants.get(tenant)?.get(server);
+  }
+
+  /** A tenant's endpoints in the order of the configuration. */
+  namesOf(tenant: string): string[] {
+    return [...(this.#tenants.get(tenant)?.keys() ?? [])];
+  }
+
+  prefixModeOf(tenant: string): PrefixMode {
+    return this.#prefixModes.get(tenant) ?? "conditional";
   }
 
   /** Whether each upstream's breaker is open. */
@@ -66,6 +76,7 @@ export class Upstreams implements AsyncDisposable {
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section, problems));
     this.#tenants = tenants;
+    this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
     return problems;
   }

@@ -19,6 +19,7 @@ import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./o
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
+import { findTarget, ownName, type Target } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 export interface McpParts {
@@ -41,7 +42,7 @@ export interface McpRequest {
 /** A request on its way: what was found out about it so far. */
 interface Journey extends McpRequest {
   readonly section: IngressSection;
-  readonly target: IngressSection["servers"][number];
+  readonly target: Target;
   readonly operation: Operation;
   readonly body: Buffer;
   readonly span: Span;
@@ -67,8 +68,8 @@ export class Mcp {
     const { request, principal } = arrived;
     const startedAt = Date.now();
     const section = tenants.find(principal.tenant);
-    const target = section?.servers.find(({ name }) => arrived.server === undefined || name === arrived.server);
-    if (section === undefined || target === undefined) throw new Fault("not_found", "this tenant has no such server");
+    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    const target = findTarget(section, arrived.server);
     if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
     const isPost = request.method === "POST";
     if (isPost) requireJson(request);
@@ -146,8 +147,10 @@ export class Mcp {
 
   async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
-    const { response, body, span, target } = journey;
+    const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;
+    const { session } = decided.admitted;
+    const owner = operation.owner ?? (session?.ok === true ? session.owner : undefined);
     const broken = await new Conversation({
       bus,
       streams,
@@ -156,12 +159,14 @@ export class Mcp {
       body,
       traceparent: span.traceparent,
       responseTimeoutMs,
+      owner,
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }
 
-  #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
+  #intent({ request, principal, section, target, operation, body, span, number, startedAt }: Journey): Intent {
     const session = header(request, sessionHeader);
+    const named = ownName(target, operation, section);
     return {
       call: `${this.#parts.bus.instance}-${number}`,
       at: startedAt,
@@ -177,7 +182,7 @@ export class Mcp {
       server: target.name,
       trace: span.traceId,
       bytes: body.length,
-      ...(operation.target !== undefined && { target: operation.target }),
+      ...(named !== undefined && { target: named }),
       ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
       ...(session !== undefined && { session: sessionNameOf(session) }),
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
@@ -205,7 +210,13 @@ export class Mcp {
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
       ...(sessionId !== undefined &&
-        session?.ok === true && { session: { id: sessionId, upstream: session.upstreamSession } }),
+        session?.ok === true && {
+          session: {
+            id: sessionId,
+            upstream: session.upstreamSession,
+            ...(session.isMediated === true && { isMediated: true }),
+          },
+        }),
     };
   }
 

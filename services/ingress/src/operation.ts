@@ -13,6 +13,8 @@ export interface Operation {
   /** The id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   readonly era: "legacy" | "modern";
+  /** The egress replica that holds what the message goes on with: it gave the id or the state that comes back here. */
+  readonly owner?: string;
 }
 
 const modernSince = "2026-07-28";
@@ -27,6 +29,7 @@ const plan = compile([
   ["params", "ref", "name"],
   ["params", "ref", "uri"],
   ["params", "_meta", versionKey],
+  ["params", "requestState"],
   ["result"],
   ["error"],
 ]);
@@ -79,7 +82,8 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind === "array")
     throw new Fault("invalid_request", "batches are not accepted: send one message per request");
-  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, result, error] = seen.values;
+  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error] =
+    seen.values;
   if (text(body, jsonrpc) !== "2.0")
     throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
   const rpcId = readId(body, id);
@@ -88,7 +92,7 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
     if (rpcId === undefined || (result === undefined) === (error === undefined)) {
       throw new Fault("invalid_request", "the message is neither a request nor an answer");
     }
-    return { method: "response", era };
+    return { method: "response", era, ...ownerOf(text(body, id)) };
   }
   const methodName = text(body, method);
   if (methodName === undefined || !/^[\x21-\x7e]{1,128}$/.test(methodName)) {
@@ -100,8 +104,15 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
     method: methodName,
     era,
     ...(rpcId !== undefined && { rpcId }),
+    ...ownerOf(text(body, state)),
     ...(isRemoved ? {} : readTarget(body, methodName, { name, uri, ref })),
   };
+}
+
+/** An id or state that egress gave names its replica: `slq.<instance>.…`, `slr.<instance>.…`. */
+function ownerOf(given: string | undefined): Pick<Operation, "owner"> {
+  const owner = given === undefined ? undefined : /^sl[qr]\.(i[0-9a-f]{12})\./.exec(given)?.[1];
+  return owner === undefined ? {} : { owner };
 }
 
 function readId(body: Buffer, id: JsonRange | undefined): string | undefined {

@@ -52,7 +52,16 @@ export interface GiveBack {
 }
 
 /** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */
-export type SessionVerdict = { readonly ok: true; readonly upstreamSession: string } | { readonly ok: false };
+export type SessionVerdict = ({ readonly ok: true } & KeptSession) | { readonly ok: false };
+
+/** What is kept of a session beside whose it is. */
+export interface KeptSession {
+  /** The upstream's id, or, where `isMediated`, what egress keeps of the session. */
+  readonly upstreamSession: string;
+  readonly isMediated?: boolean;
+  /** The egress replica that holds what the session cannot do without. */
+  readonly owner?: string;
+}
 
 /** One service's answer to a batch: a verdict per call, in the order asked. */
 export type AdmissionAnswer =
@@ -75,12 +84,25 @@ export interface FilterAnswer {
   readonly keep: readonly boolean[];
 }
 
-/** Registers an upstream's legacy session for a principal (`gw.ask.v1.session-manager.create`). */
-export interface SessionCreate {
+/** Registers a legacy session for a principal (`gw.ask.v1.session-manager.create`). */
+export interface SessionCreate extends KeptSession {
+  readonly tenant: string;
+  readonly agent: string;
+  readonly server: string;
+}
+
+/** Replaces what is kept of the session of this name, where it is the principal's (`gw.ask.v1.session-manager.update`). */
+export interface SessionUpdate {
+  readonly session: string;
   readonly tenant: string;
   readonly agent: string;
   readonly server: string;
   readonly upstreamSession: string;
+}
+
+export interface SessionUpdated {
+  /** False where there is no such session. */
+  readonly ok: boolean;
 }
 
 export interface SessionCreated {

@@ -28,10 +28,17 @@ export const endpointSchema = z.strictObject({
   credentials: credentialsSchema.optional(),
   /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
   responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
+  /** What it speaks: found out by asking unless said; `sse` is the old HTTP+SSE transport of 2024-11-05. */
+  era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
+  /** How long its lists are kept where it does not say so itself; 0: not at all. */
+  listCacheSeconds: z.int().min(0).max(86_400).default(300),
   /** Header fields of the client that travel on beside the protocol's own. */
   forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
 });
 export type Endpoint = z.infer<typeof endpointSchema>;
+
+export const prefixModeSchema = z.enum(["always", "conditional", "never"]);
+export type PrefixMode = z.infer<typeof prefixModeSchema>;
 
 export const accessRuleSchema = z.strictObject({
   agentPattern: pattern,
@@ -88,7 +95,11 @@ export const tenantSchema = z.strictObject({
     .array(z.strictObject({ type: z.literal("apiKey"), headerName: z.string().default("x-agent-api-key") }))
     .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
   agents: z.array(agentEntrySchema).default([]),
-  mcp: z.strictObject({ endpoints: z.array(endpointSchema).min(1) }),
+  mcp: z.strictObject({
+    /** How several endpoints share one list: names get their endpoint's in front always, where they collide, or never. */
+    toolPrefix: prefixModeSchema.default("conditional"),
+    endpoints: z.array(endpointSchema).min(1),
+  }),
   accessRules: z.array(accessRuleSchema).default([]),
   limits: z.array(limitSchema).default([]),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, limitSchema } from "./conf.ts";
+import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
 
 /**
@@ -18,7 +18,9 @@ export const ingressSectionSchema = z.object({
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
-  /** The MCP endpoints; the first is the default. */
+  /** How the servers share the address that stands for all of them. */
+  toolPrefix: prefixModeSchema,
+  /** The MCP endpoints. */
   servers: z
     .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))
     .min(1),
@@ -37,7 +39,11 @@ export type PolicySection = z.infer<typeof policySectionSchema>;
 export const rateLimitSectionSchema = z.object({ version, limits: z.array(limitSchema) });
 export type RateLimitSection = z.infer<typeof rateLimitSectionSchema>;
 
-export const egressSectionSchema = z.object({ version, endpoints: z.array(endpointSchema) });
+export const egressSectionSchema = z.object({
+  version,
+  toolPrefix: prefixModeSchema,
+  endpoints: z.array(endpointSchema),
+});
 export type EgressSection = z.infer<typeof egressSectionSchema>;
 
 export const sectionSchemas = {
