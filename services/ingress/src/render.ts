@@ -10,10 +10,8 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.destroy();
     return;
   }
-  const { status, rpcCode } = fault.row;
-  const error = JSON.stringify({ code: rpcCode, message: fault.message, data: faultBody(fault) });
-  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
-  response.writeHead(status, {
+  const body = faultMessage(fault, rpcId);
+  response.writeHead(fault.row.status, {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     ...extraHeaders(fault),
@@ -23,11 +21,16 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
   response.end(body);
 }
 
+/** A fault as the JSON-RPC message that answers the request. */
+export function faultMessage(fault: Fault, rpcId?: string): string {
+  const error = JSON.stringify({ code: fault.row.rpcCode, message: fault.message, data: faultBody(fault) });
+  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
+}
+
 function extraHeaders(fault: Fault): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
-    ...(fault.kind === "method_not_allowed" && { allow: "GET, POST, DELETE" }),
   };
 }
