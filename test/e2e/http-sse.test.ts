@@ -5,20 +5,23 @@ import {
   ElicitRequestSchema,
   ListRootsRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import { startTestHouse, until, type TestHouse } from "@sluice/testing";
+import { answerJson, FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEverything } from "./everything.ts";
 import { answerOf, call, EventReader, fingerprint, open, send, type RpcMessage } from "./wire.ts";
 
 const allowedTools = ["echo", "get-sum", "trigger-*"];
 let house: TestHouse;
+let scripted: FakeUpstream;
 const stack = new AsyncDisposableStack();
 
 beforeAll(async () => {
   const everything = stack.use(await startEverything());
+  scripted = stack.use(await FakeUpstream.start());
   const endpoints = [
     { name: "everything", url: everything.url },
     { name: "second", url: everything.url },
+    { name: "scripted", url: scripted.url },
   ];
   const accessRules = [
     { agentPattern: "a-*", allowedTools, deniedTools: ["trigger-sampling-request"] },
@@ -192,6 +195,74 @@ describe("the session of an HTTP+SSE client", () => {
     streams[0]?.reader.leave();
     const again = await until("room for another", () => openStream("greedy-1").catch(() => undefined));
     for (const { reader } of [...streams, again]) reader.leave();
+  });
+});
+
+describe("the upstream of an HTTP+SSE client", () => {
+  const initialize = {
+    jsonrpc: "2.0",
+    id: 0,
+    method: "initialize",
+    params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "t", version: "1" } },
+  };
+  const result = { protocolVersion: "2025-06-18", capabilities: {}, serverInfo: { name: "f", version: "1" } };
+
+  it("gets its messages as the later transport has them, in one session, with the revision that was agreed upon", async () => {
+    scripted.handler = ({ method, message }, response) => {
+      if (method === "GET") response.writeHead(405).end();
+      else if (message?.id === undefined) response.writeHead(202).end();
+      else if (message.method !== "initialize") answerJson(response, { jsonrpc: "2.0", id: message.id, result: {} });
+      else answerJson(response, { jsonrpc: "2.0", id: message.id, result }, { "mcp-session-id": "up-1" });
+    };
+    const { endpoint, reader } = await openStream("a-1", { path: "/mcp/scripted/sse", at: 1 });
+    const key = house.key("a-1");
+    const headers = { accept: "*/*" };
+    const post = (body: unknown) => send({ url: urlOf(0) + endpoint, key, headers, body });
+    expect((await post(initialize)).status).toBe(202);
+    await until("the answer", () => reader.events.length === 2);
+    expect((await post({ jsonrpc: "2.0", method: "notifications/initialized" })).status).toBe(202);
+    expect((await post([call(1, "echo"), call(2, "get-env"), { id: 3 }])).status).toBe(202);
+    await until("the answers", () => reader.events.length === 5);
+    expect(reader.events.slice(2).map(({ data }) => JSON.parse(data) as unknown)).toEqual(
+      expect.arrayContaining([
+        { jsonrpc: "2.0", id: 1, result: {} },
+        expect.objectContaining({ id: 2, error: expect.objectContaining({ code: 1403 }) }),
+        expect.objectContaining({ id: null, error: expect.objectContaining({ code: -32600 }) }),
+      ]),
+    );
+    await until("GET", () => scripted.requests.some(({ method }) => method === "GET"));
+    reader.leave();
+    await until("DELETE", () => scripted.requests.some(({ method }) => method === "DELETE"));
+    const [first, ...later] = scripted.requests;
+    expect(first?.headers["mcp-session-id"]).toBeUndefined();
+    expect(first?.headers["accept"]).toBe("application/json, text/event-stream");
+    expect(later.map(({ method, message }) => message?.method ?? method).toSorted()).toEqual([
+      "DELETE",
+      "GET",
+      "notifications/initialized",
+      "tools/call",
+    ]);
+    for (const request of later) {
+      expect(request.headers["mcp-session-id"]).toBe("up-1");
+      expect(request.headers["mcp-protocol-version"]).toBe("2025-06-18");
+    }
+    expect(scripted.everything).not.toContain(key);
+  });
+
+  it("may forget the session: the call is answered with an error and the stream ends, so that the client begins anew", async () => {
+    scripted.handler = ({ message }, response) => {
+      if (message?.method === "initialize")
+        answerJson(response, { jsonrpc: "2.0", id: message.id, result }, { "mcp-session-id": "up-2" });
+      else response.writeHead(404).end();
+    };
+    const { endpoint, reader } = await openStream("a-1", { path: "/mcp/scripted/sse" });
+    const post = (body: unknown) => send({ url: urlOf(1) + endpoint, key: house.key("a-1"), body });
+    await post(initialize);
+    await until("the answer", () => reader.events.length === 2);
+    expect((await post(call(7, "echo"))).status).toBe(202);
+    expect(await reader.finished()).toBe("end");
+    expect(JSON.parse(reader.events[2]?.data ?? "")).toMatchObject({ id: 7, error: { code: expect.any(Number) } });
+    expect((await post(call(8, "echo"))).status).toBe(404);
   });
 });
 
