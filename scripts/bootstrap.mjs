@@ -16,6 +16,7 @@ const TASKS = {
   up: ["cli/bin/sluice.mjs", "up"],
   test: ["test/run.mjs"],
   bench: ["test/bench/run.mjs"],
+  conformance: ["test/conformance/run.mjs"],
   check: ["scripts/check.mjs"],
   build: [],
 };

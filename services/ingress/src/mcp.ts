@@ -1,26 +1,21 @@
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import {
-  Fault,
-  sessionNameOf,
-  toFault,
-  type CallHead,
-  type IngressSection,
-  type Intent,
-  type Outcome,
-} from "@sluice/contracts";
+import { Fault, sessionNameOf, toFault, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
 import { startSpan, type Span } from "@sluice/telemetry";
-import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
+import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
-import { eraOf, readOperation, type Operation } from "./operation.ts";
+import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
+import { outcomeOf, type Ending } from "./outcome.ts";
+import { requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, pathOf, type RequestHead } from "./request-head.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
+import { findTarget, ownName, type Target } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 export interface McpParts {
@@ -49,7 +44,7 @@ export interface McpRequest {
 interface Journey extends McpRequest {
   readonly startedAt: number;
   readonly section: IngressSection;
-  readonly target: IngressSection["servers"][number];
+  readonly target: Target;
   readonly operation: Operation;
   readonly body: Buffer;
   readonly span: Span;
@@ -95,6 +90,7 @@ export class Mcp {
     let { operation } = arrived;
     try {
       operation ??= await this.#read(request, body);
+      if (request.method === "POST") checkOperationHeaders(operation, request.headers);
       await this.#pass({
         ...arrived,
         ...place,
@@ -129,11 +125,11 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await admission.ask(intent);
-      requireAdmitted(admitted, intent);
+      requireAdmitted(admitted, intent, place.section);
       span.end({ attributes: { "rpc.method": operation.method } });
     } catch (error) {
       const fault = toFault(error);
-      this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       span.end({ error: fault.kind });
       throw new RequestFault(error, undefined, span.traceId);
     }
@@ -147,9 +143,8 @@ export class Mcp {
   /** @throws Fault `not_found` where the tenant has no such server. */
   #place({ principal, server }: McpRequest): Pick<Journey, "section" | "target"> {
     const section = this.#parts.tenants.find(principal.tenant);
-    const target = section?.servers.find(({ name }) => server === undefined || name === server);
-    if (section === undefined || target === undefined) throw new Fault("not_found", "this tenant has no such server");
-    return { section, target };
+    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    return { section, target: findTarget(section, server) };
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
@@ -158,11 +153,11 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent);
+      requireAdmitted(admitted, intent, journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
-      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       throw error;
     }
   }
@@ -206,8 +201,10 @@ export class Mcp {
 
   async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
-    const { response, body, span, target } = journey;
+    const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;
+    const { session } = decided.admitted;
+    const owner = operation.owner ?? (session?.ok === true ? session.owner : undefined);
     const broken = await new Conversation({
       bus,
       streams,
@@ -216,12 +213,14 @@ export class Mcp {
       body,
       traceparent: span.traceparent,
       responseTimeoutMs,
+      owner,
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }
 
-  #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
+  #intent({ request, principal, section, target, operation, body, span, number, startedAt }: Journey): Intent {
     const session = header(request, sessionHeader);
+    const named = ownName(target, operation, section);
     return {
       call: `${this.#parts.bus.instance}-${number}`,
       at: startedAt,
@@ -237,7 +236,8 @@ export class Mcp {
       server: target.name,
       trace: span.traceId,
       bytes: body.length,
-      ...(operation.target !== undefined && { target: operation.target }),
+      ...(named !== undefined && { target: named }),
+      ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
       ...(session !== undefined && { session: sessionNameOf(session) }),
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     };
@@ -264,31 +264,19 @@ export class Mcp {
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
       ...(sessionId !== undefined &&
-        session?.ok === true && { session: { id: sessionId, upstream: session.upstreamSession } }),
+        session?.ok === true && {
+          session: {
+            id: sessionId,
+            upstream: session.upstreamSession,
+            ...(session.isMediated === true && { isMediated: true }),
+          },
+        }),
     };
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude(
-    journey: Journey,
-    end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number },
-  ): void {
-    const { admitted, fault } = end;
-    const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
-    const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
-    const outcome: Outcome = {
-      call: end.intent.call,
-      at: Date.now(),
-      decision: denied || admitted === undefined ? "deny" : "allow",
-      status: end.status,
-      durationMs: Date.now() - journey.startedAt,
-      bytes: end.bytes ?? 0,
-      by: this.#parts.bus.instance,
-      ...(rule !== undefined && { rule }),
-      ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
-      ...(fault !== undefined && { fault: fault.kind }),
-    };
-    this.#parts.outcomes.add(outcome);
+  #conclude({ startedAt }: Journey, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { startedAt, by: this.#parts.bus.instance }));
   }
 }
 

@@ -61,6 +61,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.audit("egress"),
         subjects.ask("policy", "filter"),
         subjects.ask("session-manager", "*"),
+        subjects.ownAll,
         allInboxes,
       ],
       subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],

@@ -40,6 +40,8 @@ export const subjects = {
   deadAll: "gw.dead.v1.>",
   /** A call to an upstream, taken by one egress replica of the protocol's pool. */
   call: (protocol: Protocol) => `gw.call.v1.egress.${protocol}`,
+  /** A call that belongs to this egress replica, which holds what it goes on with. */
+  callOf: (instance: string) => `gw.call.v1.egress.${instance}`,
   /** Questions to a service, answered by one replica. */
   ask: (service: ServiceName, verb: string) => `gw.ask.v1.${service}.${verb}`,
   /** Words to every egress replica, heeded by the one that owns the call or stream. */
@@ -58,7 +60,7 @@ export const subjects = {
   streamAll: "gw.stream.v1.>",
 } as const;
 
-export type OwnVerb = "cancel" | "attach" | "detach" | "release";
+export type OwnVerb = "cancel" | "attach" | "detach" | "release" | "refresh";
 
 export const aliveEveryMs = 1_000;
 /** A replica that was not heard for this long is taken for dead. */

@@ -37,6 +37,8 @@ export interface House extends AsyncDisposable {
   readonly lost: Promise<string>;
 }
 
+/** This machine alone: where upstreams of a house may be unless UPSTREAM_NETWORKS of its environment says it. */
+const ownNetworks = "127.0.0.0/8,::1/128";
 const stopDeadlineMs = 30_000;
 /** Ingress ends first and takes no more; what others need ends last. */
 const stopOrder: readonly ServiceName[] = [
@@ -217,7 +219,9 @@ function ownEnv({
   port: number | undefined;
 }): Record<string, string> {
   if (service === "ingress") return { PORT: String(port) };
+  const networks = { UPSTREAM_NETWORKS: process.env["UPSTREAM_NETWORKS"] ?? ownNetworks };
+  if (service === "egress") return networks;
   if (service === "control")
-    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken };
+    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
   return {};
 }

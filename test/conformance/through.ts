@@ -1,0 +1,52 @@
+import { serviceNames } from "@sluice/contracts";
+import { startTestHouse } from "@sluice/testing";
+import type { Cell } from "./cells.ts";
+import { startFixture } from "./fixtures/fixture.ts";
+import { startKeyShim } from "./key-shim.ts";
+
+/** Sluice whole, with a tenant and a fixture of its own for each cell, so that no run hears of another. */
+export interface Through extends AsyncDisposable {
+  /** Where the suite of a cell reaches Sluice. */
+  url(cell: Cell): string;
+  logs(): Promise<string>;
+}
+
+export interface ThroughOptions {
+  readonly cells: readonly Cell[];
+  /** Of each service. */
+  readonly replicas: number;
+}
+
+const agent = "conformance-1";
+const server = "fixture";
+const tenantOf = ({ name }: Cell) => name.replaceAll(/[^a-z0-9]/g, "-");
+
+export async function startThrough({ cells, replicas }: ThroughOptions): Promise<Through> {
+  await using stack = new AsyncDisposableStack();
+  const tenants = await Promise.all(
+    cells.map(async (cell) => {
+      const { url } = stack.use(await startFixture(cell.fixture));
+      const mcp = { endpoints: [{ name: server, url }] };
+      const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
+      return [tenantOf(cell), { agents: [agent], mcp, accessRules }] as const;
+    }),
+  );
+  const house = stack.use(
+    await startTestHouse({
+      tenants: Object.fromEntries(tenants),
+      replicas: Object.fromEntries(serviceNames.map((service) => [service, replicas])),
+    }),
+  );
+  const urls = new Map<Cell, string>();
+  for (const cell of cells) {
+    const targets = house.house.of("ingress").map(({ url }) => url ?? "");
+    const key = house.key(agent, tenantOf(cell));
+    urls.set(cell, stack.use(await startKeyShim({ targets, path: `/mcp/${server}`, key })).url);
+  }
+  const owned = stack.move();
+  return {
+    url: (cell) => urls.get(cell) ?? "",
+    logs: () => house.logs(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
