@@ -12,11 +12,11 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.destroy();
     return;
   }
-  if (rpcId === undefined && fault instanceof Refusal && fault.hidden) {
+  if (rpcId === undefined && isHidden(fault)) {
     response.writeHead(202).end();
     return;
   }
-  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+  const body = faultMessage(fault, rpcId);
   response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
@@ -27,11 +27,20 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
   response.end(body);
 }
 
+/** A fault as the JSON-RPC message that answers the request. */
+export function faultMessage(fault: Fault, rpcId?: string): string {
+  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+}
+
+/** What is hidden is answered as if it did not exist: a notification about it is accepted. */
+export function isHidden(fault: Fault): boolean {
+  return fault instanceof Refusal && fault.hidden;
+}
+
 function extraHeaders(fault: Fault): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
-    ...(fault.kind === "method_not_allowed" && { allow: "GET, POST, DELETE" }),
   };
 }
