@@ -16,7 +16,7 @@ import type { ToolSchemas } from "./param-headers.ts";
 import { Ids, type Client, type Sink, type Wanted } from "./peer.ts";
 import { Peers, withPeer } from "./peers.ts";
 import { Questions } from "./questions.ts";
-import { Route } from "./route.ts";
+import { Route, type Late } from "./route.ts";
 import { isObject, objectOf, parseJson, RpcError, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks } from "./talk.ts";
 import type { Line } from "./wire.ts";
@@ -40,6 +40,7 @@ export class Mediator implements AsyncDisposable {
   readonly #options: MediatorOptions;
   readonly #peers: Peers;
   readonly #lists = new Lists();
+  readonly #late: Late = new Map();
   readonly #changes: Changes;
   readonly #parked: ParkedTalks;
   readonly #sessions: LegacySessions;
@@ -181,6 +182,7 @@ export class Mediator implements AsyncDisposable {
       servers,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
+      late: this.#late,
       viewOf: (server) => this.#view(head, server),
       mayUse: (kind, _server, names) => mayUse(kind, names),
       withPeer: (server, sink, work) => {
