@@ -21,7 +21,7 @@ import { relayedHeaders } from "./headers.ts";
 import { hideTools } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { StreamRelay } from "./stream-relay.ts";
-import type { Upstream, Upstreams } from "./upstreams.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 export interface EgressParts {
   readonly bus: Bus;
@@ -104,19 +104,16 @@ export class Egress {
     if (status >= 300 && status < 400)
       throw this.#drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
     if (Number(headers["content-length"]) > this.#parts.maxAnswerBytes) throw this.#drop(exchange, tooLarge());
-    let session: Record<string, string>;
     try {
-      session = await this.#session(call, status, headers);
+      const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
+      const reply = { call, exchange, status, headers: relayed };
+      return isEventStream(status, headers) ? await this.#stream(reply) : await this.#unary(reply);
     } catch (error) {
       const given = headers["mcp-session-id"];
       const isNew = head.session === undefined && typeof given === "string";
       if (isNew) abandon(given, { head, upstream, traceparent: span.traceparent });
       throw error;
     }
-    const relayed = { ...relayedHeaders(headers), ...session };
-    return isEventStream(status, headers)
-      ? await this.#stream({ call, exchange, status, headers: relayed })
-      : await this.#unary({ call, exchange, status, headers: relayed, upstream });
   }
 
   /** Exchanges the upstream's session id for the client's, and forgets a session that the upstream ended. */
@@ -153,7 +150,6 @@ export class Egress {
     exchange: Exchange;
     status: number;
     headers: Record<string, string>;
-    upstream: Upstream;
   }): Promise<Ending> {
     const { bus, principals, maxListBytes } = this.#parts;
     const { call, exchange, status, headers } = reply;
