@@ -46,6 +46,7 @@ beforeAll(async () => {
   plain = new PlainServer();
   plain.upstream = stack.use(await FakeUpstream.start(plain.answer));
   const slow = stack.use(await FakeUpstream.start(() => {}));
+  plain.upstream.speaksModern = slow.speaksModern = false;
   const everything = stack.use(await startEverything());
   const old = stack.use(await startOldSseServer());
   const modern = stack.use(await startFixture("modern"));

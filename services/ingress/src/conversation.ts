@@ -160,6 +160,7 @@ export class Conversation implements Dependent {
   async #relayChunks(head: ReplyHead): Promise<void> {
     const { bus, response } = this.#options;
     this.#receiver = new BodyReceiver(bus);
+    this.#relay.close();
     this.#inbox?.extend(bodyIdleTimeoutMs);
     response.writeHead(head.status, head.headers);
     try {
