@@ -1,5 +1,6 @@
 import type { Difference } from "./compare.ts";
-import type { CellResult, Score } from "./run-cells.ts";
+import type { CellResult } from "./run-cells.ts";
+import type { Score } from "./score.ts";
 
 const columns = ["cell", "replicas", "direct", "through", "scored direct", "scored through", "differences"] as const;
 
@@ -21,7 +22,9 @@ export function reportText(results: readonly CellResult[]): string {
 export function complaints(results: readonly CellResult[]): string[] {
   return results.flatMap(({ cell, replicas, unexpected, stale }) => [
     ...unexpected.map((difference) => `${cell} x${replicas}: ${sentence(difference)}`),
-    ...stale.map((check) => `${cell} x${replicas}: ${check}: the baseline has a reason, but nothing differs: delete it`),
+    ...stale.map(
+      (check) => `${cell} x${replicas}: ${check}: the baseline has a reason, but nothing differs: delete it`,
+    ),
   ]);
 }
 
@@ -47,10 +50,7 @@ function rowOf(result: CellResult): string[] {
 
 function linesOf(result: CellResult): string[] {
   const head = `${result.cell} x${result.replicas}:`;
-  return [
-    ...result.accepted.map((difference) => `${head} accepted: ${sentence(difference)}`),
-    ...complaints([result]),
-  ];
+  return [...result.accepted.map((difference) => `${head} accepted: ${sentence(difference)}`), ...complaints([result])];
 }
 
 function sentence({ check, direct, through, error }: Difference): string {

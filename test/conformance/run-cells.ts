@@ -3,7 +3,9 @@ import { join } from "node:path";
 import type { Cell } from "./cells.ts";
 import { compare, review, type Baseline, type Review } from "./compare.ts";
 import { startFixture } from "./fixtures/fixture.ts";
-import { isScored, runServerSuite, type Check } from "./suites.ts";
+import { inTurn } from "./in-turn.ts";
+import { scoreOf, type Score } from "./score.ts";
+import { runServerSuite, type Check } from "./suites.ts";
 import { startThrough } from "./through.ts";
 
 export interface CellResult extends Review {
@@ -11,14 +13,6 @@ export interface CellResult extends Review {
   readonly replicas: number;
   readonly direct: Score;
   readonly through: Score;
-}
-
-/** Checks that were decided: passed of all, and of those that count for the revision. */
-export interface Score {
-  readonly passed: number;
-  readonly total: number;
-  readonly scoredPassed: number;
-  readonly scoredTotal: number;
 }
 
 export interface RunOptions {
@@ -52,8 +46,8 @@ export async function runCells(options: RunOptions): Promise<CellResult[]> {
       results.push({
         cell: cell.name,
         replicas,
-        direct: await scoreOf(cell, wanted),
-        through: await scoreOf(cell, checks),
+        direct: await scoreOf(cell.suite, wanted),
+        through: await scoreOf(cell.suite, checks),
         ...review(compare(wanted, checks), cell.isCrossEra ? (options.baseline[cell.name] ?? {}) : {}),
       });
     });
@@ -73,27 +67,4 @@ async function runTimed(
   const checks = await runServerSuite(suite, url, own);
   onProgress(`${label}: ${checks.length} checks in ${((Date.now() - startedAt) / 1_000).toFixed(1)} s`);
   return checks;
-}
-
-async function scoreOf({ suite }: Cell, checks: readonly Check[]): Promise<Score> {
-  const counts = await isScored(suite);
-  const decided = checks.filter(({ status }) => status === "SUCCESS" || status === "FAILURE");
-  const scored = decided.filter(({ scenario }) => counts(scenario));
-  const passed = (of: readonly Check[]) => of.filter(({ status }) => status === "SUCCESS").length;
-  return {
-    passed: passed(decided),
-    total: decided.length,
-    scoredPassed: passed(scored),
-    scoredTotal: scored.length,
-  };
-}
-
-/** Works on so many at a time; the first failure is thrown when all have ended. */
-async function inTurn<Item>(items: readonly Item[], concurrency: number, work: (item: Item) => Promise<void>) {
-  const waiting = [...items];
-  const worker = async () => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  const ended = await Promise.allSettled(Array.from({ length: concurrency }, worker));
-  for (const result of ended) if (result.status === "rejected") throw result.reason;
 }
