@@ -7,11 +7,12 @@ import { cells, crossEraIsOn, type Cell } from "./cells.ts";
 import { runClient } from "./client/run-client.ts";
 import { complaints, reportText } from "./report.ts";
 import { runCells, type CellResult } from "./run-cells.ts";
-import { suiteNames } from "./suites.ts";
+import { suiteNames, type Check } from "./suites.ts";
 
 const limitMs = 170_000;
 const concurrency = 2;
 const onProgress = () => {};
+const direct = new Map<string, Check[]>();
 let dir: string;
 
 beforeAll(async () => {
@@ -20,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
 function run(wanted: readonly Cell[], replicas: number): Promise<CellResult[]> {
-  return runCells({ cells: wanted, replicas: [replicas], baseline, dir, concurrency, onProgress });
+  return runCells({ cells: wanted, replicas: [replicas], baseline, dir, concurrency, onProgress, direct });
 }
 
 function expectNothingNew(results: readonly CellResult[]): void {

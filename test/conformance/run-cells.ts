@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cell } from "./cells.ts";
 import { compare, review, type Baseline, type Review } from "./compare.ts";
@@ -24,14 +24,17 @@ export interface RunOptions {
   readonly dir: string;
   readonly concurrency: number;
   readonly onProgress: (line: string) => void;
+  /** What was run direct already; more is added to it. */
+  readonly direct?: Map<string, Check[]>;
 }
 
 /** Runs every cell direct once and through Sluice once per number of replicas, and compares check by check. */
 export async function runCells(options: RunOptions): Promise<CellResult[]> {
   const { cells, onProgress, concurrency } = options;
+  const { direct = new Map<string, Check[]>() } = options;
   const references = new Map(cells.map((cell) => [directName(cell), cell]));
-  const direct = new Map<string, Check[]>();
-  await inTurn([...references], concurrency, async ([name, cell]) => {
+  const missing = [...references].filter(([name]) => !direct.has(name));
+  await inTurn(missing, concurrency, async ([name, cell]) => {
     await using fixture = await startFixture(cell.reference);
     direct.set(name, await runTimed(cell, { ...options, url: fixture.url, label: `direct ${name}` }));
   });
@@ -62,8 +65,7 @@ async function runTimed(
   { url, label, dir, onProgress }: RunOptions & { url: string; label: string },
 ): Promise<Check[]> {
   const startedAt = Date.now();
-  const own = join(dir, label.replaceAll(/[ /]/g, "-"));
-  await mkdir(own, { recursive: true });
+  const own = await mkdtemp(join(dir, `${label.replaceAll(/[ /]/g, "-")}-`));
   const checks = await runServerSuite(suite, url, own);
   onProgress(`${label}: ${checks.length} checks in ${((Date.now() - startedAt) / 1_000).toFixed(1)} s`);
   return checks;

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -39,8 +39,7 @@ export async function runClient(options: ClientOptions): Promise<CellResult[]> {
   const { suites, dir, concurrency, onProgress } = options;
   const wanted = suites.flatMap((suite) => clientScenarios[suite].map((scenario) => ({ suite, scenario })));
   const run = async (label: string, what: (typeof wanted)[number], env: Record<string, string>) => {
-    const own = join(dir, `${label}-client-${what.suite}-${what.scenario}`);
-    await mkdir(own, { recursive: true });
+    const own = await mkdtemp(join(dir, `${label}-client-${what.suite}-${what.scenario}-`));
     return runClientScenario({ ...what, command, dir: own, env: { ...env, [environment.suite]: what.suite } });
   };
   const direct: Check[][] = [];
