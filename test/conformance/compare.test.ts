@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compare, review } from "./compare.ts";
+import { compare, confirmed, review } from "./compare.ts";
 import type { Check } from "./suites.ts";
 
 const check = (id: string, status: Check["status"], errorMessage?: string): Check => ({
@@ -43,5 +43,14 @@ describe("the review of differences", () => {
 
   it("names the reasons that nothing needs any more", () => {
     expect(review(differences, { "tools-list c": "was so once" }).stale).toEqual(["tools-list c"]);
+  });
+});
+
+describe("a second look", () => {
+  it("leaves only what differs again", () => {
+    const direct = [check("a", "SUCCESS"), check("b", "SUCCESS")];
+    const first = compare(direct, [check("a", "FAILURE"), check("b", "WARNING")]);
+    const second = compare(direct, [check("a", "FAILURE"), check("b", "SUCCESS")]);
+    expect(confirmed(first, second)).toMatchObject([{ check: "tools-list a" }]);
   });
 });

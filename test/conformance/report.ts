@@ -29,13 +29,14 @@ export function complaints(results: readonly CellResult[]): string[] {
 }
 
 function rowOf(result: CellResult): string[] {
-  const { accepted, unexpected, stale } = result;
+  const { accepted, unexpected, stale, once } = result;
   const all = ({ passed, total }: Score) => `${passed}/${total}`;
   const scored = ({ scoredPassed, scoredTotal }: Score) => `${scoredPassed}/${scoredTotal}`;
   const found = [
     unexpected.length > 0 && `${unexpected.length} UNEXPECTED`,
     accepted.length > 0 && `${accepted.length} in the baseline`,
     stale.length > 0 && `${stale.length} STALE`,
+    once.length > 0 && `${once.length} at the first look only`,
   ].filter((text) => text !== false);
   return [
     result.cell,

@@ -1,7 +1,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cell } from "./cells.ts";
-import { compare, review, type Baseline, type Review } from "./compare.ts";
+import { compare, confirmed, review, type Difference, type Baseline, type Review } from "./compare.ts";
 import { startFixture } from "./fixtures/fixture.ts";
 import { inTurn } from "./in-turn.ts";
 import { scoreOf, type Score } from "./score.ts";
@@ -13,6 +13,8 @@ export interface CellResult extends Review {
   readonly replicas: number;
   readonly direct: Score;
   readonly through: Score;
+  /** Differed at the first look and not at a second one. */
+  readonly once: readonly Difference[];
 }
 
 export interface RunOptions {
@@ -42,18 +44,27 @@ export async function runCells(options: RunOptions): Promise<CellResult[]> {
   for (const replicas of options.replicas) {
     onProgress(`starting Sluice with ${replicas} of each service …`);
     await using through = await startThrough({ cells, replicas });
-    await inTurn(cells, concurrency, async (cell) => {
-      const label = `through ${cell.name} x${replicas}`;
-      const checks = await runTimed(cell, { ...options, url: through.url(cell), label });
+    const attempt = async (cell: Cell, label: string) =>
+      runTimed(cell, { ...options, url: through.url(cell), label: `${label} ${cell.name} x${replicas}` });
+    const first = new Map<Cell, Check[]>();
+    await inTurn(cells, concurrency, async (cell) => void first.set(cell, await attempt(cell, "through")));
+    for (const [cell, checks] of first) {
       const wanted = direct.get(directName(cell)) ?? [];
+      const reasons = cell.isCrossEra ? (options.baseline[cell.name] ?? {}) : {};
+      const differences = compare(wanted, checks);
+      const doubtful = review(differences, reasons).unexpected.length > 0;
+      const lasting = doubtful
+        ? confirmed(differences, compare(wanted, await attempt(cell, "again through")))
+        : differences;
       results.push({
         cell: cell.name,
         replicas,
         direct: await scoreOf(cell.suite, wanted),
         through: await scoreOf(cell.suite, checks),
-        ...review(compare(wanted, checks), cell.isCrossEra ? (options.baseline[cell.name] ?? {}) : {}),
+        ...review(lasting, reasons),
+        once: differences.filter((difference) => !lasting.includes(difference)),
       });
-    });
+    }
   }
   return results;
 }
