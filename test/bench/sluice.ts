@@ -72,10 +72,10 @@ async function prepare(options: SluiceOptions): Promise<{ dir: string; conf: str
   return { dir, conf, data };
 }
 
-/** NATS, Redis and Postgres are always Sluice's own here: others could neither be counted nor be left clean. */
+/** NATS, Redis and Postgres are always Sluice's own here: others could neither be counted nor be left clean. The upstream is on this machine. */
 function environment(profileDir: string | undefined): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, NODE_ENV: "production" };
-  for (const name of ["NATS_URL", "REDIS_URL", "DATABASE_URL"]) delete env[name];
+  for (const name of ["NATS_URL", "REDIS_URL", "DATABASE_URL", "UPSTREAM_NETWORKS"]) delete env[name];
   if (profileDir)
     env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ""} --cpu-prof --cpu-prof-dir=${JSON.stringify(profileDir)}`.trim();
   return env;

@@ -45,5 +45,13 @@ function buildServer(): McpServer {
   server.registerTool("forbidden", { inputSchema: z.object({}) }, () => ({
     content: [{ type: "text", text: "never" }],
   }));
+  for (const name of ["brief", "secret-plan"]) {
+    server.registerPrompt(name, {}, () => ({
+      messages: [{ role: "user", content: { type: "text", text: `prompt ${name}` } }],
+    }));
+  }
+  for (const uri of ["notes://desk/open", "notes://desk/secret"]) {
+    server.registerResource(uri, uri, {}, () => ({ contents: [{ uri, text: `read ${uri}` }] }));
+  }
   return server;
 }

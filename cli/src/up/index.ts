@@ -15,6 +15,11 @@ interface UpOptions {
 /** A terminal's Ctrl-C can arrive twice within this time, from the group and from a parent that passes it on. */
 const secondInterruptMs = 500;
 
+const environmentHelp = `
+NATS_URL, REDIS_URL and DATABASE_URL name servers to use instead of starting them.
+UPSTREAM_NETWORKS names the networks that upstreams may be in beside public addresses, such as
+10.0.0.0/8,127.0.0.0/8,::1/128; unless it is set, those on this machine alone (127.0.0.0/8,::1/128).`;
+
 /** `sluice up`: everything on this machine, with a demo unless a configuration is given. */
 export function addUpCommand(program: Command): void {
   program
@@ -25,7 +30,7 @@ export function addUpCommand(program: Command): void {
     .option("--data <dir>", "where data, logs and secrets of this instance are kept", ".sluice")
     .option("--no-demo", "never start the demo upstream")
     .option("--replicas <number>", "replicas of each service but control", count, 1)
-    .addHelpText("after", "\nNATS_URL, REDIS_URL and DATABASE_URL name servers to use instead of starting them.")
+    .addHelpText("after", environmentHelp)
     .action(up);
 }
 

@@ -1,3 +1,4 @@
+import { upstreamNetworks } from "@sluice/net";
 import { integer, list } from "@sluice/runtime";
 import { z } from "zod";
 
@@ -24,6 +25,8 @@ export const configSchema = z.object({
   /** Further values of the Host header that are served, beside loopback names. */
   ADMIN_ALLOWED_HOSTS: list.default([]),
   ADMIN_TOKEN: adminToken,
+  /** Networks that upstreams may be in beside public addresses; the same as egress has. */
+  UPSTREAM_NETWORKS: upstreamNetworks,
   NATS_REPLICAS: integer(1, 5).default(1),
   AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),

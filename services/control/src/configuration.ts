@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Conf } from "@sluice/contracts";
+import type { AddressGuard } from "@sluice/net";
 import { ConfProblems, readConf } from "./read-conf.ts";
 
 /** What is in force, and why a later edit is not. */
@@ -12,6 +13,8 @@ export interface ConfigurationStatus {
 
 export interface ConfigurationOptions {
   readonly file: string;
+  /** Which addresses it may name. */
+  readonly guard: AddressGuard;
   /** Makes this configuration the current one everywhere; resolves with its version. */
   readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
   readonly onRefused: (error: ConfProblems) => void;
@@ -99,7 +102,7 @@ export class Configuration {
   }
 
   #accept(text: string): { conf: Conf; digest: string } {
-    const conf = readConf(text, this.#options.file);
+    const conf = readConf(text, this.#options);
     return { conf, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 

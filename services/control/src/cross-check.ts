@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Conf, Tenant } from "@sluice/contracts";
+import type { AddressGuard } from "@sluice/net";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
@@ -55,8 +56,8 @@ const knownKeys = [
 
 const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
 
-/** What the shape alone can't say: names and keys that must be unique, and keys that everybody knows. */
-export function crossCheck(conf: Conf): Finding[] {
+/** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses. */
+export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
   const holders = new Map<string, string>();
   return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
     const path = ["tenants", name];
@@ -66,8 +67,34 @@ export function crossCheck(conf: Conf): Finding[] {
       ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
+      ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });
+}
+
+/** Everything in a tenant's configuration that Sluice will connect to. */
+function urlsOf(tenant: Tenant): { path: readonly PropertyKey[]; url: string }[] {
+  return tenant.mcp.endpoints.flatMap(({ url, credentials }, index) => {
+    const path = ["mcp", "endpoints", index];
+    const own = { path: [...path, "url"], url };
+    if (credentials?.type !== "oauth2ClientCredentials") return [own];
+    const asked = (["tokenUrl", "issuer"] as const).flatMap((key) => {
+      const address = credentials[key];
+      return address === undefined ? [] : [{ path: [...path, "credentials", key], url: address }];
+    });
+    return [own, ...asked];
+  });
+}
+
+function checkUrl(path: readonly PropertyKey[], url: string, guard: AddressGuard): Finding[] {
+  const { username, password } = new URL(url);
+  const refusal = guard.refusalOfUrl(url);
+  return [
+    ...(username + password === ""
+      ? []
+      : [{ path, reason: "must not hold a user or password: whatever reads this file would see it" }]),
+    ...(refusal === undefined ? [] : [{ path, reason: refusal.reason }]),
+  ];
 }
 
 function repeated(values: readonly string[], pathOf: (index: number) => PropertyKey[], what: string): Finding[] {

@@ -10,10 +10,15 @@ export function cutSections(conf: Conf, version: number): AllSections {
     policy: each((tenant): PolicySection => ({
       version,
       mcpEnabled: tenant.settings.mcp_enabled,
+      hideDenied: tenant.settings.hide_denied,
       accessRules: tenant.accessRules,
     })),
     "rate-limit": each((tenant): RateLimitSection => ({ version, limits: tenant.limits })),
-    egress: each((tenant): EgressSection => ({ version, endpoints: tenant.mcp.endpoints })),
+    egress: each((tenant): EgressSection => ({
+      version,
+      toolPrefix: tenant.mcp.toolPrefix,
+      endpoints: tenant.mcp.endpoints,
+    })),
   };
 }
 
@@ -29,8 +34,10 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     version,
     mcpEnabled: tenant.settings.mcp_enabled,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
+    deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
+    toolPrefix: tenant.mcp.toolPrefix,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({
       name,
       responseTimeoutMs,

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createAddressGuard } from "@sluice/net";
 import { describe, expect, test } from "vitest";
 import { confJsonSchema } from "./conf-json-schema.ts";
 import { configSchema } from "./config.ts";
@@ -8,6 +9,8 @@ import { readConf } from "./read-conf.ts";
 
 const confDir = join(import.meta.dirname, "../../../conf");
 const hash = (key: string) => `sha256:${createHash("sha256").update(key).digest("hex")}`;
+
+const source = { file: "tenants.yaml", guard: createAddressGuard([]) };
 
 const good = `tenants:
   acme:
@@ -17,12 +20,12 @@ const good = `tenants:
     mcp:
       endpoints:
         - name: main
-          url: http://127.0.0.1:3001/mcp
+          url: https://mcp.example.com/mcp
 `;
 
 function refusalOf(text: string): string {
   try {
-    readConf(text, "tenants.yaml");
+    readConf(text, source);
   } catch (error) {
     return (error as Error).message;
   }
@@ -35,7 +38,7 @@ describe("what is published for editors", () => {
   });
 
   test("the example configuration is good", async () => {
-    const conf = readConf(await readFile(join(confDir, "tenants.yaml"), "utf8"), "tenants.yaml");
+    const conf = readConf(await readFile(join(confDir, "tenants.yaml"), "utf8"), source);
     expect(conf.tenants["acme"]?.agents.map((agent) => agent.id)).toEqual(["sentinel-1", "alchemy-1"]);
   });
 });
@@ -56,7 +59,7 @@ describe("a mistake is named with file, line, column and reason", () => {
     ],
     [
       "a missing key",
-      good.replace("          url: http://127.0.0.1:3001/mcp\n", ""),
+      good.replace("          url: https://mcp.example.com/mcp\n", ""),
       /^tenants\.yaml:8:11: tenants\.acme\.mcp\.endpoints\.0\.url: /,
     ],
     ["a tenant's bad name", good.replace("acme", "Acme_"), /^tenants\.yaml:2:3: tenants\.Acme_: must be lower-case/],
@@ -64,7 +67,7 @@ describe("a mistake is named with file, line, column and reason", () => {
     ["an empty file", "", /^tenants\.yaml:1:1: the file: /],
     [
       "an endpoint named twice",
-      `${good}        - name: main\n          url: http://127.0.0.1:3002/mcp\n`,
+      `${good}        - name: main\n          url: https://mcp.example.com/other\n`,
       /^tenants\.yaml:10:11: .*another endpoint/,
     ],
   ])("%s", (_what, text, expected) => {
@@ -72,7 +75,7 @@ describe("a mistake is named with file, line, column and reason", () => {
   });
 
   test("every problem is told at once", () => {
-    expect(refusalOf(good.replace("sentinel-1", "sentinel 1").replace("http:", "ftp:")).split("\n")).toHaveLength(2);
+    expect(refusalOf(good.replace("sentinel-1", "sentinel 1").replace("https:", "ftp:")).split("\n")).toHaveLength(2);
   });
 
   test("an alias bomb is refused", () => {
@@ -81,6 +84,54 @@ describe("a mistake is named with file, line, column and reason", () => {
       (_, index) => `a${index + 1}: &a${index + 1} [${`*a${index},`.repeat(9)}]`,
     );
     expect(refusalOf(`a0: &a0 [x]\n${levels.join("\n")}\n`)).toMatch(/^tenants\.yaml:1:1: .*alias/i);
+  });
+});
+
+describe("an upstream's URL", () => {
+  const withUrl = (url: string) => good.replace("https://mcp.example.com/mcp", JSON.stringify(url));
+
+  test.each([
+    ...["http://127.0.0.1:3001/mcp", "http://127.1/", "http://0x7f.1/", "http://2130706433/", "http://0177.0.0.1/"],
+    ...["http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/", "http://[fd00::]/", "http://0.0.0.0/"],
+    ...[
+      "http://[::]/",
+      "http://[64:ff9b::a00:1]/",
+      "http://[2002:a00:1::]/",
+      "https://localhost/",
+      "http://x.localhost",
+    ],
+  ])("%s is refused unless the operator allowed its network (A25)", (url) => {
+    expect(refusalOf(withUrl(url))).toMatch(
+      /^tenants\.yaml:9:11: tenants\.acme\.mcp\.endpoints\.0\.url: .*set UPSTREAM_NETWORKS of control and egress/,
+    );
+  });
+
+  test.each([
+    ...["file:///etc/passwd", "ftp://mcp.example.com/", "gopher://mcp.example.com/", "data:application/json,{}"],
+    ...["javascript:alert(1)", "unix:/run/mcp.sock", "//mcp.example.com/mcp", "mcp.example.com", ""],
+  ])("%j is refused, as it is neither http nor https (A25)", (url) => {
+    expect(refusalOf(withUrl(url))).toMatch(/^tenants\.yaml:9:11: .*must be an http:\/\/ or https:\/\/ URL/);
+  });
+
+  test("holds no user and no password, and the refusal does not repeat them", () => {
+    const refusal = refusalOf(withUrl("https://someone:hidden-word@mcp.example.com/mcp"));
+    expect(refusal).toMatch(/^tenants\.yaml:9:11: .*must not hold a user or password/);
+    expect(refusal).not.toContain("hidden-word");
+  });
+
+  test.each(["tokenUrl", "issuer"])("A25: the %s of its credentials is judged like it", (key) => {
+    const credentials = `{ type: oauth2ClientCredentials, ${key}: "https://169.254.169.254/", clientId: c, clientSecret: "\${env:S}" }`;
+    expect(refusalOf(`${good}          credentials: ${credentials}\n`)).toMatch(
+      new RegExp(
+        `^tenants\\.yaml:10:\\d+: tenants\\.acme\\.mcp\\.endpoints\\.0\\.credentials\\.${key}: .*UPSTREAM_NETWORKS`,
+      ),
+    );
+  });
+
+  test("may name an address of an allowed network", () => {
+    const guard = createAddressGuard(configSchema.shape.UPSTREAM_NETWORKS.parse("127.0.0.0/8"));
+    const conf = readConf(withUrl("http://127.1:3001/mcp"), { ...source, guard });
+    expect(conf.tenants["acme"]?.mcp.endpoints[0]?.url).toBe("http://127.1:3001/mcp");
   });
 });
 

@@ -1,4 +1,5 @@
 import { confSchema, type Conf } from "@sluice/contracts";
+import type { AddressGuard } from "@sluice/net";
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from "yaml";
 import type { z } from "zod";
 import { crossCheck, type Finding } from "./cross-check.ts";
@@ -9,11 +10,18 @@ export class ConfProblems extends Error {
   override readonly name = "ConfProblems";
 }
 
+export interface ConfSource {
+  /** As problems name it. */
+  readonly file: string;
+  /** Which addresses the configuration may name. */
+  readonly guard: AddressGuard;
+}
+
 const mostProblems = 20;
 const mostAliases = 100;
 
 /** Reads a whole `tenants.yaml`, or throws ConfProblems and accepts nothing of it. */
-export function readConf(text: string, file: string): Conf {
+export function readConf(text: string, { file, guard }: ConfSource): Conf {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const at = (offset: number, reason: string) => {
@@ -25,7 +33,7 @@ export function readConf(text: string, file: string): Conf {
   const special = specialKeyOf(document);
   if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
-  const findings = parsed.success ? crossCheck(parsed.data) : parsed.error.issues.flatMap(findingsOf);
+  const findings = parsed.success ? crossCheck(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
   if (parsed.success && findings.length === 0) return parsed.data;
   throw refusal(
     findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)),

@@ -63,6 +63,7 @@ async function startControl() {
       CONF_DIR: confDir,
       ADMIN_PORT: String(adminPort),
       ADMIN_TOKEN: adminToken,
+      UPSTREAM_NETWORKS: "127.0.0.0/8",
       AUDIT_MAX_BYTES: String(16 << 20),
       REPLIES_MAX_BYTES: String(16 << 20),
     },

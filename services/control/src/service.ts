@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureTopology, Presence, publishEdition } from "@sluice/bus";
 import { serviceNames } from "@sluice/contracts";
+import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import { createAdmin } from "./admin.ts";
@@ -40,6 +41,7 @@ function createConfiguration({ config, bus, log, metrics }: ControlContext): Con
   });
   return new Configuration({
     file: join(config.CONF_DIR, "tenants.yaml"),
+    guard: createAddressGuard(config.UPSTREAM_NETWORKS),
     publish: (conf, { digest, after }) =>
       publishEdition(bus, { digest, after, cut: (version) => cutSections(conf, version) }),
     onRefused: (error) => {

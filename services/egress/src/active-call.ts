@@ -43,7 +43,7 @@ export class ActiveCall {
   }
 
   get listening(): boolean {
-    return this.head.http === "GET";
+    return this.head.http === "GET" || this.head.method === "subscriptions/listen";
   }
 
   /** Counts what goes into the answer's stream, and ends the call where that is too much for nobody. */

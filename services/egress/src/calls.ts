@@ -86,9 +86,10 @@ export class Calls implements Disposable {
     this.#counter.inc({ tenant: head.tenant, server: head.server, status, fault: fault ?? "" });
   }
 
-  *matching({ call, stream, session }: OwnWord): Iterable<ActiveCall> {
+  *matching({ call, stream, session, rpcId }: OwnWord): Iterable<ActiveCall> {
     for (const active of this.#active) {
       const { head } = active;
+      if (rpcId !== undefined && rpcId !== head.rpcId) continue;
       if (call === head.call || stream === head.stream || (session !== undefined && session === head.session?.id))
         yield active;
     }

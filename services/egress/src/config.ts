@@ -1,3 +1,4 @@
+import { upstreamNetworks } from "@sluice/net";
 import { integer } from "@sluice/runtime";
 import { z } from "zod";
 
@@ -18,5 +19,13 @@ export const configSchema = z.object({
   EGRESS_UNREAD_TIMEOUT_MS: integer(1_000, 3_600_000).default(300_000),
   /** Largest list answer that is filtered; larger ones are refused, because they cannot be filtered. */
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
+  /** Largest JSON answer of an upstream that is relayed; streams have no end. */
+  EGRESS_MAX_ANSWER_BYTES: integer(1024 * 1024, 4 * 1024 ** 3).default(128 * 1024 * 1024),
+  /** Failures of one upstream of one tenant in a row after which calls to it are answered with 503; 0: never. */
+  EGRESS_BREAKER_FAILURES: integer(0, 100_000).default(10),
+  /** How long they are, and then how often one call is let through as a probe. */
+  EGRESS_BREAKER_OPEN_MS: integer(100, 3_600_000).default(5_000),
+  /** Networks that upstreams may be in beside public addresses. */
+  UPSTREAM_NETWORKS: upstreamNetworks,
 });
 export type EgressConfig = z.infer<typeof configSchema>;

@@ -1,8 +1,13 @@
 import { Fault } from "@sluice/contracts";
-import { Pool, type Dispatcher } from "undici";
+import { Pool, type buildConnector, type Dispatcher } from "undici";
+import { watchAttempt } from "./attempt-watch.ts";
+import type { Breaker } from "./breaker.ts";
 
 export interface ConnectionsOptions {
   readonly origin: string;
+  readonly connector: buildConnector.connector;
+  /** Of the upstream: all its connections share one. */
+  readonly breaker: Breaker;
   readonly connections: number;
   /** Requests that may wait for a connection; undici itself lets any number wait. */
   readonly waiting: number;
@@ -10,42 +15,45 @@ export interface ConnectionsOptions {
   readonly full: string;
 }
 
-const connectTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 60_000;
 
 /** The connections to one endpoint for one use, and a bounded number of requests that wait for one. */
 export class Connections {
   readonly #pool: Pool;
+  readonly #breaker: Breaker;
   readonly #most: number;
   readonly #full: string;
   #held = 0;
 
-  constructor({ origin, connections, waiting, full }: ConnectionsOptions) {
+  constructor({ origin, connector, breaker, connections, waiting, full }: ConnectionsOptions) {
     this.#pool = new Pool(origin, {
       connections,
-      connect: { timeout: connectTimeoutMs },
+      connect: connector,
       keepAliveTimeout: keepAliveTimeoutMs,
       headersTimeout: 0,
       bodyTimeout: 0,
     });
+    this.#breaker = breaker;
     this.#most = connections + waiting;
     this.#full = full;
   }
 
-  /** @throws Fault `overloaded` where every connection is in use and nobody more may wait. */
+  /**
+   * @throws Fault `overloaded` where every connection is in use and nobody more may wait, `upstream_unavailable` where
+   * the upstream did not answer lately.
+   */
   requireRoom(): void {
+    this.#breaker.requirePassage();
     if (this.#held >= this.#most) throw new Fault("overloaded", this.#full);
   }
 
-  /** The handler calls `release` once the request is over for undici too: one given up while it waits still takes its place. */
+  /** Sends a request. One given up while it waits still takes its place until it is over for undici too. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.requireRoom();
+    const attempt = this.#breaker.enter();
     this.#held++;
-    this.#pool.dispatch(options, handler);
-  }
-
-  release(): void {
-    this.#held--;
+    const watch = { attempt, listening: options.method === "GET", onOver: () => this.#held-- };
+    this.#pool.dispatch(options, watchAttempt(handler, watch));
   }
 
   close(): Promise<void> {

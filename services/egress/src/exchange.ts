@@ -1,4 +1,5 @@
-import { Fault } from "@sluice/contracts";
+import { Fault, toFault } from "@sluice/contracts";
+import { AddressRefused } from "@sluice/net";
 import type { Dispatcher } from "undici";
 import type { Connections } from "./connections.ts";
 
@@ -7,6 +8,8 @@ export interface UpstreamRequest {
   readonly method: "POST" | "GET" | "DELETE";
   readonly headers: Record<string, string>;
   readonly body: Buffer | AsyncIterable<Buffer> | null;
+  /** Asked as soon as the status is known; what it returns is how the attempt ends. */
+  readonly refusal?: (status: number) => Fault | undefined;
 }
 
 export type ReceivedHeaders = Record<string, string | string[] | undefined>;
@@ -26,27 +29,33 @@ export class Exchange implements AsyncIterable<Buffer> {
   #failure: Fault | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(connections: Connections, request: UpstreamRequest) {
+  /** A request that isn't ready yet is sent once it is; what it fails with is how the attempt ends. */
+  constructor(connections: Connections, request: UpstreamRequest | Promise<UpstreamRequest>) {
     this.head = this.#head.promise;
     this.head.catch(() => {});
+    if (request instanceof Promise)
+      request.then((ready) => this.#send(connections, ready)).catch((error: unknown) => this.#finish(toFault(error)));
+    else this.#send(connections, request);
+  }
+
+  #send(connections: Connections, { refusal, body, ...request }: UpstreamRequest): void {
+    if (this.#done) return;
     connections.dispatch(
       // undici takes async iterables too; its type for `dispatch` does not say so.
-      { ...request, body: request.body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
+      { ...request, body: body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
       {
         onRequestStart: (controller) => {
           this.#controller = controller;
           if (this.#failure !== undefined) controller.abort(this.#failure);
         },
-        onResponseStart: (_controller, status, headers) => this.#head.resolve({ status, headers }),
+        onResponseStart: (_controller, status, headers) => {
+          const fault = refusal?.(status);
+          if (fault === undefined) this.#head.resolve({ status, headers });
+          else this.abort(fault);
+        },
         onResponseData: (controller, chunk) => this.#received(controller, chunk),
-        onResponseEnd: () => {
-          connections.release();
-          this.#finish(undefined);
-        },
-        onResponseError: (_controller, error) => {
-          connections.release();
-          this.#finish(upstreamFault(error));
-        },
+        onResponseEnd: () => this.#finish(undefined),
+        onResponseError: (_controller, error) => this.#finish(upstreamFault(error)),
       },
     );
   }
@@ -118,6 +127,10 @@ export class Exchange implements AsyncIterable<Buffer> {
 
 function upstreamFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
+  if (error instanceof AddressRefused)
+    return new Fault("upstream_failed", "the upstream's address is none that the gateway may connect to", {
+      cause: error,
+    });
   const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
   return new Fault("upstream_failed", `the upstream could not be reached or broke off (${code})`, { cause: error });
 }

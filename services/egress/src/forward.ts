@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { Fault, type CallHead } from "@sluice/contracts";
 import type { Connections } from "./connections.ts";
-import { Exchange } from "./exchange.ts";
+import type { Fields } from "./credentials/index.ts";
+import { Exchange, type UpstreamRequest } from "./exchange.ts";
 import { identityHeaders } from "./headers.ts";
 import type { Upstream } from "./upstreams.ts";
 
@@ -14,11 +15,15 @@ export interface ForwardOptions {
   readonly connections: Connections;
   readonly body: Buffer | AsyncIterable<Buffer> | null;
   readonly traceparent: string;
+  /** Another path of the same origin than the endpoint's own, with its query. */
+  readonly path?: string;
 }
 
-/** Signs a call and sends it, once. What the agent authenticated with is not even known here. */
-export function forward({ head, upstream, connections, body, traceparent }: ForwardOptions): Exchange {
-  const headers: Record<string, string> = {
+/** Sends a call once, with the gateway's own credentials. What the agent authenticated with is not even known here. */
+export function forward({ head, upstream: at, connections, body, traceparent, path }: ForwardOptions): Exchange {
+  const upstream = path === undefined ? at : elsewhere(at, path);
+  const { credential } = upstream;
+  const headers: Fields = {
     ...head.headers,
     ...identityHeaders(head.agent),
     ...(head.session !== undefined && { "mcp-session-id": head.session.upstream }),
@@ -27,8 +32,27 @@ export function forward({ head, upstream, connections, body, traceparent }: Forw
     "accept-encoding": "identity",
     traceparent,
   };
-  if (upstream.signer !== undefined) Object.assign(headers, sign(upstream, head, body));
-  return new Exchange(connections, { path: upstream.path, method: head.http, headers, body });
+  const request = (shown: Fields): UpstreamRequest => ({
+    path: upstream.path,
+    method: head.http,
+    headers: { ...headers, ...shown, ...sign(upstream, head, body) },
+    body,
+    ...(credential !== undefined && { refusal: (status) => refusal(upstream, shown, status) }),
+  });
+  const shown = credential?.fields() ?? {};
+  return new Exchange(connections, shown instanceof Promise ? shown.then(request) : request(shown));
+}
+
+function elsewhere(upstream: Upstream, path: string): Upstream {
+  const [pathOnly = "", query = ""] = path.split("?", 2);
+  return { ...upstream, path, pathOnly, query };
+}
+
+/** A 401 is about the gateway's credentials here: the agent can't mend that, and must not take it for its own login. */
+function refusal({ credential, endpoint }: Upstream, shown: Fields, status: number): Fault | undefined {
+  if (status !== 401) return undefined;
+  credential?.refused?.(shown);
+  return new Fault("upstream_failed", `the server '${endpoint.name}' refuses the gateway's credentials`);
 }
 
 /** Ends a session that no client will ever name, as far as the upstream listens. */

@@ -1,5 +1,5 @@
-import { Fault, longestTarget } from "@sluice/contracts";
-import { compile, cutElements, raw, scan } from "@sluice/json";
+import { Fault, longestTarget, type ListedKind } from "@sluice/contracts";
+import { compile, cutElements, raw, scan, type JsonRange } from "@sluice/json";
 
 /** What the gateway wants to know of a message from an upstream; the bytes themselves are relayed. */
 export interface Observation {
@@ -20,27 +20,54 @@ export function observe(bytes: Buffer): Observation {
   return { answers: raw(bytes, id).toString("utf8"), isError: error !== undefined || isError?.kind === "true" };
 }
 
-const listed = compile([{ path: ["result", "tools"], items: true, itemName: "name" }]);
+/** The lists a result may hold: under which member, what names an element, and what it is to policy. */
+const lists: readonly { readonly member: string; readonly itemName: string; readonly kind: ListedKind }[] = [
+  { member: "tools", itemName: "name", kind: "tools" },
+  { member: "prompts", itemName: "name", kind: "prompts" },
+  { member: "resources", itemName: "uri", kind: "resources" },
+  { member: "resourceTemplates", itemName: "uriTemplate", kind: "resources" },
+];
+const listed = compile(lists.map(({ member, itemName }) => ({ path: ["result", member], items: true, itemName })));
+const listMethods = new Set(["tools/list", "prompts/list", "resources/list", "resources/templates/list"]);
 
-/** Decides which of these tools may be seen. */
-export type ToolFilter = (names: string[]) => Promise<readonly boolean[]>;
+/** Whether the answer to this method is a list that policy filters. */
+export function isListMethod(method: string): boolean {
+  return listMethods.has(method);
+}
+
+/** Decides which of these names of tools or prompts, URIs of resources or texts of URI templates may be seen. */
+export type ListFilter = (kind: ListedKind, names: string[]) => Promise<readonly boolean[]>;
 
 /**
- * Cuts the tools out of a list answer that the filter hides, or that cannot be called; what stays keeps its bytes.
+ * Cuts out of a list answer what the filter hides, or what has no name to be used by; what stays keeps its bytes.
  * @throws Fault `upstream_failed` where the answer cannot be read for certain: it is then not shown at all.
  */
-export async function hideTools(bytes: Buffer, filter: ToolFilter): Promise<Buffer> {
+export async function hideListed(bytes: Buffer, filter: ListFilter): Promise<Buffer> {
   const seen = scan(bytes, listed);
-  if (!seen.ok) throw new Fault("upstream_failed", "the upstream's list of tools is not unambiguous JSON");
+  if (!seen.ok) throw new Fault("upstream_failed", "the upstream's list is not unambiguous JSON");
   if (seen.root.kind !== "object") throw new Fault("upstream_failed", "the upstream's answer is no single message");
-  const tools = seen.values[0];
-  if (tools?.items === undefined) return bytes;
-  const names = tools.items.map(({ name }) => (name !== undefined && name.length <= longestTarget ? name : undefined));
-  const keep = await filter(names.map((name) => name ?? ""));
-  if (keep.length !== names.length) throw new Fault("internal", "policy's answer does not fit the list");
-  return cutElements(
-    bytes,
-    tools,
-    names.map((name, index) => name !== undefined && keep[index] === true),
+  const found = lists.flatMap(({ kind }, index) => {
+    const range = seen.values[index];
+    return range?.items === undefined ? [] : [{ kind, range, names: namesOf(range.items) }];
+  });
+  const cuts = await Promise.all(found.map(async (list) => ({ range: list.range, keep: await kept(list, filter) })));
+  // From the last list on, so that the places of those before still hold.
+  cuts.sort((one, other) => other.range.start - one.range.start);
+  return cuts.reduce((shown, { range, keep }) => cutElements(shown, range, keep), bytes);
+}
+
+function namesOf(items: readonly JsonRange[]): (string | undefined)[] {
+  return items.map(({ name }) => (name !== undefined && name.length <= longestTarget ? name : undefined));
+}
+
+async function kept(
+  { kind, names }: { kind: ListedKind; names: (string | undefined)[] },
+  filter: ListFilter,
+): Promise<boolean[]> {
+  const keep = await filter(
+    kind,
+    names.map((name) => name ?? ""),
   );
+  if (keep.length !== names.length) throw new Fault("internal", "policy's answer does not fit the list");
+  return names.map((name, index) => name !== undefined && keep[index] === true);
 }

@@ -10,9 +10,12 @@ import {
   type FilterQuestion,
   type SessionCreate,
   type SessionCreated,
+  type KeptSession,
   type SessionEnd,
+  type SessionUpdate,
+  type SessionUpdated,
 } from "@sluice/contracts";
-import type { ToolFilter } from "./messages.ts";
+import type { ListFilter } from "./messages.ts";
 
 const timeoutMs = 2_000;
 /** What one question may hold, so that it fits one message: a character takes up to six bytes of JSON, a name three more. */
@@ -27,13 +30,13 @@ export class Principals {
     this.#bus = bus;
   }
 
-  /** Policy's view of which tools this caller may see; the same evaluator that admits calls. */
-  toolFilter(head: CallHead): ToolFilter {
+  /** Policy's view of what this caller may see of a list; the same evaluator that admits calls. */
+  listFilter(head: CallHead): ListFilter {
     const { tenant, agent, server } = head;
-    return async (names) => {
+    return async (kind, names) => {
       const answers = await Promise.all(
-        slices(names).map((tools) => {
-          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, tools };
+        slices(names).map((slice) => {
+          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, kind, names: slice };
           return this.#ask("policy", "filter", question);
         }),
       );
@@ -42,12 +45,22 @@ export class Principals {
   }
 
   /** Registers the upstream's session and returns the id that the client gets instead. */
-  async openSession(head: CallHead, upstreamSession: string): Promise<string> {
+  async openSession(
+    head: CallHead,
+    upstreamSession: string,
+    kept: Omit<KeptSession, "upstreamSession"> = {},
+  ): Promise<string> {
     const { tenant, agent, server } = head;
-    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession };
+    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession, ...kept };
     const { session } = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
     if (session === undefined) throw new Fault("unavailable", "the session could not be registered");
     return session;
+  }
+
+  /** Replaces what is kept of a session; false where there is none of this name (any more). */
+  async updateSession({ tenant, agent, server }: CallHead, session: string, upstreamSession: string): Promise<boolean> {
+    const update: SessionUpdate = { session, tenant, agent: agent.id, server, upstreamSession };
+    return decodeJson<SessionUpdated>(await this.#ask("session-manager", "update", update)).ok;
   }
 
   async endSession(session: string): Promise<void> {

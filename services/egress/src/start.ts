@@ -1,9 +1,15 @@
 import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
+import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
+import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
+import { Mediator } from "./mediation/mediator.ts";
+import { Relay } from "./relay.ts";
+import { Replies } from "./replies.ts";
 import { Egress } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -12,13 +18,9 @@ const defaultTimeoutMs = 300_000;
 const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
-export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const upstreams = scope.use(
-    new Upstreams({
-      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
-      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
-    }),
-  );
+export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
+  const { config, bus, log, metrics, scope } = context;
+  const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
     new Calls({
@@ -32,15 +34,21 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),
   );
-  const egress = new Egress({
+  const principals = new Principals(bus);
+  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const replies = new Replies(bus, maxAnswerBytes);
+  const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
+  const relay = new Relay({
     bus,
-    log,
     upstreams,
-    outcomes,
-    calls,
-    principals: new Principals(bus),
-    maxListBytes: config.EGRESS_MAX_LIST_BYTES,
+    principals,
+    replies,
+    maxListBytes,
+    maxAnswerBytes,
+    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
   });
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -62,4 +70,26 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
     `egress-${config.EGRESS_POOL}`,
   );
   scope.defer(() => taking.drain());
+  scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+}
+
+function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Upstreams {
+  const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
+  const tokenServers = scope.use(new TokenServers({ guard }));
+  const upstreams = scope.use(
+    new Upstreams({
+      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
+      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+      guard,
+      breakerFailures: config.EGRESS_BREAKER_FAILURES,
+      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
+      log,
+      tokens: {
+        reach: (url) => tokenServers.reach(url),
+        report: (problem) => log.warn({ problem }, "no access token"),
+      },
+    }),
+  );
+  measureBreakers(upstreams, metrics);
+  return upstreams;
 }

@@ -11,7 +11,7 @@ import {
 } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import type { Exchange } from "./exchange.ts";
-import { hideTools, observe, type ToolFilter } from "./messages.ts";
+import { hideListed, observe, type ListFilter } from "./messages.ts";
 import { SseReader, type SsePiece } from "./sse-reader.ts";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
@@ -24,8 +24,8 @@ export interface StreamRelayOptions {
   readonly exchange: Exchange;
   readonly status: number;
   readonly headers: Record<string, string>;
-  /** Set where lists of tools may come along. */
-  readonly filter?: ToolFilter;
+  /** Set where lists may come along that policy filters. */
+  readonly filter?: ListFilter;
   readonly maxListBytes: number;
 }
 
@@ -91,7 +91,7 @@ export class StreamRelay {
       await this.#writer.write(bytes, pieceCount);
     };
     for (const piece of pieces) {
-      if (this.#primed && piece.data?.length === 0) continue;
+      if (this.#primed && piece.data?.length === 0 && piece.otherLines?.length === 0) continue;
       let bytes = await this.#admit(piece);
       if (bytes.length > chunkBytes) await flush();
       for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes)) {
@@ -121,7 +121,7 @@ export class StreamRelay {
     if (filter === undefined) return piece.bytes;
     if (piece.data === undefined) throw new Fault("upstream_failed", "an event is too large to be checked");
     if (data.length === 0) return piece.bytes;
-    const shown = await hideTools(data, filter);
+    const shown = await hideListed(data, filter);
     if (shown === data) return piece.bytes;
     const lines = shown
       .toString("utf8")

@@ -1,8 +1,12 @@
-import type { EgressSection, Endpoint } from "@sluice/contracts";
+import type { EgressSection, Endpoint, PrefixMode } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
+import { guardedConnector, type AddressGuard } from "@sluice/net";
 import { resolveSecret } from "@sluice/runtime";
 import { createSigner, type Signer } from "@sluice/signing";
-import { Connections, type ConnectionsOptions } from "./connections.ts";
+import type { Log } from "@sluice/telemetry";
+import { Breaker } from "./breaker.ts";
+import { Connections } from "./connections.ts";
+import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
 
 /** One endpoint of a tenant, ready to be called. */
 export interface Upstream {
@@ -15,19 +19,34 @@ export interface Upstream {
   readonly pathOnly: string;
   readonly query: string;
   readonly signer: Signer | undefined;
+  readonly credential: Credential | undefined;
 }
 
 export interface UpstreamOptions {
   readonly connections: number;
   /** Calls that may wait for one of them; a stream never waits, because none may end for long. */
   readonly waiting: number;
+  readonly tokens: TokenRequests;
+  readonly guard: AddressGuard;
+  /** Failures of an upstream in a row that close it for `breakerOpenMs`; 0: none do. */
+  readonly breakerFailures: number;
+  readonly breakerOpenMs: number;
+  readonly log: Log;
+}
+
+/** What endures of an upstream: its connections, and what is known about its health. */
+interface Line extends Pick<Upstream, "calls" | "streams"> {
+  readonly tenant: string;
+  readonly server: string;
+  readonly breaker: Breaker;
 }
 
 /** The upstreams of all tenants, with connections of their own each, which outlive changes of the configuration. */
 export class Upstreams implements AsyncDisposable {
   readonly #options: UpstreamOptions;
-  readonly #known = new Map<string, Connections>();
+  readonly #lines = new Map<string, Line>();
   #tenants = new Map<string, Map<string, Upstream>>();
+  #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -37,12 +56,27 @@ export class Upstreams implements AsyncDisposable {
     return this.#tenants.get(tenant)?.get(server);
   }
 
+  /** A tenant's endpoints in the order of the configuration. */
+  namesOf(tenant: string): string[] {
+    return [...(this.#tenants.get(tenant)?.keys() ?? [])];
+  }
+
+  prefixModeOf(tenant: string): PrefixMode {
+    return this.#prefixModes.get(tenant) ?? "conditional";
+  }
+
+  /** Whether each upstream's breaker is open. */
+  *breakers(): Iterable<{ tenant: string; server: string; open: boolean }> {
+    for (const { tenant, server, breaker } of this.#lines.values()) yield { tenant, server, open: breaker.open };
+  }
+
   /** Takes over a version of the configuration; returns what is wrong with endpoints that can't be used, which then stay closed. */
   configure(sections: SectionMap<"egress">): string[] {
     const problems: string[] = [];
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section, problems));
     this.#tenants = tenants;
+    this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
     return problems;
   }
@@ -64,47 +98,75 @@ export class Upstreams implements AsyncDisposable {
     const signing = endpoint.signing;
     const signer =
       signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
+    const { calls, streams } = this.#line(tenant, endpoint.name, url.origin);
     return {
-      calls: this.#connections(`${tenant}/${endpoint.name}/calls`, {
-        origin: url.origin,
-        waiting: this.#options.waiting,
-        full: `too many calls to the server '${endpoint.name}' are under way`,
-      }),
-      streams: this.#connections(`${tenant}/${endpoint.name}/streams`, {
-        origin: url.origin,
-        waiting: 0,
-        full: `too many streams of the server '${endpoint.name}' are open`,
-      }),
+      calls,
+      streams,
       endpoint,
       path: url.pathname + url.search,
       pathOnly: url.pathname,
       query: url.search.slice(1),
       signer,
+      credential: this.#credential(tenant, endpoint),
     };
   }
 
-  #connections(use: string, options: Omit<ConnectionsOptions, "connections">): Connections {
-    const key = `${use} ${options.origin}`;
-    const known = this.#known.get(key);
+  /** What is in use stays, with the token it has, where an edit did not change it. */
+  #credential(tenant: string, endpoint: Endpoint): Credential | undefined {
+    const fresh = openCredential({ tenant, endpoint, tokens: this.#options.tokens });
+    const inUse = this.find(tenant, endpoint.name)?.credential;
+    return fresh?.identity !== undefined && fresh.identity === inUse?.identity ? inUse : fresh;
+  }
+
+  #line(tenant: string, server: string, origin: string): Line {
+    const key = `${tenant}/${server} ${origin}`;
+    const known = this.#lines.get(key);
     if (known !== undefined) return known;
-    const connections = new Connections({ ...options, connections: this.#options.connections });
-    this.#known.set(key, connections);
-    return connections;
+    const { guard, connections, waiting, log } = this.#options;
+    const breaker = this.#breaker(tenant, server);
+    const connector = guardedConnector({
+      guard,
+      onRefused: (error) => log.warn({ tenant, server, error: error.message }, "not connected: forbidden address"),
+    });
+    const shared = { origin, connector, breaker, connections };
+    const line: Line = {
+      tenant,
+      server,
+      breaker,
+      calls: new Connections({ ...shared, waiting, full: `too many calls to the server '${server}' are under way` }),
+      streams: new Connections({ ...shared, waiting: 0, full: `too many streams of the server '${server}' are open` }),
+    };
+    this.#lines.set(key, line);
+    return line;
+  }
+
+  #breaker(tenant: string, server: string): Breaker {
+    const { breakerFailures, breakerOpenMs, log } = this.#options;
+    return new Breaker({
+      failures: breakerFailures,
+      openMs: breakerOpenMs,
+      refusal: `the server '${server}' did not answer lately: try again later`,
+      onChange: (open) => {
+        if (open) log.warn({ tenant, server }, "upstream does not answer: calls are refused, but for probes");
+        else log.info({ tenant, server }, "upstream answers again");
+      },
+    });
   }
 
   /** Connections to what no endpoint names any more end when their last answer has. */
   #closeUnused(): void {
     const used = new Set<Connections>();
-    for (const upstreams of this.#tenants.values())
-      for (const { calls, streams } of upstreams.values()) used.add(calls).add(streams);
-    for (const [key, connections] of this.#known) {
-      if (used.has(connections)) continue;
-      this.#known.delete(key);
-      void connections.close();
+    for (const upstreams of this.#tenants.values()) for (const { calls } of upstreams.values()) used.add(calls);
+    for (const [key, { calls, streams }] of this.#lines) {
+      if (used.has(calls)) continue;
+      this.#lines.delete(key);
+      void calls.close();
+      void streams.close();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#known.values()].map((connections) => connections.destroy()));
+    const lines = [...this.#lines.values()];
+    await Promise.all(lines.flatMap(({ calls, streams }) => [calls.destroy(), streams.destroy()]));
   }
 }

@@ -229,29 +229,3 @@ function given(answer: Extract<AdmissionAnswer, { by: "policy" }> | undefined, i
   const verdict = answer?.verdicts[index];
   return answer === undefined || verdict === undefined ? undefined : { verdict, version: answer.version };
 }
-
-/** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
-export function requireAdmitted(admitted: Admitted, intent: Intent): void {
-  const { policy, limit, session } = admitted;
-  if (session?.ok === false)
-    throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
-  if (!policy.ok) throw denial(policy, intent);
-  if (!limit.ok) {
-    const { retryAfterSeconds } = limit;
-    throw new Fault("agent_rate_limited", `rate limit reached: try again in ${retryAfterSeconds} s`, {
-      details: { agentId: intent.agent.id, retryAfterSeconds },
-    });
-  }
-}
-
-function denial(policy: Extract<PolicyVerdict, { ok: false }>, intent: Intent): Fault {
-  if (policy.fault === "protocol_disabled")
-    return new Fault("protocol_disabled", "MCP is switched off for this tenant");
-  return new Fault(
-    "tool_access_denied",
-    `Agent '${intent.agent.id}' is not authorized to invoke tool '${intent.target ?? ""}'`,
-    {
-      details: { allowedTools: policy.allowedTools },
-    },
-  );
-}

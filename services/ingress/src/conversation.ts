@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { ServerResponse } from "node:http";
 import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
   chunkBytes,
@@ -13,6 +12,7 @@ import {
   type StreamEnd,
   type StreamHead,
 } from "@sluice/contracts";
+import type { Answer } from "./answer.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
@@ -26,11 +26,13 @@ const bodyIdleTimeoutMs = 30_000;
 export interface ConversationOptions {
   readonly bus: Bus;
   readonly streams: Streams;
-  readonly response: ServerResponse;
+  readonly response: Answer;
   readonly head: CallHead;
   readonly body: Buffer;
   readonly traceparent: string;
   readonly responseTimeoutMs: number;
+  /** The egress replica that holds what the call goes on with. */
+  readonly owner: string | undefined;
 }
 
 /** One call handed to egress, and its answer written to the client: unary, in chunks, or as a stream of events. */
@@ -93,7 +95,7 @@ export class Conversation implements Dependent {
   }
 
   #hand(): void {
-    const { bus, head, body, traceparent } = this.#options;
+    const { bus, head, body, traceparent, owner } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
       timeoutMs: firstWordMs,
@@ -104,7 +106,8 @@ export class Conversation implements Dependent {
       ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }
       : head;
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);
-    bus.tell(subjects.call("mcp"), message, { reply: this.#inbox.subject, traceparent });
+    const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
+    bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
   }
 
   #onMessage(message: Incoming): void {
@@ -128,7 +131,8 @@ export class Conversation implements Dependent {
     if (this.#receiver !== undefined) this.#receiver.fail(fault);
     else if (this.#streaming) return;
     else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
-    else this.#done.reject(reason === "nobody" ? fault : lostFault());
+    else if (reason !== "nobody") this.#done.reject(lostFault());
+    else this.#done.reject(this.#options.owner === undefined ? fault : ownerGone());
   }
 
   async #sendBody(to: string): Promise<void> {
@@ -213,7 +217,7 @@ export class Conversation implements Dependent {
 export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(response: ServerResponse, head: StreamHead): void {
+export function startEventStream(response: Answer, head: StreamHead): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
     ...head.headers,
@@ -222,6 +226,10 @@ export function startEventStream(response: ServerResponse, head: StreamHead): vo
   });
   gatherWrites(response);
   response.flushHeaders();
+}
+
+function ownerGone(): Fault {
+  return new Fault("session_not_found", "what this call goes on with is no longer there: begin anew");
 }
 
 /** The end of a call whose egress replica is gone. */

@@ -140,6 +140,6 @@ export class Leases implements Disposable {
 }
 
 /** Calls of one kind get one verdict. Only the target is free text, and it comes last. */
-function kindOf({ tenant, agent, protocol, server, method, target }: Intent): string {
-  return `${tenant}\0${agent.id}\0${protocol}\0${server}\0${method}\0${target ?? ""}`;
+function kindOf({ tenant, agent, protocol, server, method, targetKind, target }: Intent): string {
+  return `${tenant}\0${agent.id}\0${protocol}\0${server}\0${method}\0${targetKind ?? ""}\0${target ?? ""}`;
 }

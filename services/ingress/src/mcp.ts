@@ -1,23 +1,21 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import {
-  Fault,
-  sessionNameOf,
-  toFault,
-  type CallHead,
-  type IngressSection,
-  type Intent,
-  type Outcome,
-} from "@sluice/contracts";
+import { Fault, sessionNameOf, toFault, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
 import { startSpan, type Span } from "@sluice/telemetry";
-import { requireAdmitted, type Admission, type Admitted } from "./admission.ts";
+import type { Admission, Admitted } from "./admission.ts";
+import type { Answer } from "./answer.ts";
+import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
-import { eraOf, readOperation, type Operation } from "./operation.ts";
+import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
+import { outcomeOf, type Ending } from "./outcome.ts";
+import { requireAdmitted, statusOf } from "./refusal.ts";
+import { RequestFault } from "./request-fault.ts";
+import { header, pathOf, type RequestHead } from "./request-head.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
+import { findTarget, ownName, type Target } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 export interface McpParts {
@@ -27,25 +25,30 @@ export interface McpParts {
   readonly streams: Streams;
   readonly outcomes: OutcomeLog;
   readonly budget: BodyBudget;
+  readonly batches: Batches;
 }
 
 export interface McpRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: RequestHead;
+  readonly response: Answer;
   readonly principal: Principal;
   /** The server named in the path; the tenant's default without one. */
   readonly server: string | undefined;
+  /** Unix milliseconds; now where it is not told. */
+  readonly startedAt?: number;
+  /** What the body says, where that was read already. */
+  readonly operation?: Operation;
 }
 
 /** A request on its way: what was found out about it so far. */
 interface Journey extends McpRequest {
+  readonly startedAt: number;
   readonly section: IngressSection;
-  readonly target: IngressSection["servers"][number];
+  readonly target: Target;
   readonly operation: Operation;
   readonly body: Buffer;
   readonly span: Span;
   readonly number: string;
-  readonly startedAt: number;
 }
 
 const sessionHeader = "mcp-session-id";
@@ -60,34 +63,88 @@ export class Mcp {
     this.#parts = parts;
   }
 
-  /** Carries one request to its end. @throws Fault with `rpcId` in the second place of the pair, for the renderer. */
-  async handle(arrived: McpRequest): Promise<void> {
-    const { tenants, budget, streams, outcomes } = this.#parts;
-    const { request, principal } = arrived;
-    const startedAt = Date.now();
-    const section = tenants.find(principal.tenant);
-    const target = section?.servers.find(({ name }) => arrived.server === undefined || name === arrived.server);
-    if (section === undefined || target === undefined) throw new Fault("not_found", "this tenant has no such server");
-    if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
-    const isPost = request.method === "POST";
-    if (isPost) requireJson(request);
-    const body = isPost ? await readBody(request, { limit: section.maxPayloadBytes, budget }) : noBody;
-    const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
-    let operation: Operation | undefined;
+  /** Carries one HTTP request to its end: one message or a batch of them, or none. @throws RequestFault or Fault */
+  async handle(received: HttpRequest): Promise<void> {
+    const { budget, outcomes, batches } = this.#parts;
+    const { request } = received;
+    const arrived = { ...received, startedAt: Date.now() };
+    const { section } = this.#place(arrived);
+    if (outcomes.full) throw auditFull();
+    if (request.method !== "POST") return await this.carry(arrived, noBody);
+    requireJson(request);
+    const body = await readBody(request, { limit: section.maxPayloadBytes, budget });
     try {
-      operation = isPost
-        ? await readOperation(body, request.headers)
-        : { method: request.method ?? "GET", era: eraOf(request.headers) };
-      await this.#pass({ ...arrived, section, target, operation, body, span, number: streams.nextNumber(), startedAt });
+      if (isBatch(body)) await batches.carry(this, arrived, body);
+      else await this.carry(arrived, body);
+    } finally {
+      budget.give(body.length);
+    }
+  }
+
+  /** Carries one message, or a request without a body, to its end. @throws RequestFault, or Fault before anything was read. */
+  async carry(arrived: McpRequest, body: Buffer): Promise<void> {
+    const place = this.#place(arrived);
+    if (this.#parts.outcomes.full) throw auditFull();
+    const { request, startedAt = Date.now() } = arrived;
+    const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
+    let { operation } = arrived;
+    try {
+      operation ??= await this.#read(request, body);
+      if (request.method === "POST") checkOperationHeaders(operation, request.headers);
+      await this.#pass({
+        ...arrived,
+        ...place,
+        operation,
+        body,
+        span,
+        number: this.#parts.streams.nextNumber(),
+        startedAt,
+      });
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
       });
     } catch (error) {
       span.end({ error: toFault(error).kind });
       throw new RequestFault(error, operation?.rpcId, span.traceId);
-    } finally {
-      budget.give(body.length);
     }
+  }
+
+  /**
+   * Admits what is no call to an upstream itself; gives back what records how it ended.
+   * @throws RequestFault
+   */
+  async admit(arrived: McpRequest): Promise<(end: { status: number; bytes: number }) => void> {
+    const { streams, admission, outcomes } = this.#parts;
+    const place = this.#place(arrived);
+    if (outcomes.full) throw auditFull();
+    const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
+    const operation = await this.#read(arrived.request, noBody);
+    const startedAt = Date.now();
+    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), startedAt };
+    const intent = this.#intent(journey);
+    let admitted: Admitted | undefined;
+    try {
+      admitted = await admission.ask(intent);
+      requireAdmitted(admitted, intent, place.section);
+      span.end({ attributes: { "rpc.method": operation.method } });
+    } catch (error) {
+      const fault = toFault(error);
+      this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
+      span.end({ error: fault.kind });
+      throw new RequestFault(error, undefined, span.traceId);
+    }
+    return (end) => this.#conclude(journey, { intent, admitted, ...end });
+  }
+
+  async #read({ method, headers }: RequestHead, body: Buffer): Promise<Operation> {
+    return method === "POST" ? await readOperation(body, headers) : { method: method ?? "GET", era: eraOf(headers) };
+  }
+
+  /** @throws Fault `not_found` where the tenant has no such server. */
+  #place({ principal, server }: McpRequest): Pick<Journey, "section" | "target"> {
+    const section = this.#parts.tenants.find(principal.tenant);
+    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    return { section, target: findTarget(section, server) };
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
@@ -96,11 +153,11 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent);
+      requireAdmitted(admitted, intent, journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
-      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       throw error;
     }
   }
@@ -144,8 +201,10 @@ export class Mcp {
 
   async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
-    const { response, body, span, target } = journey;
+    const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;
+    const { session } = decided.admitted;
+    const owner = operation.owner ?? (session?.ok === true ? session.owner : undefined);
     const broken = await new Conversation({
       bus,
       streams,
@@ -154,12 +213,14 @@ export class Mcp {
       body,
       traceparent: span.traceparent,
       responseTimeoutMs,
+      owner,
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }
 
-  #intent({ request, principal, target, operation, body, span, number, startedAt }: Journey): Intent {
+  #intent({ request, principal, section, target, operation, body, span, number, startedAt }: Journey): Intent {
     const session = header(request, sessionHeader);
+    const named = ownName(target, operation, section);
     return {
       call: `${this.#parts.bus.instance}-${number}`,
       at: startedAt,
@@ -175,7 +236,8 @@ export class Mcp {
       server: target.name,
       trace: span.traceId,
       bytes: body.length,
-      ...(operation.target !== undefined && { target: operation.target }),
+      ...(named !== undefined && { target: named }),
+      ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
       ...(session !== undefined && { session: sessionNameOf(session) }),
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     };
@@ -202,54 +264,22 @@ export class Mcp {
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
       ...(sessionId !== undefined &&
-        session?.ok === true && { session: { id: sessionId, upstream: session.upstreamSession } }),
+        session?.ok === true && {
+          session: {
+            id: sessionId,
+            upstream: session.upstreamSession,
+            ...(session.isMediated === true && { isMediated: true }),
+          },
+        }),
     };
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude(
-    journey: Journey,
-    end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number },
-  ): void {
-    const { admitted, fault } = end;
-    const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
-    const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
-    const outcome: Outcome = {
-      call: end.intent.call,
-      at: Date.now(),
-      decision: denied || admitted === undefined ? "deny" : "allow",
-      status: end.status,
-      durationMs: Date.now() - journey.startedAt,
-      bytes: end.bytes ?? 0,
-      by: this.#parts.bus.instance,
-      ...(rule !== undefined && { rule }),
-      ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
-      ...(fault !== undefined && { fault: fault.kind }),
-    };
-    this.#parts.outcomes.add(outcome);
+  #conclude({ startedAt }: Journey, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { startedAt, by: this.#parts.bus.instance }));
   }
 }
 
-/** A failure with what the renderer and the log need beside it. */
-export class RequestFault extends Error {
-  readonly fault: Fault;
-  readonly rpcId: string | undefined;
-  readonly traceId: string;
-
-  constructor(thrown: unknown, rpcId: string | undefined, traceId: string) {
-    const fault = toFault(thrown);
-    super(fault.message, { cause: fault });
-    this.fault = fault;
-    this.rpcId = rpcId;
-    this.traceId = traceId;
-  }
-}
-
-function header(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? "").split("?", 1)[0]?.slice(0, 512) ?? "";
+function auditFull(): Fault {
+  return new Fault("unavailable", "the audit trail cannot be written at the moment");
 }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { Fault, longestTarget } from "@sluice/contracts";
+import { Fault, longestTarget, type ListedKind } from "@sluice/contracts";
 import { compile, explain, raw, scan, scanAsync, text, type JsonRange, type Scan } from "@sluice/json";
 
 /** One MCP message as the gateway understands it; whatever it decides, it decides on this. */
@@ -8,9 +8,13 @@ export interface Operation {
   readonly method: string;
   /** What the method acts on: a tool's or prompt's name, or a resource's URI. */
   readonly target?: string;
+  /** What the target is, where the method does not say it. */
+  readonly targetKind?: ListedKind;
   /** The id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   readonly era: "legacy" | "modern";
+  /** The egress replica that holds what the message goes on with: it gave the id or the state that comes back here. */
+  readonly owner?: string;
 }
 
 const modernSince = "2026-07-28";
@@ -21,13 +25,30 @@ const plan = compile([
   ["method"],
   ["params", "name"],
   ["params", "uri"],
+  ["params", "ref", "type"],
+  ["params", "ref", "name"],
+  ["params", "ref", "uri"],
   ["params", "_meta", versionKey],
+  ["params", "requestState"],
   ["result"],
   ["error"],
 ]);
 /** Larger bodies are read in slices, so that one of them does not hold up the others. */
 const largeBytes = 256 * 1024;
 const longestId = 256;
+
+/** Which of the values that a plan looks for tell a call's target. */
+interface TargetRanges {
+  readonly name: JsonRange | undefined;
+  readonly uri: JsonRange | undefined;
+  readonly ref: Readonly<Record<"type" | "name" | "uri", JsonRange | undefined>>;
+}
+
+/** What is completed: the arguments of a prompt, or the variables of a resource template. */
+const references: Readonly<Record<string, { readonly member: "name" | "uri"; readonly kind: ListedKind }>> = {
+  "ref/prompt": { member: "name", kind: "prompts" },
+  "ref/resource": { member: "uri", kind: "resources" },
+};
 
 const targetOf: Readonly<Record<string, "name" | "uri">> = {
   "tools/call": "name",
@@ -42,10 +63,13 @@ const targetOf: Readonly<Record<string, "name" | "uri">> = {
  * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
  */
 export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
-  const operation = interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  return interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+}
+
+export function checkOperationHeaders(operation: Operation, headers: IncomingHttpHeaders): void {
   checkHeader("Mcp-Method", headers["mcp-method"], operation.method);
-  if (operation.target !== undefined) checkHeader("Mcp-Name", headers["mcp-name"], operation.target);
-  return operation;
+  if (operation.target !== undefined && operation.targetKind === undefined)
+    checkHeader("Mcp-Name", headers["mcp-name"], operation.target);
 }
 
 /** The era of a request without a body. */
@@ -58,7 +82,7 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind === "array")
     throw new Fault("invalid_request", "batches are not accepted: send one message per request");
-  const [jsonrpc, id, method, name, uri, metaVersion, result, error] = seen.values;
+  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error] = seen.values;
   if (text(body, jsonrpc) !== "2.0")
     throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
   const rpcId = readId(body, id);
@@ -67,14 +91,27 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
     if (rpcId === undefined || (result === undefined) === (error === undefined)) {
       throw new Fault("invalid_request", "the message is neither a request nor an answer");
     }
-    return { method: "response", era };
+    return { method: "response", era, ...ownerOf(text(body, id)) };
   }
   const methodName = text(body, method);
   if (methodName === undefined || !/^[\x21-\x7e]{1,128}$/.test(methodName)) {
     throw new Fault("invalid_request", '"method" must be a string of visible ASCII');
   }
-  const target = readTarget(body, methodName, { name, uri });
-  return { method: methodName, era, ...(rpcId !== undefined && { rpcId }), ...(target !== undefined && { target }) };
+  const ref = { type: refType, name: refName, uri: refUri };
+  const isRemoved = era === "modern" && methodName.startsWith("resources/") && methodName.endsWith("subscribe");
+  return {
+    method: methodName,
+    era,
+    ...(rpcId !== undefined && { rpcId }),
+    ...ownerOf(text(body, state)),
+    ...(isRemoved ? {} : readTarget(body, methodName, { name, uri, ref })),
+  };
+}
+
+/** An id or state that egress gave names its replica: `slq.<instance>.…`, `slr.<instance>.…`. */
+function ownerOf(given: string | undefined): Pick<Operation, "owner"> {
+  const owner = given === undefined ? undefined : /^sl[qr]\.(i[0-9a-f]{12})\./.exec(given)?.[1];
+  return owner === undefined ? {} : { owner };
 }
 
 function readId(body: Buffer, id: JsonRange | undefined): string | undefined {
@@ -85,17 +122,24 @@ function readId(body: Buffer, id: JsonRange | undefined): string | undefined {
   return raw(body, id).toString("utf8");
 }
 
-function readTarget(
-  body: Buffer,
-  method: string,
-  params: { name: JsonRange | undefined; uri: JsonRange | undefined },
-): string | undefined {
+function readTarget(body: Buffer, method: string, ranges: TargetRanges): Pick<Operation, "target" | "targetKind"> {
+  if (method === "completion/complete") {
+    const type = text(body, ranges.ref.type) ?? "";
+    const reference = Object.hasOwn(references, type) ? references[type] : undefined;
+    if (reference === undefined)
+      throw new Fault("invalid_request", `${method} needs "params.ref.type": "ref/prompt" or "ref/resource"`);
+    const { member, kind } = reference;
+    return { target: readText(body, ranges.ref[member], `${method} needs "params.ref.${member}"`), targetKind: kind };
+  }
   const member = Object.hasOwn(targetOf, method) ? targetOf[method] : undefined;
-  if (member === undefined) return undefined;
-  const target = text(body, params[member]);
-  if (target === undefined) throw new Fault("invalid_request", `${method} needs "params.${member}" as a string`);
+  return member === undefined ? {} : { target: readText(body, ranges[member], `${method} needs "params.${member}"`) };
+}
+
+function readText(body: Buffer, range: JsonRange | undefined, need: string): string {
+  const target = text(body, range);
+  if (target === undefined) throw new Fault("invalid_request", `${need} as a string`);
   if (target.length > longestTarget)
-    throw new Fault("invalid_request", `"params.${member}" may have at most ${longestTarget} characters`);
+    throw new Fault("invalid_request", `${need} with at most ${longestTarget} characters`);
   return target;
 }
 

@@ -1,8 +1,10 @@
 import type { ServerResponse } from "node:http";
-import { faultBody, type Fault } from "@sluice/contracts";
+import type { Fault } from "@sluice/contracts";
+import { Refusal, rpcErrorOf, statusOf } from "./refusal.ts";
 
 /**
  * Writes a fault as the answer: a JSON-RPC error whose `data` is the body of seed 001, with its HTTP status.
+ * A notification about something hidden is accepted, as one about something unknown is.
  * @param rpcId the request's id as raw JSON; absent where it is not known, which JSON-RPC writes as null.
  */
 export function renderFault(response: ServerResponse, fault: Fault, rpcId?: string): void {
@@ -10,10 +12,12 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.destroy();
     return;
   }
-  const { status, rpcCode } = fault.row;
-  const error = JSON.stringify({ code: rpcCode, message: fault.message, data: faultBody(fault) });
-  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
-  response.writeHead(status, {
+  if (rpcId === undefined && isHidden(fault)) {
+    response.writeHead(202).end();
+    return;
+  }
+  const body = faultMessage(fault, rpcId);
+  response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     ...extraHeaders(fault),
@@ -23,11 +27,20 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
   response.end(body);
 }
 
+/** A fault as the JSON-RPC message that answers the request. */
+export function faultMessage(fault: Fault, rpcId?: string): string {
+  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+}
+
+/** What is hidden is answered as if it did not exist: a notification about it is accepted. */
+export function isHidden(fault: Fault): boolean {
+  return fault instanceof Refusal && fault.hidden;
+}
+
 function extraHeaders(fault: Fault): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
-    ...(fault.kind === "method_not_allowed" && { allow: "GET, POST, DELETE" }),
   };
 }

@@ -6,6 +6,7 @@ import { compileRules } from "./evaluator.ts";
 const section = (accessRules: Partial<AccessRule>[], rest: Partial<PolicySection> = {}): PolicySection => ({
   version: 1,
   mcpEnabled: true,
+  hideDenied: false,
   accessRules: accessRules.map((rule) => ({ agentPattern: "*", allowedTools: [], deniedTools: [], ...rest, ...rule })),
   ...rest,
 });
@@ -43,12 +44,12 @@ describe("tool access (P5, B6)", () => {
       ok: false,
       rule: "default-deny",
       fault: "tool_access_denied",
-      allowedTools: ["search_patterns", "classify_content", "read_config"],
+      allowed: ["search_patterns", "classify_content", "read_config"],
     });
     expect(decide(seed, "stranger", "read_config")).toMatchObject({
       ok: false,
       rule: "default-deny",
-      allowedTools: [],
+      allowed: [],
     });
     expect(decide(section([]), "admin-1", "read_config")).toMatchObject({ ok: false, rule: "default-deny" });
   });
@@ -74,7 +75,7 @@ describe("tool access (P5, B6)", () => {
     ]);
     expect(decide(rules, "team-lead", "read").ok).toBe(true);
     expect(decide(rules, "team-lead", "write")).toEqual({ ok: true, rule: "accessRules[1].allowedTools[1]" });
-    expect(decide(rules, "team-lead", "secret")).toMatchObject({ ok: false, allowedTools: ["read", "list", "write"] });
+    expect(decide(rules, "team-lead", "secret")).toMatchObject({ ok: false, allowed: ["read", "list", "write"] });
   });
 
   it("A11: names that only look alike are denied, also against denials by wildcard", () => {
@@ -154,7 +155,7 @@ describe("other operations", () => {
 
   it("are refused with protocol_disabled where it does not, tool calls included", () => {
     const off = { ...seed, mcpEnabled: false };
-    const refusal = { ok: false, rule: "settings.mcp_enabled", fault: "protocol_disabled", allowedTools: [] };
+    const refusal = { ok: false, rule: "settings.mcp_enabled", fault: "protocol_disabled", allowed: [] };
     expect(decide(off, "admin-1", undefined, "initialize")).toEqual(refusal);
     expect(decide(off, "admin-1", "read_config")).toEqual(refusal);
   });

@@ -1,12 +1,12 @@
 import {
   compilePattern,
-  isExact,
+  type ListedKind,
   type Pattern,
-  type AccessRule,
   type PolicySection,
   type PolicyVerdict,
   type Protocol,
 } from "@sluice/contracts";
+import { AgentRules, type IndexedRule } from "./agent-rules.ts";
 
 /** What policy looks at in a call. */
 interface Operation {
@@ -14,8 +14,10 @@ interface Operation {
   readonly agent: string;
   readonly protocol: Protocol;
   readonly method: string;
-  /** The tool's name, where the method calls one. */
+  /** What the method acts on: a tool's or prompt's name, or a resource's URI. */
   readonly target?: string | undefined;
+  /** What the target is, where the method does not say it. */
+  readonly targetKind?: ListedKind | undefined;
 }
 
 /** One version of the rules of every tenant. */
@@ -24,36 +26,51 @@ export interface Rulebook {
   readonly version: number;
   readonly tenants: number;
   decide(operation: Operation): PolicyVerdict;
+  /** Whether a list may show this to the agent: where it may use it. */
+  shows(listed: Omit<Operation, "method"> & { readonly kind: ListedKind }): boolean;
 }
 
-const toolCall = "tools/call";
+/** The methods that rules restrict, and what each acts on. */
+const restricted: ReadonlyMap<string, ListedKind> = new Map([
+  ["tools/call", "tools"],
+  ["prompts/get", "prompts"],
+  ["resources/read", "resources"],
+  ["resources/subscribe", "resources"],
+  ["resources/unsubscribe", "resources"],
+]);
+/** Its target is of either kind that can be completed. */
+const completion = "completion/complete";
+/** What using a thing of a list means. */
+const methodOf: Readonly<Record<ListedKind, string>> = {
+  tools: "tools/call",
+  prompts: "prompts/get",
+  resources: "resources/read",
+};
 /** Agents whose rules are kept ready per tenant; ids that come after push out the oldest. */
 const readyAgents = 4_096;
-/** A refusal names allowed tools up to this size, so that the refusals of a whole batch fit one message. */
-const maxAllowedToolsBytes = 8_192;
 
-const noTools: readonly string[] = [];
+const nothing: readonly string[] = [];
 const mcpEnabled: PolicyVerdict = { ok: true, rule: "settings.mcp_enabled" };
 const mcpDisabled: PolicyVerdict = {
   ok: false,
   rule: "settings.mcp_enabled",
   fault: "protocol_disabled",
-  allowedTools: noTools,
+  allowed: nothing,
 };
 const unknownProtocol: PolicyVerdict = {
   ok: false,
   rule: "settings.protocol",
   fault: "protocol_disabled",
-  allowedTools: noTools,
+  allowed: nothing,
 };
 const unknownTenant: PolicyVerdict = {
   ok: false,
   rule: "unknown-tenant",
   fault: "tool_access_denied",
-  allowedTools: noTools,
+  allowed: nothing,
 };
 
-/** Prepares the rules so that a decision costs the same however many of them name tools exactly. */
+/** Prepares the rules so that a decision costs the same however many of them name things exactly. */
 export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rulebook {
   const tenants = new Map<string, TenantRules>();
   let version = 0;
@@ -61,20 +78,24 @@ export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rule
     tenants.set(tenant, new TenantRules(section));
     version = Math.max(version, section.version);
   }
+  const decide = (operation: Operation) => tenants.get(operation.tenant)?.decide(operation) ?? unknownTenant;
   return {
     version,
     tenants: tenants.size,
-    decide: (operation) => tenants.get(operation.tenant)?.decide(operation) ?? unknownTenant,
+    decide,
+    shows: ({ kind, ...listed }) => decide({ ...listed, method: methodOf[kind] }).ok,
   };
 }
 
 class TenantRules {
   readonly #enabled: boolean;
-  readonly #rules: readonly { readonly rule: AccessRule; readonly index: number; readonly appliesTo: Pattern }[];
+  readonly #hide: boolean;
+  readonly #rules: readonly (IndexedRule & { readonly appliesTo: Pattern })[];
   readonly #ready = new Map<string, AgentRules>();
 
   constructor(section: PolicySection) {
     this.#enabled = section.mcpEnabled;
+    this.#hide = section.hideDenied;
     this.#rules = section.accessRules.map((rule, index) => ({
       rule,
       index,
@@ -85,70 +106,23 @@ class TenantRules {
   decide(operation: Operation): PolicyVerdict {
     if (operation.protocol !== "mcp") return unknownProtocol;
     if (!this.#enabled) return mcpDisabled;
-    if (operation.method !== toolCall) return mcpEnabled;
-    return this.#rulesOf(operation.agent).decide(operation.target);
+    const { method, target, targetKind = "prompts" } = operation;
+    const kind = method === completion ? targetKind : restricted.get(method);
+    // What subscribes to nothing is a method that the modern era does not have: the server says so.
+    if (kind === "resources" && target === undefined) return mcpEnabled;
+    return kind === undefined ? mcpEnabled : this.#rulesOf(operation.agent).decide(kind, target);
   }
 
   #rulesOf(agent: string): AgentRules {
     const ready = this.#ready.get(agent);
     if (ready !== undefined) return ready;
-    const rules = new AgentRules(this.#rules.filter(({ appliesTo }) => appliesTo(agent)));
+    const rules = new AgentRules(
+      this.#rules.filter(({ appliesTo }) => appliesTo(agent)),
+      this.#hide,
+    );
     const [oldest] = this.#ready.keys();
     if (this.#ready.size >= readyAgents && oldest !== undefined) this.#ready.delete(oldest);
     this.#ready.set(agent, rules);
     return rules;
   }
-}
-
-/** Every rule that applies to one agent, taken together: a denial wins over a permission, and nothing is allowed by default. */
-class AgentRules {
-  readonly #denied = new VerdictTable();
-  readonly #allowed = new VerdictTable();
-  readonly #default: PolicyVerdict;
-
-  constructor(rules: readonly { readonly rule: AccessRule; readonly index: number }[]) {
-    const allowedTools = nameable(rules.flatMap(({ rule }) => rule.allowedTools));
-    const refusal = (rule: string): PolicyVerdict => ({ ok: false, rule, fault: "tool_access_denied", allowedTools });
-    for (const { rule, index } of rules) {
-      rule.deniedTools.forEach((tool, at) =>
-        this.#denied.add(tool, refusal(`accessRules[${index}].deniedTools[${at}]`)),
-      );
-      rule.allowedTools.forEach((tool, at) =>
-        this.#allowed.add(tool, { ok: true, rule: `accessRules[${index}].allowedTools[${at}]` }),
-      );
-    }
-    this.#default = refusal("default-deny");
-  }
-
-  decide(tool: string | undefined): PolicyVerdict {
-    if (tool === undefined || tool === "") return this.#default;
-    return this.#denied.find(tool) ?? this.#allowed.find(tool) ?? this.#default;
-  }
-}
-
-/** The verdict for a name: of the first exact entry that is it, else of the first wildcard entry that fits. */
-class VerdictTable {
-  readonly #exact = new Map<string, PolicyVerdict>();
-  readonly #wildcards: { readonly fits: Pattern; readonly verdict: PolicyVerdict }[] = [];
-
-  add(pattern: string, verdict: PolicyVerdict): void {
-    if (!isExact(pattern)) this.#wildcards.push({ fits: compilePattern(pattern), verdict });
-    else if (!this.#exact.has(pattern)) this.#exact.set(pattern, verdict);
-  }
-
-  find(tool: string): PolicyVerdict | undefined {
-    return this.#exact.get(tool) ?? this.#wildcards.find(({ fits }) => fits(tool))?.verdict;
-  }
-}
-
-/** Each pattern once, in order, as far as a refusal has room for. */
-function nameable(patterns: readonly string[]): readonly string[] {
-  const kept: string[] = [];
-  let bytes = 0;
-  for (const pattern of new Set(patterns)) {
-    bytes += Buffer.byteLength(JSON.stringify(pattern)) + 1;
-    if (bytes > maxAllowedToolsBytes) break;
-    kept.push(pattern);
-  }
-  return kept;
 }

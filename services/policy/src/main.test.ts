@@ -37,12 +37,20 @@ const sections = (allowedTools: string[], version: number): AllSections => ({
   "rate-limit": new Map(),
   egress: new Map(),
   policy: new Map([
-    ["acme", { version, mcpEnabled: true, accessRules: [{ agentPattern: "*", allowedTools, deniedTools: [] }] }],
+    [
+      "acme",
+      {
+        version,
+        mcpEnabled: true,
+        hideDenied: false,
+        accessRules: [{ agentPattern: "*", allowedTools, deniedTools: [] }],
+      },
+    ],
   ]),
 });
 
-async function visible(...tools: string[]): Promise<readonly boolean[]> {
-  const question = encodeJson({ tenant: "acme", agent: "a", protocol: "mcp", server: "s", tools });
+async function visible(...names: string[]): Promise<readonly boolean[]> {
+  const question = encodeJson({ tenant: "acme", agent: "a", protocol: "mcp", server: "s", kind: "tools", names });
   const answer = await bus.ask(subjects.ask("policy", "filter"), question, { timeoutMs: 10_000 });
   return decodeJson<FilterAnswer>(answer.data).keep;
 }

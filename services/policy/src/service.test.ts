@@ -6,6 +6,7 @@ import { handleAdmission, handleFilter, type Deps } from "./service.ts";
 const rules: PolicySection = {
   version: 5,
   mcpEnabled: true,
+  hideDenied: false,
   accessRules: [{ agentPattern: "sentinel-*", allowedTools: ["read_*"], deniedTools: ["read_secret"] }],
 };
 
@@ -82,9 +83,10 @@ describe("admission", () => {
 describe("filter", () => {
   it("P5: keeps in a list exactly the tools that may be called", () => {
     const { deps, replies } = world();
-    const tools = ["read_a", "write", "read_secret", "READ_A", "read_\u200b", ""];
-    handleFilter(deps, message({ tenant: "acme", agent: "sentinel-1", protocol: "mcp", server: "s", tools }, "box"));
-    handleAdmission(deps, message({ from: "i1", calls: tools.map((tool) => call(tool)) }, "box"));
+    const names = ["read_a", "write", "read_secret", "READ_A", "read_\u200b", ""];
+    const question = { tenant: "acme", agent: "sentinel-1", protocol: "mcp", server: "s", kind: "tools", names };
+    handleFilter(deps, message(question, "box"));
+    handleAdmission(deps, message({ from: "i1", calls: names.map((name) => call(name)) }, "box"));
     const { keep } = replies[0]?.answer as FilterAnswer;
     expect(keep).toEqual([true, false, false, false, true, false]);
     expect((replies[1]?.answer as AdmissionAnswer).verdicts.map((verdict) => verdict?.ok)).toEqual(keep);
@@ -92,9 +94,15 @@ describe("filter", () => {
 
   it("leaves a malformed question unanswered", () => {
     const { deps, replies, ignored } = world();
-    for (const body of [{}, { tenant: "acme", agent: "a", tools: [1] }, { tenant: "acme", agent: "a" }])
+    const asked = { tenant: "acme", agent: "a" };
+    for (const body of [
+      {},
+      { ...asked, kind: "tools", names: [1] },
+      { ...asked, kind: "tools" },
+      { ...asked, kind: "secrets", names: ["a"] },
+    ])
       handleFilter(deps, message(body, "box"));
     expect(replies).toEqual([]);
-    expect(ignored).toHaveLength(3);
+    expect(ignored).toHaveLength(4);
   });
 });

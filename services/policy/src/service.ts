@@ -2,6 +2,7 @@ import { watchSection, type Incoming, readCalls } from "@sluice/bus";
 import {
   decodeJson,
   encodeJson,
+  listedKinds,
   subjects,
   type AdmissionAnswer,
   type FilterAnswer,
@@ -32,8 +33,8 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
   const rulebook = deps.rulebook();
   let denied = 0;
   const verdicts = calls.map((call) => {
-    const { tenant, agent, protocol, method, target } = call;
-    const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target });
+    const { tenant, agent, protocol, method, target, targetKind } = call;
+    const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target, targetKind });
     if (!verdict.ok) denied++;
     return verdict.ok ? { ...verdict, leaseMs } : verdict;
   });
@@ -42,14 +43,14 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
   deps.reply(message.reply, encodeJson(answer));
 }
 
-/** Says which tools of a list an agent may see: those it may call. */
+/** Says what of a list an agent may see: what it may use. */
 export function handleFilter(deps: Deps, message: Incoming): void {
   const question = readQuestion(message);
   if (question === undefined || message.reply === undefined)
     return deps.ignored("not a filter question that waits for an answer");
   const rulebook = deps.rulebook();
-  const { tenant, agent, protocol, tools } = question;
-  const keep = tools.map((target) => rulebook.decide({ tenant, agent, protocol, method: "tools/call", target }).ok);
+  const { tenant, agent, protocol, kind, names } = question;
+  const keep = names.map((target) => rulebook.shows({ tenant, agent, protocol, kind, target }));
   const answer: FilterAnswer = { keep };
   deps.reply(message.reply, encodeJson(answer));
 }
@@ -98,12 +99,13 @@ function readQuestion(message: Incoming): FilterQuestion | undefined {
   if (message.reply === undefined || message.reply === "") return undefined;
   try {
     const question = decodeJson<FilterQuestion>(message.data);
-    const { tenant, agent, tools } = question;
+    const { tenant, agent, kind, names } = question;
     const usable =
       typeof tenant === "string" &&
       typeof agent === "string" &&
-      Array.isArray(tools) &&
-      tools.every((tool) => typeof tool === "string");
+      listedKinds.includes(kind) &&
+      Array.isArray(names) &&
+      names.every((name) => typeof name === "string");
     return usable ? question : undefined;
   } catch {
     return undefined;

@@ -4,7 +4,9 @@ import {
   encodeJson,
   subjects,
   type AdmissionAnswer,
+  type KeptSession,
   type SessionCreated,
+  type SessionUpdated,
   type SessionVerdict,
 } from "@sluice/contracts";
 import { servingFor, type Context } from "@sluice/runtime";
@@ -24,12 +26,14 @@ export interface Deps {
 type Handler = (deps: Deps, message: Incoming) => Promise<void>;
 
 /** The upstream's id travels in a header: visible ASCII (MCP 2025-11-25, Session Management). */
-const createSchema = z.object({
-  tenant: z.string().min(1),
-  agent: z.string().min(1),
-  server: z.string().min(1),
-  upstreamSession: z.string().regex(/^[\x21-\x7e]{1,4096}$/),
+const keptText = z.string().regex(/^[\x21-\x7e]{1,32768}$/);
+const ownerSchema = z.object({ tenant: z.string().min(1), agent: z.string().min(1), server: z.string().min(1) });
+const createSchema = ownerSchema.extend({
+  upstreamSession: keptText,
+  isMediated: z.boolean().optional(),
+  owner: z.string().max(64).optional(),
 });
+const updateSchema = ownerSchema.extend({ session: z.string(), upstreamSession: keptText });
 const endSchema = z.object({ session: z.string() });
 
 /** Decides about each call of a batch; all of them name a session, and all are looked up at once. */
@@ -52,17 +56,26 @@ export const handleAdmission: Handler = async (deps, message) => {
   deps.reply(message.reply, encodeJson(answer));
 };
 
-function verdictOf(upstreamSession: string | undefined): SessionVerdict {
-  return upstreamSession === undefined ? { ok: false } : { ok: true, upstreamSession };
+function verdictOf(kept: KeptSession | undefined): SessionVerdict {
+  return kept === undefined ? { ok: false } : { ok: true, ...kept };
 }
 
 export const handleCreate: Handler = async (deps, message) => {
   const asked = read(createSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
-  const { upstreamSession, ...owner } = asked;
-  const created: SessionCreated = { session: await deps.sessions.create(owner, upstreamSession) };
+  const { tenant, agent, server, upstreamSession, isMediated, owner } = asked;
+  const kept = { upstreamSession, ...(isMediated && { isMediated }), ...(owner !== undefined && { owner }) };
+  const created: SessionCreated = { session: await deps.sessions.create({ tenant, agent, server }, kept) };
   deps.counted("created", 1);
   deps.reply(message.reply, encodeJson(created));
+};
+
+export const handleUpdate: Handler = async (deps, message) => {
+  const asked = read(updateSchema, message);
+  if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be updated");
+  const { upstreamSession, ...claim } = asked;
+  const updated: SessionUpdated = { ok: await deps.sessions.update(claim, upstreamSession) };
+  deps.reply(message.reply, encodeJson(updated));
 };
 
 export const handleEnd: Handler = async (deps, message) => {
@@ -92,6 +105,7 @@ export async function startSessions(context: Context<Config>, sessions: Sessions
   };
   const serve = servingFor(context, deps.ignored);
   serve(subjects.ask("session-manager", "create"), (message) => handleCreate(deps, message));
+  serve(subjects.ask("session-manager", "update"), (message) => handleUpdate(deps, message));
   serve(subjects.ask("session-manager", "end"), (message) => handleEnd(deps, message));
   serve(subjects.admitSession, (message) => handleAdmission(deps, message));
 }

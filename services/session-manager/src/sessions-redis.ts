@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
-import { isSessionName, sessionNameOf } from "@sluice/contracts";
+import { isSessionName, sessionNameOf, type KeptSession } from "@sluice/contracts";
 import type { Claim, Owner, Sessions } from "./sessions.ts";
 
-interface Stored extends Owner {
-  readonly upstreamSession: string;
+interface Stored extends KeptSession {
+  /** Whose it is; `owner` is another thing: the replica that holds it. */
+  readonly tenant: string;
+  readonly agent: string;
+  readonly server: string;
 }
 
 export interface RedisSessionsOptions {
@@ -24,10 +27,9 @@ export class RedisSessions implements Sessions {
     this.#options = options;
   }
 
-  async create(owner: Owner, upstreamSession: string): Promise<string> {
+  async create({ tenant, agent, server }: Owner, kept: KeptSession): Promise<string> {
     const session = randomBytes(32).toString("base64url");
-    const { tenant, agent, server } = owner;
-    const stored: Stored = { tenant, agent, server, upstreamSession };
+    const stored: Stored = { tenant, agent, server, ...kept };
     const answer = await this.#redis.set(
       keyOf(sessionNameOf(session)),
       JSON.stringify(stored),
@@ -39,19 +41,29 @@ export class RedisSessions implements Sessions {
     return session;
   }
 
-  async find(claims: readonly Claim[]): Promise<readonly (string | undefined)[]> {
+  async find(claims: readonly Claim[]): Promise<readonly (KeptSession | undefined)[]> {
     const keys = claims.filter(({ session }) => isSessionName(session)).map(({ session }) => keyOf(session));
     const values = keys.length === 0 ? [] : await this.#redis.mget(keys);
     const used = new Set<string>();
     let at = 0;
     const found = claims.map((claim) => {
       if (!isSessionName(claim.session)) return undefined;
-      const upstreamSession = upstreamOf(claim, values[at++] ?? null);
-      if (upstreamSession !== undefined) used.add(keyOf(claim.session));
-      return upstreamSession;
+      const kept = keptFor(claim, values[at++] ?? null);
+      if (kept !== undefined) used.add(keyOf(claim.session));
+      return kept;
     });
     if (used.size > 0) void this.#refresh(used);
     return found;
+  }
+
+  async update(claim: Claim, upstreamSession: string): Promise<boolean> {
+    if (!isSessionName(claim.session)) return false;
+    const kept = keptFor(claim, await this.#redis.get(keyOf(claim.session)));
+    if (kept === undefined) return false;
+    const { tenant, agent, server } = claim;
+    const stored: Stored = { tenant, agent, server, ...kept, upstreamSession };
+    const { ttlSeconds } = this.#options;
+    return (await this.#redis.set(keyOf(claim.session), JSON.stringify(stored), "EX", ttlSeconds, "XX")) === "OK";
   }
 
   async end(session: string): Promise<void> {
@@ -71,11 +83,11 @@ export class RedisSessions implements Sessions {
   }
 }
 
-function upstreamOf(claim: Claim, value: string | null): string | undefined {
+function keptFor(claim: Claim, value: string | null): KeptSession | undefined {
   const stored = value === null ? null : readStored(value);
   if (stored === null) return undefined;
-  const isOwner = stored.tenant === claim.tenant && stored.agent === claim.agent && stored.server === claim.server;
-  return isOwner ? stored.upstreamSession : undefined;
+  const { tenant, agent, server, ...kept } = stored;
+  return tenant === claim.tenant && agent === claim.agent && server === claim.server ? kept : undefined;
 }
 
 /** Quiet on purpose: what JSON.parse says of a text quotes it. */

@@ -1,4 +1,4 @@
-import { decodeJson, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
+import { decodeJson, listedKinds, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
 import type { Incoming } from "./bus.ts";
 
 /**
@@ -25,6 +25,7 @@ function isDecidable(call: Intent): boolean {
     typeof call.method === "string" &&
     typeof call.server === "string" &&
     (call.target === undefined || typeof call.target === "string") &&
+    (call.targetKind === undefined || listedKinds.includes(call.targetKind)) &&
     (call.session === undefined || typeof call.session === "string")
   );
 }

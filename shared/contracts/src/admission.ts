@@ -1,5 +1,5 @@
 import type { Protocol } from "./subjects.ts";
-import type { Intent } from "./audit.ts";
+import type { Intent, ListedKind } from "./audit.ts";
 
 /** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
 export interface AdmissionRequest {
@@ -20,8 +20,11 @@ export type PolicyVerdict =
   | {
       readonly ok: false;
       readonly rule: string;
-      readonly fault: "tool_access_denied" | "protocol_disabled";
-      readonly allowedTools: readonly string[];
+      readonly fault: "tool_access_denied" | "prompt_access_denied" | "resource_access_denied" | "protocol_disabled";
+      /** The patterns of what the agent may use of this kind. */
+      readonly allowed: readonly string[];
+      /** The tenant wants the refusal to look as if there were no such thing. */
+      readonly hide?: boolean;
     };
 
 export type LimitVerdict =
@@ -49,7 +52,16 @@ export interface GiveBack {
 }
 
 /** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */
-export type SessionVerdict = { readonly ok: true; readonly upstreamSession: string } | { readonly ok: false };
+export type SessionVerdict = ({ readonly ok: true } & KeptSession) | { readonly ok: false };
+
+/** What is kept of a session beside whose it is. */
+export interface KeptSession {
+  /** The upstream's id, or, where `isMediated`, what egress keeps of the session. */
+  readonly upstreamSession: string;
+  readonly isMediated?: boolean;
+  /** The egress replica that holds what the session cannot do without. */
+  readonly owner?: string;
+}
 
 /** One service's answer to a batch: a verdict per call, in the order asked. */
 export type AdmissionAnswer =
@@ -57,25 +69,40 @@ export type AdmissionAnswer =
   | { readonly by: "rate-limit"; readonly version: number; readonly verdicts: readonly LimitVerdict[] }
   | { readonly by: "session-manager"; readonly verdicts: readonly SessionVerdict[] };
 
-/** Asks policy which of these tools the agent may see (`gw.ask.v1.policy.filter`). */
+/** Asks policy which of these the agent may see (`gw.ask.v1.policy.filter`). */
 export interface FilterQuestion {
   readonly tenant: string;
   readonly agent: string;
   readonly protocol: Protocol;
   readonly server: string;
-  readonly tools: readonly string[];
+  readonly kind: ListedKind;
+  /** Names of tools or prompts; URIs of resources, or the texts of URI templates. */
+  readonly names: readonly string[];
 }
 
 export interface FilterAnswer {
   readonly keep: readonly boolean[];
 }
 
-/** Registers an upstream's legacy session for a principal (`gw.ask.v1.session-manager.create`). */
-export interface SessionCreate {
+/** Registers a legacy session for a principal (`gw.ask.v1.session-manager.create`). */
+export interface SessionCreate extends KeptSession {
+  readonly tenant: string;
+  readonly agent: string;
+  readonly server: string;
+}
+
+/** Replaces what is kept of the session of this name, where it is the principal's (`gw.ask.v1.session-manager.update`). */
+export interface SessionUpdate {
+  readonly session: string;
   readonly tenant: string;
   readonly agent: string;
   readonly server: string;
   readonly upstreamSession: string;
+}
+
+export interface SessionUpdated {
+  /** False where there is no such session. */
+  readonly ok: boolean;
 }
 
 export interface SessionCreated {

@@ -4,6 +4,10 @@ import { isSessionName } from "./session-name.ts";
 /** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
 export const longestTarget = 2_048;
 
+/** What a server lists and access rules speak about. Resource templates are resources. */
+export const listedKinds = ["tools", "prompts", "resources"] as const;
+export type ListedKind = (typeof listedKinds)[number];
+
 /** Who calls, as ingress verified it. */
 export const agentSchema = z.object({
   id: z.string().max(256),
@@ -29,6 +33,8 @@ export const intentSchema = z.object({
   method: z.string().max(128),
   /** Tool or prompt name, or resource URI. */
   target: z.string().max(longestTarget).optional(),
+  /** What the target is, where the method does not say it (completion/complete). */
+  targetKind: z.enum(listedKinds).optional(),
   server: z.string().max(128),
   /** The name of the legacy session, never its id. */
   session: z.string().refine(isSessionName).optional(),

@@ -1,6 +1,9 @@
 import type { Agent } from "./audit.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
+/** Names all servers of a tenant together; no endpoint can be called so. */
+export const allServers = "*";
+
 /** What ingress hands to egress with the body: everything egress needs to forward, and nothing the agent authenticated with. */
 export interface CallHead {
   readonly call: string;
@@ -15,7 +18,10 @@ export interface CallHead {
   readonly method: string;
   /** The JSON-RPC id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
-  readonly session?: { readonly id: string; readonly upstream: string };
+  /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
+  readonly session?: { readonly id: string; readonly upstream: string; readonly isMediated?: boolean };
+  /** The client wants one plain answer and no stream. */
+  readonly isPlain?: boolean;
   /** Name of the reply stream, should the upstream stream. */
   readonly stream: string;
   /** The upstream's event id after which a GET goes on. */
@@ -64,8 +70,19 @@ export interface OwnWord {
   readonly call?: string;
   readonly stream?: string;
   readonly session?: string;
+  /** With the session: the call that has this JSON-RPC id. */
+  readonly rpcId?: string;
   /** The ingress replica that reads from now on. */
   readonly reader?: string;
+  /** With the session: by server, its resources to be watched → what the client calls them. */
+  readonly subscriptions?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** A server said by this notification that a list of it has changed. */
+  readonly changed?: {
+    readonly tenant: string;
+    readonly server: string;
+    readonly method: string;
+    readonly by: string;
+  };
 }
 
 /** What the last frame of a streamed reply says. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
 
@@ -8,10 +9,6 @@ const name = z
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
     "must be lower-case letters, digits and dashes, at most 63 characters",
   );
-
-const secretReference = z
-  .string()
-  .regex(/^\$\{(?:env|file):[^}]+\}$/, "must be a reference: ${env:NAME} or ${file:PATH}");
 
 const pattern = z.string().min(1).max(256);
 
@@ -23,21 +20,39 @@ export const signingSchema = z.strictObject({
 });
 export type Signing = z.infer<typeof signingSchema>;
 
+/** Paths below /mcp that are no server's. */
+const ownPaths = ["sse", "messages"];
+
 export const endpointSchema = z.strictObject({
-  name,
+  name: name.refine((text) => !ownPaths.includes(text), "is a path of the gateway's own: choose another name"),
   url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
   signing: signingSchema.optional(),
+  /** What the gateway authenticates with; signing may stand beside it. */
+  credentials: credentialsSchema.optional(),
   /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
   responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
+  /** What it speaks: found out by asking unless said; `sse` is the old HTTP+SSE transport of 2024-11-05. */
+  era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
+  /** How long its lists are kept where it does not say so itself; 0: not at all. */
+  listCacheSeconds: z.int().min(0).max(86_400).default(300),
   /** Header fields of the client that travel on beside the protocol's own. */
   forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
 });
 export type Endpoint = z.infer<typeof endpointSchema>;
 
+export const prefixModeSchema = z.enum(["always", "conditional", "never"]);
+export type PrefixMode = z.infer<typeof prefixModeSchema>;
+
 export const accessRuleSchema = z.strictObject({
   agentPattern: pattern,
   allowedTools: z.array(pattern).default([]),
   deniedTools: z.array(pattern).default([]),
+  /** Where a rule of an agent states what is allowed, even as an empty list, nothing else of that kind is; else everything that is not denied. */
+  allowedPrompts: z.array(pattern).optional(),
+  deniedPrompts: z.array(pattern).optional(),
+  /** Patterns of URIs; of a template's text where templates are listed. */
+  allowedResources: z.array(pattern).optional(),
+  deniedResources: z.array(pattern).optional(),
 });
 export type AccessRule = z.infer<typeof accessRuleSchema>;
 
@@ -73,13 +88,21 @@ export const tenantSchema = z.strictObject({
         .min(1_024)
         .max(256 * 1024 * 1024)
         .default(32 * 1024 * 1024),
+      /** What is denied answers like what does not exist, in place of 403 with its reason. */
+      hide_denied: z.boolean().default(false),
+      /** HTTP status of refusals by rules and limits; the JSON-RPC error is the same. */
+      denied_status: z.literal([403, 200]).default(403),
     })
     .prefault({}),
   authentication: z
     .array(z.strictObject({ type: z.literal("apiKey"), headerName: z.string().default("x-agent-api-key") }))
     .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
   agents: z.array(agentEntrySchema).default([]),
-  mcp: z.strictObject({ endpoints: z.array(endpointSchema).min(1) }),
+  mcp: z.strictObject({
+    /** How several endpoints share one list: names get their endpoint's in front always, where they collide, or never. */
+    toolPrefix: prefixModeSchema.default("conditional"),
+    endpoints: z.array(endpointSchema).min(1),
+  }),
   accessRules: z.array(accessRuleSchema).default([]),
   limits: z.array(limitSchema).default([]),
 });

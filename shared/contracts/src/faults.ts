@@ -15,6 +15,8 @@ interface FaultRow {
 export const faults = {
   unauthorized: { status: 401, rpcCode: 1401, blame: "client" },
   tool_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  prompt_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  resource_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   protocol_disabled: { status: 403, rpcCode: 1403, blame: "policy" },
   foreign_origin: { status: 403, rpcCode: 1403, blame: "client" },
   foreign_host: { status: 403, rpcCode: 1403, blame: "client" },
@@ -32,6 +34,7 @@ export const faults = {
   overloaded: { status: 503, rpcCode: 1503, blame: "capacity", retryAfterSeconds: 1 },
   unavailable: { status: 503, rpcCode: 1503, blame: "platform", retryAfterSeconds: 2 },
   upstream_failed: { status: 502, rpcCode: 1502, blame: "upstream" },
+  upstream_unavailable: { status: 503, rpcCode: 1503, blame: "upstream", retryAfterSeconds: 5 },
   upstream_timeout: { status: 504, rpcCode: 1504, blame: "upstream" },
   internal: { status: 500, rpcCode: -32603, blame: "platform" },
 } as const satisfies Record<string, FaultRow>;

@@ -7,4 +7,5 @@ export * from "./subjects.ts";
 export * from "./pattern.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";
+export * from "./upstream-credentials.ts";
 export * from "./wire.ts";

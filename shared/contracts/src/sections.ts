@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, limitSchema } from "./conf.ts";
+import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
 
 /**
@@ -13,10 +13,14 @@ export const ingressSectionSchema = z.object({
   version,
   mcpEnabled: z.boolean(),
   maxPayloadBytes: z.int(),
+  /** Refusals by rules and limits are answered with HTTP 200. */
+  deniedWith200: z.boolean(),
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
-  /** The MCP endpoints; the first is the default. */
+  /** How the servers share the address that stands for all of them. */
+  toolPrefix: prefixModeSchema,
+  /** The MCP endpoints. */
   servers: z
     .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))
     .min(1),
@@ -26,6 +30,8 @@ export type IngressSection = z.infer<typeof ingressSectionSchema>;
 export const policySectionSchema = z.object({
   version,
   mcpEnabled: z.boolean(),
+  /** Who may not use a thing is answered as if there were none. */
+  hideDenied: z.boolean(),
   accessRules: z.array(accessRuleSchema),
 });
 export type PolicySection = z.infer<typeof policySectionSchema>;
@@ -33,7 +39,11 @@ export type PolicySection = z.infer<typeof policySectionSchema>;
 export const rateLimitSectionSchema = z.object({ version, limits: z.array(limitSchema) });
 export type RateLimitSection = z.infer<typeof rateLimitSectionSchema>;
 
-export const egressSectionSchema = z.object({ version, endpoints: z.array(endpointSchema) });
+export const egressSectionSchema = z.object({
+  version,
+  toolPrefix: prefixModeSchema,
+  endpoints: z.array(endpointSchema),
+});
 export type EgressSection = z.infer<typeof egressSectionSchema>;
 
 export const sectionSchemas = {

@@ -40,11 +40,15 @@ export const subjects = {
   deadAll: "gw.dead.v1.>",
   /** A call to an upstream, taken by one egress replica of the protocol's pool. */
   call: (protocol: Protocol) => `gw.call.v1.egress.${protocol}`,
+  /** A call that belongs to this egress replica, which holds what it goes on with. */
+  callOf: (instance: string) => `gw.call.v1.egress.${instance}`,
   /** Questions to a service, answered by one replica. */
   ask: (service: ServiceName, verb: string) => `gw.ask.v1.${service}.${verb}`,
   /** Words to every egress replica, heeded by the one that owns the call or stream. */
   own: (verb: OwnVerb) => `gw.own.v1.egress.${verb}`,
   ownAll: "gw.own.v1.egress.*",
+  /** A word to the ingress replica that has a client's event stream. */
+  ownIngress: (instance: string, verb: "post") => `gw.own.v1.ingress.${instance}.${verb}`,
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,
@@ -56,7 +60,7 @@ export const subjects = {
   streamAll: "gw.stream.v1.>",
 } as const;
 
-export type OwnVerb = "cancel" | "attach" | "detach" | "release";
+export type OwnVerb = "cancel" | "attach" | "detach" | "release" | "refresh";
 
 export const aliveEveryMs = 1_000;
 /** A replica that was not heard for this long is taken for dead. */

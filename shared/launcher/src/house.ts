@@ -19,6 +19,8 @@ export interface HouseOptions {
   readonly replicas?: Partial<Record<ServiceName, number>>;
   /** Added to the environment of every service. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Added to that of one service. */
+  readonly envOf?: Partial<Record<ServiceName, Readonly<Record<string, string>>>>;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -37,6 +39,8 @@ export interface House extends AsyncDisposable {
   readonly lost: Promise<string>;
 }
 
+/** This machine alone: where upstreams of a house may be unless UPSTREAM_NETWORKS of its environment says it. */
+const ownNetworks = "127.0.0.0/8,::1/128";
 const stopDeadlineMs = 30_000;
 /** Ingress ends first and takes no more; what others need ends last. */
 const stopOrder: readonly ServiceName[] = [
@@ -132,7 +136,7 @@ class RunningHouse implements House {
   }
 
   async add(service: ServiceName, port?: number): Promise<Replica> {
-    const { dataDir, confDir, env } = this.#options;
+    const { dataDir, confDir, env, envOf } = this.#options;
     const number = this.replicas.filter((replica) => replica.service === service).length + 1;
     const ownPort =
       service === "control" || service === "ingress"
@@ -142,7 +146,12 @@ class RunningHouse implements House {
       service,
       number,
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
-      env: { ...this.#partsEnv(service), ...ownEnv({ service, confDir, state: this.#state, port: ownPort }), ...env },
+      env: {
+        ...this.#partsEnv(service),
+        ...ownEnv({ service, confDir, state: this.#state, port: ownPort }),
+        ...env,
+        ...envOf?.[service],
+      },
       url: ownPort === undefined ? undefined : `http://127.0.0.1:${ownPort}`,
     });
     this.replicas.push(replica);
@@ -217,7 +226,9 @@ function ownEnv({
   port: number | undefined;
 }): Record<string, string> {
   if (service === "ingress") return { PORT: String(port) };
+  const networks = { UPSTREAM_NETWORKS: process.env["UPSTREAM_NETWORKS"] ?? ownNetworks };
+  if (service === "egress") return networks;
   if (service === "control")
-    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken };
+    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
   return {};
 }

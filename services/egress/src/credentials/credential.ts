@@ -1,0 +1,31 @@
+import type { Endpoint } from "@sluice/contracts";
+import type { Dispatcher } from "undici";
+
+export type Fields = Readonly<Record<string, string>>;
+
+/** What the gateway shows to one endpoint of one tenant. */
+export interface Credential {
+  /** Two of the same identity are interchangeable: an edit of the configuration that leaves it alone keeps what was fetched. */
+  readonly identity?: string;
+  /**
+   * The header fields for one request, in lower case; a promise only where something must be fetched first.
+   * @throws Fault `upstream_failed` where there is nothing to show
+   */
+  fields(): Fields | Promise<Fields>;
+  /** The upstream answered 401 to these. */
+  refused?(fields: Fields): void;
+}
+
+/** How authorization servers are reached. */
+export interface TokenRequests {
+  /** What an address is reached through. @throws TokenProblem where it must not be asked */
+  readonly reach: (url: URL) => Dispatcher;
+  /** Told why a token could not be fetched, for operators; holds no secret. */
+  readonly report: (problem: string) => void;
+}
+
+export interface CredentialContext {
+  readonly tenant: string;
+  readonly endpoint: Endpoint;
+  readonly tokens: TokenRequests;
+}

@@ -1,0 +1,29 @@
+import { AddressRefused } from "@sluice/net";
+import { JSON_ATTRIBUTE_COMPARISON, UNSUPPORTED_OPERATION } from "oauth4webapi";
+
+const meanings: Readonly<Record<string, string>> = {
+  [JSON_ATTRIBUTE_COMPARISON]: "its metadata names another issuer than the configuration",
+  [UNSUPPORTED_OPERATION]: "its token is of another type than bearer",
+};
+
+/** Why an authorization server gave no token, in words that hold nothing of what was sent or answered. */
+export class TokenProblem extends Error {
+  override readonly name = "TokenProblem";
+  /** HTTP status of the answer, where it was the problem. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Libraries put answers into their messages and causes; their codes are constants. */
+export function problemOf(error: unknown): string {
+  if (error instanceof TokenProblem || error instanceof AddressRefused) return error.message;
+  const { name, code } = error as { name?: string; code?: unknown };
+  if (name === "TimeoutError") return "it did not answer in time";
+  const constant = typeof code === "string" ? code : String(name);
+  if (constant.startsWith("OAUTH_")) return meanings[constant] ?? `its answer can't be used (${constant})`;
+  return `it could not be reached or broke off (${constant})`;
+}

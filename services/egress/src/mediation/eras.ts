@@ -1,0 +1,105 @@
+import { Fault } from "@sluice/contracts";
+import type { Upstream } from "../upstreams.ts";
+import { isModernRefusal, metaPrefix, modernVersion } from "./modern-peer.ts";
+import { resultOf, RpcError } from "./rpc.ts";
+import { HttpRefusal, send, type Line } from "./wire.ts";
+
+/** What an upstream speaks: the modern era (perhaps the legacy one too), the legacy one alone, or its old transport alone. */
+export type Speaks = "modern" | "legacy" | "sse";
+
+const keptMs = 5 * 60_000;
+const probeMs = 15_000;
+
+interface Known {
+  readonly speaks: Promise<Speaks>;
+  readonly until: number;
+}
+
+/** Finds out the era of each upstream, once in a while (MCP 2026-07-28, Streamable HTTP, Backward Compatibility). */
+export class Eras {
+  readonly #known = new Map<string, Known>();
+  /** Upstreams that were seen to refuse the legacy era. */
+  readonly #modernOnly = new Map<string, number>();
+
+  /** @throws Fault where the upstream gives no answer at all. */
+  of(line: Line): Promise<Speaks> {
+    const { era } = line.upstream.endpoint;
+    if (era === "modern" || era === "legacy" || era === "sse") return Promise.resolve(era);
+    const key = keyOf(line.upstream, line.head.tenant);
+    const known = this.#known.get(key);
+    if (known !== undefined && known.until > Date.now()) return known.speaks;
+    const speaks = probe(line);
+    this.#known.set(key, { speaks, until: Date.now() + keptMs });
+    speaks.catch(() => this.#known.delete(key));
+    return speaks;
+  }
+
+  /** What is known without asking. */
+  isModernOnly(upstream: Upstream, tenant: string): boolean {
+    if (upstream.endpoint.era === "modern") return true;
+    return (this.#modernOnly.get(keyOf(upstream, tenant)) ?? 0) > Date.now();
+  }
+
+  isOldTransport(upstream: Upstream): boolean {
+    return upstream.endpoint.era === "sse";
+  }
+
+  learnModernOnly(upstream: Upstream, tenant: string): void {
+    this.#modernOnly.set(keyOf(upstream, tenant), Date.now() + keptMs);
+    this.#known.set(keyOf(upstream, tenant), { speaks: Promise.resolve("modern"), until: Date.now() + keptMs });
+  }
+
+  learn(line: Line, speaks: Speaks): void {
+    this.#known.set(keyOf(line.upstream, line.head.tenant), { speaks: Promise.resolve(speaks), until: Date.now() + keptMs });
+  }
+
+  /** The upstream behaves otherwise than was known: the next call asks anew. */
+  forget(upstream: Upstream, tenant: string): void {
+    this.#known.delete(keyOf(upstream, tenant));
+    this.#modernOnly.delete(keyOf(upstream, tenant));
+  }
+}
+
+function keyOf({ endpoint }: Upstream, tenant: string): string {
+  return `${tenant}\0${endpoint.name}\0${endpoint.url}`;
+}
+
+async function probe(line: Line): Promise<Speaks> {
+  const meta = {
+    [`${metaPrefix}protocolVersion`]: modernVersion,
+    [`${metaPrefix}clientInfo`]: { name: "sluice", version: "0.1.0" },
+    [`${metaPrefix}clientCapabilities`]: {},
+  };
+  const received = await send(line, {
+    http: "POST",
+    message: { jsonrpc: "2.0", id: "sluice-probe", method: "server/discover", params: { _meta: meta } },
+    headers: {
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": modernVersion,
+      "mcp-method": "server/discover",
+    },
+    signal: AbortSignal.timeout(probeMs),
+  });
+  if (received.status >= 500 || received.status === 429) {
+    received.drop();
+    throw new HttpRefusal(received.status);
+  }
+  try {
+    for await (const message of received.messages()) {
+      if (message.method !== undefined) continue;
+      const versions = resultOf(message)["supportedVersions"];
+      return Array.isArray(versions) && versions.some((version) => version >= modernVersion) ? "modern" : "legacy";
+    }
+  } catch (error) {
+    if (error instanceof RpcError) return isModernRefusal(error) ? "modern" : "legacy";
+    if (!(error instanceof HttpRefusal)) throw error;
+    if (error.status === 401 || error.status === 403) throw error;
+  } finally {
+    received.drop();
+  }
+  return "legacy";
+}
+
+export function unusable(server: string): Fault {
+  return new Fault("upstream_failed", `the server ${server} is not usable: see the log of egress`);
+}

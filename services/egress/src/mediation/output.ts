@@ -1,0 +1,96 @@
+import { StreamWriter, type Bus } from "@sluice/bus";
+import { chunkBytes, encodeJson, sessionNameOf, type StreamEnd } from "@sluice/contracts";
+import type { ActiveCall, Ending } from "../active-call.ts";
+import { isObject, type RpcMessage } from "./rpc.ts";
+
+/** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
+const primingSince = "2025-11-25";
+
+export interface OutputOptions {
+  readonly bus: Bus;
+  readonly call: ActiveCall;
+  /** Sends a whole answer. */
+  readonly reply: (answer: { status: number; headers: Record<string, string>; body: Buffer }) => Promise<Ending>;
+}
+
+/** The answer to one call of an agent: one message, or a stream of events as soon as there is more to say. */
+export class Output {
+  readonly #options: OutputOptions;
+  #writer: StreamWriter | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #events = 0;
+
+  constructor(options: OutputOptions) {
+    this.#options = options;
+  }
+
+  get isStream(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** Begins the stream, where it has not begun. */
+  open(headers: Record<string, string> = {}): void {
+    if (this.#writer !== undefined) return;
+    const { bus, call } = this.#options;
+    const { head } = call;
+    call.streaming = call.announced = call.answered = true;
+    this.#writer = new StreamWriter(bus, head.stream, {
+      egress: bus.instance,
+      status: 200,
+      headers: { "content-type": "text/event-stream", ...headers },
+      call: head.call,
+      tenant: head.tenant,
+      agent: head.agent.id,
+      server: head.server,
+      era: head.era,
+      listening: call.listening,
+      ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
+      ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
+    });
+    const version = head.headers["mcp-protocol-version"] ?? "";
+    if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
+  }
+
+  /** Sends a message ahead of the answer. */
+  event(message: unknown): void {
+    this.open();
+    this.#events++;
+    this.#write(`event: message\ndata: ${JSON.stringify(message)}\n`);
+  }
+
+  /** Sends the last message, or none. */
+  async finish(message: RpcMessage | undefined, status = 200, headers: Record<string, string> = {}): Promise<Ending> {
+    const isError = message?.error !== undefined || (isObject(message?.result) && message.result["isError"] === true);
+    const seen = message === undefined ? {} : { isError };
+    if (this.#writer === undefined) {
+      const body = message === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(message));
+      const type = message === undefined ? {} : { "content-type": "application/json" };
+      return { ...(await this.#options.reply({ status, headers: { ...type, ...headers }, body })), ...seen };
+    }
+    if (message !== undefined) this.event(message);
+    await this.#turn;
+    const end: StreamEnd = { answered: message !== undefined };
+    await this.#writer.end(Buffer.from(encodeJson(end)));
+    return { status: 200, events: this.#events, ...seen };
+  }
+
+  #write(lines: string): void {
+    const { call } = this.#options;
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const write = async () => {
+      let rest: Buffer = Buffer.from(lines);
+      call.lastActivity = Date.now();
+      for (; rest.length > chunkBytes; rest = rest.subarray(chunkBytes)) {
+        call.relayed(chunkBytes);
+        await writer.write(rest.subarray(0, chunkBytes), 1);
+      }
+      const tail = call.head.era === "legacy" ? `id: ${call.head.stream}.${writer.next}\n\n` : "\n";
+      const bytes = Buffer.concat([rest, Buffer.from(tail)]);
+      call.relayed(bytes.length);
+      await writer.write(bytes, 1);
+    };
+    this.#turn = this.#turn.then(write);
+    this.#turn.catch(() => {});
+  }
+}

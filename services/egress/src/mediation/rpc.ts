@@ -1,0 +1,90 @@
+import { Fault } from "@sluice/contracts";
+
+/** JSON-RPC 2.0 as MCP uses it. What is not known here stays in the objects as it came. */
+export type RpcId = string | number;
+export type Members = Readonly<Record<string, unknown>>;
+
+export interface Request {
+  readonly method: string;
+  readonly params?: Members;
+}
+
+export interface RpcMessage extends Members {
+  readonly jsonrpc: "2.0";
+  readonly id?: RpcId | null;
+  readonly method?: string;
+  readonly params?: Members;
+  readonly result?: Members;
+  readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown };
+}
+
+/** An error answer of the other side, to be handed on as it is. */
+export class RpcError extends Error {
+  readonly code: number;
+  readonly data: unknown;
+
+  constructor(code: number, message: string, data?: unknown) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
+
+  get body(): { code: number; message: string; data?: unknown } {
+    return { code: this.code, message: this.message, ...(this.data !== undefined && { data: this.data }) };
+  }
+}
+
+export const invalidParams = -32602;
+export const methodNotFound = -32601;
+
+interface RawJson {
+  rawJSON(text: string): unknown;
+}
+
+/** A number that JavaScript would change is kept as it was written. */
+function keepNumbers(this: unknown, _name: string, value: unknown, { source }: { source?: string } = {}): unknown {
+  if (typeof value !== "number" || source === undefined || source.length < 16) return value;
+  return String(value) === source ? value : (JSON as unknown as RawJson).rawJSON(source);
+}
+
+/** @throws Fault `upstream_failed` for what is no JSON. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8"), keepNumbers as (name: string, value: unknown) => unknown);
+  } catch (error) {
+    throw new Fault("upstream_failed", "the upstream's answer is no JSON", { cause: error });
+  }
+}
+
+export function isObject(value: unknown): value is Members {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** @throws Fault `upstream_failed` for anything but a JSON-RPC message. */
+export function readMessage(value: unknown): RpcMessage {
+  if (!isObject(value) || value["jsonrpc"] !== "2.0")
+    throw new Fault("upstream_failed", "the upstream sent something that is no JSON-RPC message");
+  return value as RpcMessage;
+}
+
+export function objectOf(value: unknown): Members {
+  return isObject(value) ? value : {};
+}
+
+export function metaOf(params: Members | undefined): Members {
+  return objectOf(params?.["_meta"]);
+}
+
+/** The same without some members. */
+export function without(members: Members, ...names: readonly string[]): Members {
+  const rest = { ...members };
+  for (const name of names) delete rest[name];
+  return rest;
+}
+
+/** The answer's result. @throws RpcError for an error answer. */
+export function resultOf({ result, error }: RpcMessage): Members {
+  if (error !== undefined) throw new RpcError(Number(error.code), String(error.message), error.data);
+  if (!isObject(result)) throw new Fault("upstream_failed", "the upstream's answer has no result");
+  return result;
+}

@@ -1,0 +1,156 @@
+import { Fault, type CallHead } from "@sluice/contracts";
+import type { Exchange, ReceivedHeaders } from "../exchange.ts";
+import { forward } from "../forward.ts";
+import { SseReader } from "../sse-reader.ts";
+import type { Upstream } from "../upstreams.ts";
+import { parseJson, readMessage, type RpcMessage } from "./rpc.ts";
+
+/** A way to one upstream in the name of one agent. */
+export interface Line {
+  readonly upstream: Upstream;
+  readonly head: CallHead;
+  readonly traceparent: string;
+  readonly maxAnswerBytes: number;
+}
+
+export interface Sending {
+  readonly http: "POST" | "GET" | "DELETE";
+  readonly message?: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly session?: string | undefined;
+  readonly resumeFrom?: string | undefined;
+  readonly signal: AbortSignal;
+  /** Where it goes; the endpoint's own address without one. */
+  readonly path?: string;
+}
+
+/** The upstream refused with an HTTP status and no JSON-RPC message. */
+export class HttpRefusal extends Fault {
+  readonly status: number;
+
+  constructor(status: number) {
+    super("upstream_failed", `the upstream answered with the HTTP status ${status}`);
+    this.status = status;
+  }
+}
+
+const left = new Fault("client_left", "the client left");
+const refusalBytes = 64 * 1024;
+/** What of the client's header fields goes on when the message itself is ours. */
+const notOurs = /^(?:accept|content-type|mcp-.*)$/;
+
+/** An answer whose messages come one by one. */
+export class Received {
+  readonly status: number;
+  readonly headers: ReceivedHeaders;
+  readonly #exchange: Exchange;
+  readonly #reader: SseReader;
+  readonly #maxBytes: number;
+  /** How long to wait before the stream is taken up again, where the upstream said so. */
+  retryMs: number | undefined;
+
+  constructor(exchange: Exchange, head: { status: number; headers: ReceivedHeaders }, maxBytes: number) {
+    this.#exchange = exchange;
+    this.status = head.status;
+    this.headers = head.headers;
+    this.#maxBytes = maxBytes;
+    this.#reader = new SseReader(maxBytes);
+  }
+
+  get session(): string | undefined {
+    const id = this.headers["mcp-session-id"];
+    return typeof id === "string" ? id : undefined;
+  }
+
+  /** The id of the last event, where the stream can be taken up after it. */
+  get lastEventId(): string | undefined {
+    return this.#reader.lastId;
+  }
+
+  get isStream(): boolean {
+    return /^text\/event-stream\s*(;|$)/i.test(String(this.headers["content-type"] ?? ""));
+  }
+
+  /** @throws HttpRefusal where the status says no and the body says nothing. */
+  async *messages(): AsyncGenerator<RpcMessage> {
+    for await (const { data } of this.events()) {
+      if (data.length === 0) continue;
+      const value = parseJson(data);
+      for (const message of Array.isArray(value) ? value : [value]) yield readMessage(message);
+    }
+  }
+
+  /** The events of a stream, or the whole body as one. */
+  async *events(): AsyncGenerator<{ type: string; data: Buffer }> {
+    if (this.status >= 300) yield { type: "message", data: await this.#refusal() };
+    else if (this.isStream) yield* this.#stream();
+    else {
+      const { bytes, complete } = await this.#exchange.collect(this.#maxBytes);
+      if (!complete) throw this.#drop(new Fault("upstream_failed", "the upstream's answer is too large"));
+      yield { type: "message", data: bytes };
+    }
+  }
+
+  drop(): void {
+    this.#drop(left);
+  }
+
+  async *#stream(): AsyncGenerator<{ type: string; data: Buffer }> {
+    for await (const chunk of this.#exchange) {
+      for (const { data, otherLines } of this.#reader.push(chunk)) {
+        if (data === undefined) throw this.#drop(new Fault("upstream_failed", "an event of the upstream is too large"));
+        const other = otherLines?.toString("utf8") ?? "";
+        const retry = /^retry: ?(\d{1,7})$/m.exec(other)?.[1];
+        if (retry !== undefined) this.retryMs = Number(retry);
+        yield { type: /^event: ?(.+)$/m.exec(other)?.[1] ?? "message", data };
+      }
+    }
+  }
+
+  async #refusal(): Promise<Buffer> {
+    const { bytes } = await this.#exchange.collect(refusalBytes);
+    this.drop();
+    const isMessage = /json/i.test(String(this.headers["content-type"] ?? "")) && bytes.includes('"jsonrpc"');
+    if (this.status < 400 || !isMessage) throw new HttpRefusal(this.status);
+    return bytes;
+  }
+
+  #drop(fault: Fault): Fault {
+    this.#exchange.abort(fault);
+    return fault;
+  }
+}
+
+/** The client's header fields that go on whatever the message. */
+export function forwarded({ head }: Line): Record<string, string> {
+  return Object.fromEntries(Object.entries(head.headers).filter(([name]) => !notOurs.test(name)));
+}
+
+/** Sends one message and resolves with the head of what comes back. @throws Fault */
+export async function send(line: Line, sending: Sending): Promise<Received> {
+  const { upstream, head, traceparent, maxAnswerBytes } = line;
+  const { http, message, session, resumeFrom, signal } = sending;
+  if (signal.aborted) throw left;
+  const { chunked: _chunked, session: _session, resumeFrom: _resumeFrom, ...rest } = head;
+  const exchange = forward({
+    head: {
+      ...rest,
+      http,
+      headers: {
+        ...forwarded(line),
+        ...(message !== undefined && { "content-type": "application/json" }),
+        ...sending.headers,
+      },
+      ...(session !== undefined && { session: { id: "", upstream: session } }),
+      ...(resumeFrom !== undefined && { resumeFrom }),
+    },
+    upstream,
+    connections: http === "GET" ? upstream.streams : upstream.calls,
+    body: message === undefined ? null : Buffer.from(JSON.stringify(message)),
+    traceparent,
+    ...(sending.path !== undefined && { path: sending.path }),
+  });
+  const onAbort = () => exchange.abort(left);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return new Received(exchange, await exchange.head, maxAnswerBytes);
+}

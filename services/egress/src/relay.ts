@@ -1,0 +1,125 @@
+import type { Bus } from "@sluice/bus";
+import { chunkBytes, Fault } from "@sluice/contracts";
+import type { ActiveCall, Ending } from "./active-call.ts";
+import { checkAnswer } from "./answer-check.ts";
+import type { Exchange, ReceivedHeaders } from "./exchange.ts";
+import { abandon, forward } from "./forward.ts";
+import { relayedHeaders } from "./headers.ts";
+import { hideListed, isListMethod } from "./messages.ts";
+import type { Principals } from "./principals.ts";
+import { tooLarge, type Replies } from "./replies.ts";
+import { StreamRelay } from "./stream-relay.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+export interface RelayOptions {
+  readonly bus: Bus;
+  readonly upstreams: Upstreams;
+  readonly principals: Principals;
+  readonly replies: Replies;
+  readonly maxListBytes: number;
+  readonly maxAnswerBytes: number;
+  /** Whether what an upstream refused so is to be tried in another way; what it refused it did not do. */
+  readonly isTakenOver: (call: ActiveCall, refusal: { status: number; body: Buffer }) => Promise<boolean>;
+}
+
+interface Carried {
+  readonly call: ActiveCall;
+  /** The body, or its part that came with the call. */
+  readonly inline: Buffer;
+  readonly traceparent: string;
+}
+
+interface Answer {
+  readonly call: ActiveCall;
+  readonly exchange: Exchange;
+  readonly status: number;
+  readonly headers: Record<string, string>;
+}
+
+/** Carries calls to one upstream of the agent's own era and their answers back, byte for byte. */
+export class Relay {
+  readonly #options: RelayOptions;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with nothing where the call is to be carried out in another way. @throws Fault where there is no answer. */
+  async carry({ call, inline, traceparent }: Carried): Promise<Ending | undefined> {
+    const { upstreams, replies, maxAnswerBytes } = this.#options;
+    const { head } = call;
+    const upstream = upstreams.find(head.tenant, head.server);
+    if (upstream === undefined)
+      throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
+    const connections = call.listening ? upstream.streams : upstream.calls;
+    connections.requireRoom();
+    const body = head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call);
+    const exchange = forward({ head, upstream, connections, body, traceparent });
+    call.attach(exchange);
+    const { status, headers } = await exchange.head;
+    call.lastActivity = Date.now();
+    if (status >= 300 && status < 400)
+      throw drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
+    if (Number(headers["content-length"]) > maxAnswerBytes) throw drop(exchange, tooLarge());
+    let session: Record<string, string>;
+    try {
+      session = await this.#session(call, status, headers);
+    } catch (error) {
+      const given = headers["mcp-session-id"];
+      if (head.session === undefined && typeof given === "string") abandon(given, { head, upstream, traceparent });
+      throw error;
+    }
+    const answer = { call, exchange, status, headers: { ...relayedHeaders(headers), ...session } };
+    return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
+  }
+
+  /** Exchanges the upstream's session id for the client's, and forgets a session that the upstream ended. */
+  async #session(call: ActiveCall, status: number, headers: ReceivedHeaders): Promise<Record<string, string>> {
+    const { principals } = this.#options;
+    const { head } = call;
+    const given = headers["mcp-session-id"];
+    if (head.session === undefined) {
+      if (typeof given !== "string" || status >= 300) return {};
+      return { "mcp-session-id": await principals.openSession(head, given) };
+    }
+    const ended = status === 404 || (head.http === "DELETE" && status < 300);
+    if (ended) await principals.endSession(head.session.id);
+    return given === undefined ? {} : { "mcp-session-id": head.session.id };
+  }
+
+  async #stream(answer: Answer): Promise<Ending> {
+    const { bus, principals, maxListBytes } = this.#options;
+    const { call } = answer;
+    call.streaming = true;
+    call.announced = call.answered = true;
+    const mayList = isListMethod(call.head.method) || call.listening;
+    const filter = mayList ? principals.listFilter(call.head) : undefined;
+    return await new StreamRelay({ bus, maxListBytes, ...answer, ...(filter !== undefined && { filter }) }).run();
+  }
+
+  async #unary({ call, exchange, status, headers }: Answer): Promise<Ending | undefined> {
+    const { principals, replies, maxListBytes, isTakenOver } = this.#options;
+    const isList = isListMethod(call.head.method) && status < 300;
+    const { bytes, complete } = await exchange.collect(isList ? maxListBytes : chunkBytes);
+    if (!complete) {
+      if (isList) throw drop(exchange, new Fault("upstream_failed", "the upstream's list is too large"));
+      const stop = (fault: Fault) => exchange.abort(fault);
+      return await replies.large(call, { status, headers }, { start: bytes, rest: exchange, stop });
+    }
+    const mayTakeOver = status >= 400 && call.head.chunked === undefined;
+    if (mayTakeOver && (await isTakenOver(call, { status, body: bytes }))) return undefined;
+    const observed = checkAnswer(bytes, status, call.head.rpcId);
+    const body = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
+    const ending = await replies.whole(call, { status, headers, body });
+    return { ...ending, ...(observed?.answers !== undefined && { isError: observed.isError }) };
+  }
+}
+
+function drop(exchange: Exchange, fault: Fault): Fault {
+  exchange.abort(fault);
+  return fault;
+}
+
+function isEventStream(status: number, headers: ReceivedHeaders): boolean {
+  return status === 200 && /^text\/event-stream\s*(;|$)/i.test(String(headers["content-type"] ?? ""));
+}

@@ -1,0 +1,92 @@
+import { Fault, faultBody, type IngressSection, type Intent, type PolicyVerdict } from "@sluice/contracts";
+import type { Admitted } from "./admission.ts";
+
+/** The error member of a JSON-RPC answer. */
+export interface RpcError {
+  readonly code: number;
+  readonly message: string;
+  readonly data?: unknown;
+}
+
+/** How an answer shows a fault, where the tenant wants it otherwise than the table of faults says. */
+interface Shown {
+  readonly status: number;
+  readonly error?: RpcError;
+}
+
+/** A fault that looks otherwise outside; the audit trail has its kind all the same. */
+export class Refusal extends Fault {
+  readonly shown: Shown;
+
+  constructor(fault: Fault, shown: Shown) {
+    super(fault.kind, fault.message, { details: fault.details });
+    this.shown = shown;
+  }
+
+  /** The answer gives away nothing but that there is no such thing. */
+  get hidden(): boolean {
+    return this.shown.error !== undefined;
+  }
+}
+
+/** The HTTP status of the answer that tells this fault. */
+export function statusOf(fault: Fault): number {
+  return fault instanceof Refusal ? fault.shown.status : fault.row.status;
+}
+
+/** The JSON-RPC error that tells this fault: its `data` is the body of seed 001, but for what is hidden. */
+export function rpcErrorOf(fault: Fault): RpcError {
+  const shown = fault instanceof Refusal ? fault.shown.error : undefined;
+  return shown ?? { code: fault.row.rpcCode, message: fault.message, data: faultBody(fault) };
+}
+
+/** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
+export function requireAdmitted(
+  { policy, limit, session }: Admitted,
+  intent: Intent,
+  { deniedWith200 }: Pick<IngressSection, "deniedWith200">,
+): void {
+  if (session?.ok === false)
+    throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
+  const fault = policy.ok ? (limit.ok ? undefined : limited(limit.retryAfterSeconds, intent)) : denial(policy, intent);
+  if (fault === undefined) return;
+  if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled")
+    throw new Refusal(fault, { status: 200, error: unknown(policy.fault, intent) });
+  throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
+}
+
+function limited(retryAfterSeconds: number, { agent }: Intent): Fault {
+  return new Fault("agent_rate_limited", `rate limit reached: try again in ${retryAfterSeconds} s`, {
+    details: { agentId: agent.id, retryAfterSeconds },
+  });
+}
+
+type Denied = Extract<PolicyVerdict, { ok: false }>;
+type AccessFault = Exclude<Denied["fault"], "protocol_disabled">;
+
+const kinds: Record<AccessFault, { use: string; name: string; allowed: string }> = {
+  tool_access_denied: { use: "invoke tool", name: "tool", allowed: "allowedTools" },
+  prompt_access_denied: { use: "use prompt", name: "prompt", allowed: "allowedPrompts" },
+  resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
+};
+
+function denial({ fault, allowed }: Denied, { agent, target = "" }: Intent): Fault {
+  if (fault === "protocol_disabled") return new Fault(fault, "MCP is switched off for this tenant");
+  const kind = kinds[fault];
+  return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {
+    details: { [kind.allowed]: allowed },
+  });
+}
+
+const invalidParams = -32602;
+/** Only in the legacy era (MCP 2025-11-25, Resources, Error Handling); the modern one has -32602 for it. */
+const resourceNotFound = -32002;
+
+/** What a server says that has no such thing (MCP, Error Handling of Tools, Prompts and Resources). */
+function unknown(fault: AccessFault, { target = "", era, method }: Intent): RpcError {
+  if (fault === "resource_access_denied" && method !== "completion/complete") {
+    const code = era === "legacy" ? resourceNotFound : invalidParams;
+    return { code, message: "Resource not found", data: { uri: target } };
+  }
+  return { code: invalidParams, message: `Unknown ${kinds[fault].name}: ${target}` };
+}

@@ -1,0 +1,35 @@
+import { allServers, Fault, type IngressSection } from "@sluice/contracts";
+import type { Operation } from "./operation.ts";
+
+/** Where a request goes: one server, or all of a tenant under one address. */
+export type Target = IngressSection["servers"][number];
+
+/** @throws Fault `not_found` */
+export function findTarget({ servers }: IngressSection, server: string | undefined): Target {
+  const [first, ...others] = servers;
+  const found = server === undefined ? first : servers.find(({ name }) => name === server);
+  if (found === undefined) throw new Fault("not_found", "this tenant has no such server");
+  if (server !== undefined || others.length === 0) return found;
+  return {
+    name: allServers,
+    responseTimeoutMs: Math.max(...servers.map(({ responseTimeoutMs }) => responseTimeoutMs)),
+    forwardHeaders: [...new Set(servers.flatMap(({ forwardHeaders }) => forwardHeaders))],
+  };
+}
+
+/**
+ * What a server itself calls the thing that a request names: rules are about that, whatever address it was reached by.
+ * Where servers share an address, a name that begins with a server's name and the separator is that server's.
+ */
+export function ownName(
+  target: Target,
+  operation: Operation,
+  { servers, toolPrefix }: IngressSection,
+): string | undefined {
+  const { target: name, method, targetKind } = operation;
+  if (name === undefined || target.name !== allServers || toolPrefix === "never") return name;
+  const isUri = method.startsWith("resources/") || targetKind === "resources";
+  const at = name.indexOf(isUri ? "+" : "_");
+  const isServer = at > 0 && servers.some((server) => server.name === name.slice(0, at));
+  return isServer ? name.slice(at + 1) : name;
+}
