@@ -9,7 +9,7 @@ import { complaints, reportText } from "./report.ts";
 import { runCells, type CellResult } from "./run-cells.ts";
 import { suiteNames, type Check } from "./suites.ts";
 
-const limitMs = 170_000;
+const limitMs = 280_000;
 const concurrency = 2;
 const onProgress = () => {};
 const direct = new Map<string, Check[]>();

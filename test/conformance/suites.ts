@@ -26,6 +26,7 @@ export interface Check {
 }
 
 const deadlineMs = 240_000;
+const clientTimeoutMs = "15000";
 const resultDir = /^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/;
 const resolveModule = createRequire(import.meta.url).resolve;
 const command = (suite: SuiteName) => resolveModule(`${suites[suite].module}/dist/index.js`);
@@ -49,7 +50,8 @@ export interface ClientRun {
 export async function runClientScenario(wanted: ClientRun): Promise<Check[]> {
   const { suite, scenario, dir, env } = wanted;
   const version = suite === "0.1.16" ? [] : ["--spec-version", suite];
-  const args = [command(suite), "client", "--command", wanted.command, "--scenario", scenario, ...version, "-o", dir];
+  const what = ["--command", wanted.command, "--scenario", scenario, "--timeout", clientTimeoutMs];
+  const args = [command(suite), "client", ...what, ...version, "-o", dir];
   const output = await run(args, { dir, env });
   const ended = /client (?:exited with code \d+|timed out)/i.exec(output)?.[0];
   const end: Check =
