@@ -18,7 +18,7 @@ Ends with 1 where a check is judged differently and test/conformance/baseline.js
 
   --cell NAME       only this one (may be repeated): ${cells.map(({ name }) => name).join(", ")}
   --suite NAME      only this one (may be repeated): ${suiteNames.join(", ")}
-  --cross-era       also the cells in which Sluice must translate between the eras
+  --no-cross-era    without the cells in which Sluice must translate between the eras
   --replicas N      of each service (default 1 and then 2; may be repeated)
   --jobs N          suites at a time (default 2)
   --no-client       leaves the client's side out
