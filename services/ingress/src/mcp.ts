@@ -52,7 +52,6 @@ interface Journey extends McpRequest {
 }
 
 const sessionHeader = "mcp-session-id";
-const releaseWaitMs = 150;
 const noBody = Buffer.alloc(0);
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
@@ -168,7 +167,7 @@ export class Mcp {
     if (request.method !== "GET" || lastEventId === undefined) {
       const session = header(request, sessionHeader);
       if (request.method === "GET" && session !== undefined) {
-        await this.#parts.streams.askOwner("release", { session }, releaseWaitMs);
+        this.#parts.streams.tellOwner("release", { session });
       }
       await this.#converse(journey, this.#callHead(journey, intent, admitted), { intent, admitted });
       return;
