@@ -7,6 +7,7 @@ import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
+import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
 import { Relay } from "./relay.ts";
 import { Replies } from "./replies.ts";
@@ -38,7 +39,17 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
   const replies = new Replies(bus, maxAnswerBytes);
-  const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
+  const pages = new ListPages();
+  const mediator = scope.use(
+    new Mediator({
+      bus,
+      upstreams,
+      principals,
+      replies,
+      maxAnswerBytes: maxListBytes,
+      onChange: (place, methods) => pages.drop(place, methods),
+    }),
+  );
   const relay = new Relay({
     bus,
     upstreams,
@@ -46,6 +57,8 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     replies,
     maxListBytes,
     maxAnswerBytes,
+    pages,
+    onChange: (place, method) => mediator.changes.say(place, method),
     isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
   });
   const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
