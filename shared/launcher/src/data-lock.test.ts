@@ -38,7 +38,7 @@ test("an owner that was killed by -9 does not keep it", async () => {
   await expect(lockDataDir(dir)).rejects.toThrow(`(pid ${owner.pid})`);
   owner.kill("SIGKILL");
   await once(owner, "exit");
-  await expect.poll(async () => lockDataDir(dir).then((lock) => lock[Symbol.asyncDispose]()), { timeout: 10_000 }).toBe(
-    undefined,
-  );
+  await expect
+    .poll(async () => lockDataDir(dir).then((lock) => lock[Symbol.asyncDispose]()), { timeout: 10_000 })
+    .toBe(undefined);
 });
