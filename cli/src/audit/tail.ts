@@ -27,7 +27,8 @@ export async function tail(database: AuditDatabase, options: TailOptions, print:
   const known = [...earlier, ...last];
   let printed = new Set(known.filter((call) => !isUnderWay(call)).map(idOf));
   let awaited = known.filter(isUnderWay).map(idOf);
-  while (follow) {
+  if (!follow) return;
+  for (;;) {
     await delay(pollMs);
     const recent = await database.recent(options, { windowSeconds, calls: awaited });
     const settled = recent.filter((call) => !isUnderWay(call));

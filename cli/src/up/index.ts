@@ -60,8 +60,9 @@ async function up(options: UpOptions): Promise<void> {
   );
   await untilOver(house, demo, interruption.stop);
   say("stopping");
-  using _telling = tellOfStop(house, interruption, say);
+  const told = tellOfStop(house, interruption, say);
   await scope.disposeAsync();
+  told[Symbol.dispose]();
 }
 
 function say(line: string): void {
