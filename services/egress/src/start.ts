@@ -20,7 +20,7 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const { config, bus, log, metrics, scope } = context;
+  const { config, bus, log, metrics, scope, nobodyWaits } = context;
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
@@ -76,7 +76,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
-  scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  scope.defer(() => calls.finish(nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
   const taking = bus.serve(
     subjects.call(config.EGRESS_POOL),
     (message) => egress.take(message),
