@@ -11,7 +11,7 @@ import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
 import { Relay } from "./relay.ts";
 import { Replies } from "./replies.ts";
-import { Egress } from "./service.ts";
+import { Egress, type EgressParts } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const defaultTimeoutMs = 300_000;
@@ -35,33 +35,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),
   );
-  const principals = new Principals(bus);
-  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
-  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = new Replies(bus, maxAnswerBytes);
-  const pages = new ListPages();
-  const mediator = scope.use(
-    new Mediator({
-      bus,
-      upstreams,
-      principals,
-      replies,
-      maxAnswerBytes: maxListBytes,
-      onChange: (place, methods) => pages.drop(place, methods),
-    }),
-  );
-  const relay = new Relay({
-    bus,
-    upstreams,
-    principals,
-    replies,
-    maxListBytes,
-    maxAnswerBytes,
-    pages,
-    onChange: (place, method) => mediator.changes.say(place, method),
-    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
-  });
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays({ bus, config, scope }, upstreams) });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -105,4 +79,38 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
   );
   measureBreakers(upstreams, metrics);
   return upstreams;
+}
+
+/** The two ways that a call can take: to one upstream as it is, or mediated. What changes at one concerns both. */
+function openWays(
+  { bus, config, scope }: Pick<Context<EgressConfig & BaseConfig>, "bus" | "config" | "scope">,
+  upstreams: Upstreams,
+): Pick<EgressParts, "replies" | "relay" | "mediator"> {
+  const principals = new Principals(bus);
+  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const replies = new Replies(bus, maxAnswerBytes);
+  const pages = new ListPages();
+  const mediator = scope.use(
+    new Mediator({
+      bus,
+      upstreams,
+      principals,
+      replies,
+      maxAnswerBytes: maxListBytes,
+      onChange: (place, methods) => pages.drop(place, methods),
+    }),
+  );
+  const relay = new Relay({
+    bus,
+    upstreams,
+    principals,
+    replies,
+    maxListBytes,
+    maxAnswerBytes,
+    pages,
+    onChange: (place, method) => mediator.changes.say(place, method),
+    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
+  });
+  return { replies, relay, mediator };
 }

@@ -70,7 +70,7 @@ export const handleCreate: Handler = async (deps, message) => {
   deps.reply(message.reply, encodeJson(created));
 };
 
-export const handleUpdate: Handler = async (deps, message) => {
+const handleUpdate: Handler = async (deps, message) => {
   const asked = read(updateSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be updated");
   const { upstreamSession, ...claim } = asked;
