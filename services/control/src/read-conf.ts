@@ -3,6 +3,7 @@ import type { AddressGuard } from "@sluice/net";
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from "yaml";
 import type { z } from "zod";
 import { crossCheck, type Finding } from "./cross-check.ts";
+import { checkSizes } from "./check-sizes.ts";
 import { nearestKey } from "./nearest-key.ts";
 
 /** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
@@ -33,11 +34,16 @@ export function readConf(text: string, { file, guard }: ConfSource): Conf {
   const special = specialKeyOf(document);
   if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
-  const findings = parsed.success ? crossCheck(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
+  const findings = parsed.success ? check(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
   if (parsed.success && findings.length === 0) return parsed.data;
   throw refusal(
     findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)),
   );
+}
+
+function check(conf: Conf, guard: AddressGuard): Finding[] {
+  const findings = crossCheck(conf, guard);
+  return findings.length > 0 ? findings : checkSizes(conf);
 }
 
 /** A key that JavaScript takes for something else, and the schema would silently pass over. */
