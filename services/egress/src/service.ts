@@ -1,5 +1,13 @@
 import type { Bus, Incoming, OutcomeLog, SectionMap } from "@sluice/bus";
-import { decodeHeadAndBody, decodeJson, Fault, toFault, type CallHead, type OwnVerb, type OwnWord } from "@sluice/contracts";
+import {
+  decodeHeadAndBody,
+  decodeJson,
+  Fault,
+  toFault,
+  type CallHead,
+  type OwnVerb,
+  type OwnWord,
+} from "@sluice/contracts";
 import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry";
 import { ActiveCall, type Ending } from "./active-call.ts";
 import type { Calls } from "./calls.ts";
