@@ -43,7 +43,8 @@ interface RawJson {
 
 /** A number that JavaScript would change is kept as it was written. */
 function keepNumbers(_name: string, value: unknown, { source }: { source?: string } = {}): unknown {
-  if (typeof value !== "number" || source === undefined || source.length < 16) return value;
+  if (typeof value !== "number" || source === undefined) return value;
+  if (source.length < 16 && Number.isFinite(value)) return value;
   return String(value) === source ? value : (JSON as unknown as RawJson).rawJSON(source);
 }
 
