@@ -1,5 +1,5 @@
 import { Fault, longestTarget, type ListedKind } from "@sluice/contracts";
-import { compile, cutElements, raw, scan, type JsonRange } from "@sluice/json";
+import { compile, cutElements, raw, scan, text, type JsonRange } from "@sluice/json";
 
 /** What the gateway wants to know of a message from an upstream; the bytes themselves are relayed. */
 export interface Observation {
@@ -64,6 +64,17 @@ export async function hideListed(bytes: Buffer, filter: ListFilter): Promise<Buf
   // From the last list on, so that the places of those before still hold.
   cuts.sort((one, other) => other.range.start - one.range.start);
   return cuts.reduce((shown, { range, keep }) => cutElements(shown, range, keep), bytes);
+}
+
+const watched = compile([{ path: ["params", "notifications", "resourceSubscriptions"], items: true }], []);
+
+/** Cuts out of a request to listen the resources that its sender may not read (MCP 2026-07-28, Subscriptions). */
+export async function hideWatched(bytes: Buffer, filter: ListFilter): Promise<Buffer> {
+  const seen = scan(bytes, watched);
+  const list = seen.ok ? seen.values[0] : undefined;
+  if (list?.items === undefined || list.items.length === 0) return bytes;
+  const names = list.items.map((item) => text(bytes, item));
+  return cutElements(bytes, list, await kept({ kind: "resources", names }, filter));
 }
 
 function namesOf(items: readonly JsonRange[]): (string | undefined)[] {

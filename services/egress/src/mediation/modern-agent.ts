@@ -170,25 +170,32 @@ async function subscribe(call: ModernCall, id: string | number): Promise<Ending>
     if (asked[change] === true && objectOf(capabilities[capability])["listChanged"] === true) honoured[change] = true;
   const uris = asked["resourceSubscriptions"];
   const mayWatch = objectOf(capabilities["resources"])["subscribe"] === true;
-  if (Array.isArray(uris) && mayWatch) honoured["resourceSubscriptions"] = uris.map(String);
+  const renames = await watched(route, mayWatch ? uris : []);
+  const allowed = new Set([...renames.values()].flatMap((names) => [...names.values()]));
+  if (Array.isArray(uris) && mayWatch)
+    honoured["resourceSubscriptions"] = uris.filter((uri) => allowed.has(uri as string));
   const meta = { [`${metaPrefix}subscriptionId`]: id };
   const say = (method: string, params: Members) =>
     output.event({ jsonrpc: "2.0", method, params: { ...params, _meta: { ...metaOf(params), ...meta } } });
   say("notifications/subscriptions/acknowledged", { notifications: honoured });
-  const renames = await watched(route, honoured["resourceSubscriptions"]);
   await listenToAll(call, { wanted: honoured, renames, say });
   const result = { resultType: "complete", _meta: meta };
   return await output.finish({ jsonrpc: "2.0", id, result });
 }
 
-/** By server: its resources to be watched → what the agent calls them. */
+/** By server: its resources that may be watched → what the agent calls them. */
 async function watched(route: Route, uris: unknown): Promise<Map<string, Map<string, string>>> {
   const byServer = new Map<string, Map<string, string>>();
-  for (const uri of Array.isArray(uris) ? (uris as string[]) : []) {
+  for (const uri of Array.isArray(uris) ? uris.filter((one) => typeof one === "string") : []) {
     const target = await route.resolve("resources", uri);
     if (target === undefined) continue;
     const names = byServer.get(target.server) ?? new Map<string, string>();
     byServer.set(target.server, names.set(target.own, uri));
+  }
+  for (const [server, names] of byServer) {
+    const own = [...names.keys()];
+    const may = await route.mayUse("resources", server, own);
+    own.forEach((name, index) => may[index] !== true && names.delete(name));
   }
   return byServer;
 }

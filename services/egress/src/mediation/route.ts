@@ -53,6 +53,11 @@ export class Route {
     return lists.about(viewOf(server), (work) => this.withPeer(server, deafSink(signal), work));
   }
 
+  /** Which of these the caller may use. */
+  mayUse(kind: ListedKind, server: string, names: string[]): Promise<readonly boolean[]> {
+    return this.#options.mayUse(kind, server, names);
+  }
+
   /** Everything of a kind that the caller may see, with what became of each server. @throws Fault where none answered. */
   async list(
     kind: ListKind,
