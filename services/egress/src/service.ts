@@ -42,7 +42,7 @@ export class Egress {
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
     const { calls, outcomes, log, replies } = this.#parts;
-    if (message.reply === undefined || message.reply === "") return;
+    if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
     const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
@@ -74,7 +74,7 @@ export class Egress {
       else if (verb === "release" && call.listening && call.reader === undefined)
         call.end(new Fault("client_left", "a newer stream took over"));
       else continue;
-      if (message.reply !== undefined && message.reply !== "") this.#parts.bus.tell(message.reply, Buffer.from("{}"));
+      if (message.reply !== undefined) this.#parts.bus.tell(message.reply, Buffer.from("{}"));
     }
   }
 

@@ -98,6 +98,7 @@ export class Conversation implements Dependent {
     const { bus, head, body, traceparent, owner } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
+      from: "egress",
       timeoutMs: firstWordMs,
       onMessage: (message) => this.#onMessage(message),
       onFailure: (fault, reason) => this.#onSilence(fault, reason),

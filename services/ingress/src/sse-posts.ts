@@ -62,6 +62,7 @@ export class SsePosts {
     const done = Promise.withResolvers<void>();
     const large = body.length > chunkBytes;
     const inbox = bus.inbox.open({
+      from: "ingress",
       timeoutMs: wordMs,
       onMessage: ({ data }) => {
         const word = decodeJson<OwnerWord>(data);
@@ -84,7 +85,7 @@ export class SsePosts {
   }
 
   async #take({ data, reply }: Incoming): Promise<void> {
-    if (reply === undefined || reply === "") return;
+    if (reply === undefined) return;
     const { bus, accept } = this.#options;
     const answer = (word: OwnerWord) => {
       if (bus.connected) bus.tell(reply, encodeJson(word));
@@ -109,6 +110,7 @@ export class SsePosts {
     budget.take(bytes);
     const receiver = new BodyReceiver(bus);
     const inbox = bus.inbox.open({
+      from: "ingress",
       timeoutMs: bodyIdleTimeoutMs,
       onMessage: (message) => {
         inbox.extend(bodyIdleTimeoutMs);

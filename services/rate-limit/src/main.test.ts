@@ -68,6 +68,7 @@ async function startReplica(): Promise<ServiceProcess> {
 function admit(agent: string): Promise<LimitVerdict> {
   const { promise, resolve, reject } = Promise.withResolvers<LimitVerdict>();
   const waiting = bus.inbox.open({
+    from: "rate-limit",
     timeoutMs: 20_000,
     onFailure: reject,
     onMessage: (message) => {

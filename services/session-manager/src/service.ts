@@ -83,7 +83,7 @@ export const handleEnd: Handler = async (deps, message) => {
   if (asked === undefined) return deps.ignored("not a session to be ended");
   await deps.sessions.end(asked.session);
   deps.counted("ended", 1);
-  if (message.reply !== undefined && message.reply !== "") deps.reply(message.reply, encodeJson({}));
+  if (message.reply !== undefined) deps.reply(message.reply, encodeJson({}));
 };
 
 /** What can't be decided or kept stays unanswered: the asker closes at its deadline. */

@@ -5,6 +5,7 @@ export * from "./bus.ts";
 export * from "./conf-watch.ts";
 export * from "./durable.ts";
 export * from "./inbox.ts";
+export * from "./incoming.ts";
 export * from "./outcome-log.ts";
 export * from "./permissions.ts";
 export * from "./presence.ts";
