@@ -96,7 +96,7 @@ export class Egress {
       call: head.call,
       at: Date.now(),
       decision: "allow",
-      durationMs: Date.now() - call.startedAt,
+      durationMs: call.durationMs,
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,
