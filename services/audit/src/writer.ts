@@ -169,10 +169,7 @@ export class Writer {
       } catch (error) {
         this.#held.delete(delivery);
         delivery.nak(deadLetterRetryMs);
-        log.error(
-          { subject, reason, error: describeError(error) },
-          "an event can't be stored, nor kept in AUDIT_DEAD",
-        );
+        log.error({ subject, reason, error: describeError(error) }, "an event can't be stored, nor kept in AUDIT_DEAD");
         return false;
       }
     }

@@ -76,7 +76,8 @@ export class Batches {
     const items = seen.values[0]?.items ?? [];
     if (items.length === 0) throw new Fault("invalid_request", "a batch must hold at least one message");
     const messages: BatchMessage[] = [];
-    for (const part of body.cut(items.map((item) => raw(body.bytes, item)))) messages.push(await readOne(part, headers));
+    for (const part of body.cut(items.map((item) => raw(body.bytes, item))))
+      messages.push(await readOne(part, headers));
     return messages;
   }
 }

@@ -38,8 +38,7 @@ export class Gathering {
     if (!this.#asked.some((by) => by === message.from)) return undefined;
     const answer = decodeJson<AdmissionAnswer>(message.data);
     if (answer.by !== message.from) return undefined;
-    if (answer.verdicts.length !== this.#size)
-      return new Fault("internal", `${message.from} answered something else`);
+    if (answer.verdicts.length !== this.#size) return new Fault("internal", `${message.from} answered something else`);
     this.#answers = { ...this.#answers, [answer.by]: answer };
     return undefined;
   }

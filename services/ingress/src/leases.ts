@@ -96,18 +96,17 @@ export class Leases implements Disposable {
 
   grant(intent: Intent, { policy, limit, askedAt }: Granted): void {
     const leaseMs = policy?.verdict.ok === true ? policy.verdict.leaseMs : undefined;
-    const counted = limit?.verdict.ok === true ? limit.verdict : undefined;
-    if (leaseMs === undefined && counted?.lease === undefined) return;
-    const entry = this.#entryOf(intent);
-    if (policy !== undefined && leaseMs !== undefined && policy.version === this.#version && entry !== undefined)
-      entry.policy = { ...policy, until: askedAt + leaseMs };
-    if (counted?.lease === undefined) return;
-    const { calls = Infinity, ms } = counted.lease;
-    const grant: Grant = { left: calls, until: askedAt + ms, windows: counted.windows ?? [] };
-    if (entry !== undefined && limit?.version === this.#version) {
-      entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
-      entry.grants.push(grant);
-    } else this.giveBack(grant.left, grant.windows);
+    if (policy !== undefined && leaseMs !== undefined && policy.version === this.#version) {
+      const entry = this.#entryOf(intent);
+      if (entry !== undefined) entry.policy = { ...policy, until: askedAt + leaseMs };
+    }
+    if (limit?.verdict.ok !== true || limit.verdict.lease === undefined) return;
+    const { lease, windows = [] } = limit.verdict;
+    const grant: Grant = { left: lease.calls ?? Infinity, until: askedAt + lease.ms, windows };
+    const entry = limit.version === this.#version ? this.#entryOf(intent) : undefined;
+    if (entry === undefined) return this.giveBack(grant.left, windows);
+    entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
+    entry.grants.push(grant);
   }
 
   /** Calls that were counted and will not be carried out; rate-limit is told soon. */

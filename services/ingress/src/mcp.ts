@@ -139,7 +139,9 @@ export class Mcp {
   }
 
   async #read({ method, headers }: RequestHead, body: Body): Promise<Operation> {
-    return method === "POST" ? await readOperation(body.bytes, headers) : { method: method ?? "GET", era: eraOf(headers) };
+    return method === "POST"
+      ? await readOperation(body.bytes, headers)
+      : { method: method ?? "GET", era: eraOf(headers) };
   }
 
   /** @throws Fault `not_found` where the tenant has no such server. */
@@ -246,7 +248,11 @@ export class Mcp {
     };
   }
 
-  #callHead({ request, principal, section, target, operation, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
+  #callHead(
+    { request, principal, section, target, operation, number }: Journey,
+    intent: Intent,
+    admitted: Admitted,
+  ): CallHead {
     const { bus } = this.#parts;
     const { session } = admitted;
     const sessionId = header(request, sessionHeader);

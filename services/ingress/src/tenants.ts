@@ -23,7 +23,8 @@ export class Tenants {
     const headers = new Set<string>();
     for (const [tenant, section] of sections) {
       for (const header of section.keyHeaders) headers.add(header.toLowerCase());
-      for (const [hash, agent] of Object.entries(section.keys)) keys.set(hash, { tenant, agent, method: "apiKey", keyHash: hash });
+      for (const [hash, agent] of Object.entries(section.keys))
+        keys.set(hash, { tenant, agent, method: "apiKey", keyHash: hash });
     }
     this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;

@@ -54,7 +54,12 @@ async function startReplica(redisTimeoutMs = 10_000): Promise<ServiceProcess> {
     name: "rate-limit",
     command: process.execPath,
     args: [fileURLToPath(new URL("./main.ts", import.meta.url))],
-    env: { PATH: process.env["PATH"], NATS_URL: nats.url, REDIS_URL: redis.url, REDIS_TIMEOUT_MS: String(redisTimeoutMs) },
+    env: {
+      PATH: process.env["PATH"],
+      NATS_URL: nats.url,
+      REDIS_URL: redis.url,
+      REDIS_TIMEOUT_MS: String(redisTimeoutMs),
+    },
     onLine: (line) => {
       if (line.includes('"msg":"ready"')) ready.resolve();
     },

@@ -36,10 +36,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [subjects.streamAll, subjects.aliveAll("egress"), subjects.ownIngress("*", "post")],
     },
   ],
-  policy: [
-    readConf("policy"),
-    { publish: [], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] },
-  ],
+  policy: [readConf("policy"), { publish: [], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] }],
   "rate-limit": [
     readConf("rate-limit"),
     {
@@ -47,9 +44,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [subjects.admitLimit, subjects.ask("rate-limit", "*"), subjects.aliveAll("rate-limit")],
     },
   ],
-  "session-manager": [
-    { publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] },
-  ],
+  "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],
   egress: [
     readConf("egress"),
     {
