@@ -102,7 +102,8 @@ describe("size and depth", () => {
     "objects nested 10,000 deep": '{"a":'.repeat(depth) + "1" + "}".repeat(depth),
     "arguments nested 10,000 deep": params(`"name":"read_file","arguments":${"[".repeat(depth)}${"]".repeat(depth)}`),
     "4 MiB of opening brackets": "[".repeat(4 * 1024 * 1024),
-    "a batch": `[${call}]`,
+    "an empty batch": "[]",
+    "a batch with a key twice": `[${call},{"jsonrpc":"2.0","id":2,"id":3,"method":"ping"}]`,
     "an empty body": "",
     "half a message": call.slice(0, -1),
     "two messages": call + call,
@@ -118,7 +119,7 @@ describe("size and depth", () => {
 
   it("A13: while a body of 30 MB is read, calls that come after its last byte are answered before it", async () => {
     const sent = Promise.withResolvers<void>();
-    const body = `[${"1,".repeat(15_000_000)}1]`;
+    const body = `{"a":[${"1,".repeat(15_000_000)}1]}`;
     let reading = true;
     const huge = send(mcp(), { headers: as(house.key("a-1")), body, onSent: sent.resolve }).finally(
       () => (reading = false),

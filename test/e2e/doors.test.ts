@@ -48,6 +48,7 @@ async function registered() {
     metrics: new Registry(),
     tenants: unused,
     mcp: unused,
+    sse: unused,
   });
   const admin = createAdmin({ token: "x".repeat(32), allowedHosts: [] }, () => unused);
   await Promise.all([ingress.ready(), admin.ready()]);
@@ -74,7 +75,16 @@ describe("who is not known", () => {
   it("A1: every route of the router's table answers 401 to every credential that is missing, garbage, revoked or forged; no message is on the bus", async () => {
     const routes = (await registered()).ingress;
     expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(
-      expect.arrayContaining(["POST /mcp", "GET /mcp", "DELETE /mcp", "POST /mcp/:server", "HEAD /mcp"]),
+      expect.arrayContaining([
+        "POST /mcp",
+        "GET /mcp",
+        "DELETE /mcp",
+        "POST /mcp/:server",
+        "HEAD /mcp",
+        "GET /mcp/sse",
+        "GET /mcp/:server/sse",
+        "POST /mcp/messages",
+      ]),
     );
     for (const { method, url } of [...routes, ...unregistered]) {
       for (const [name, headers] of Object.entries(

@@ -17,6 +17,11 @@ export const configSchema = z.object({
   /** Bodies held at once while they are read and admitted; beyond it calls get 503. */
   MAX_HELD_BODY_BYTES: integer(1_048_576, 68_719_476_736).default(536_870_912),
   MAX_CONNECTIONS: integer(1, 1_000_000).default(20_000),
+  /** Messages of one JSON-RPC batch. */
+  MAX_BATCH_MESSAGES: integer(1, 1_000).default(32),
+  /** Event streams of HTTP+SSE clients in this replica, and of one agent in it. */
+  MAX_SSE_SESSIONS: integer(1, 100_000).default(2_000),
+  MAX_SSE_SESSIONS_PER_AGENT: integer(1, 100_000).default(32),
   SSE_KEEP_ALIVE_MS: integer(100, 60_000).default(15_000),
   /** How long after SIGTERM connections are still accepted, so that load balancers see that readiness is gone. */
   DRAIN_DELAY_MS: integer(0, 60_000).default(0),

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { ServerResponse } from "node:http";
 import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
   chunkBytes,
@@ -13,6 +12,7 @@ import {
   type StreamEnd,
   type StreamHead,
 } from "@sluice/contracts";
+import type { Answer } from "./answer.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
@@ -26,7 +26,7 @@ const bodyIdleTimeoutMs = 30_000;
 export interface ConversationOptions {
   readonly bus: Bus;
   readonly streams: Streams;
-  readonly response: ServerResponse;
+  readonly response: Answer;
   readonly head: CallHead;
   readonly body: Buffer;
   readonly traceparent: string;
@@ -217,7 +217,7 @@ export class Conversation implements Dependent {
 export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(response: ServerResponse, head: StreamHead): void {
+export function startEventStream(response: Answer, head: StreamHead): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
     ...head.headers,

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Bus, OutcomeLog } from "@sluice/bus";
 import {
   Fault,
@@ -11,12 +10,16 @@ import {
 } from "@sluice/contracts";
 import { startSpan, type Span } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
+import type { Answer } from "./answer.ts";
+import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
+import { RequestFault } from "./request-fault.ts";
+import { header, pathOf, type RequestHead } from "./request-head.ts";
 import { resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
 import { findTarget, ownName, type Target } from "./target.ts";
@@ -29,25 +32,30 @@ export interface McpParts {
   readonly streams: Streams;
   readonly outcomes: OutcomeLog;
   readonly budget: BodyBudget;
+  readonly batches: Batches;
 }
 
 export interface McpRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: RequestHead;
+  readonly response: Answer;
   readonly principal: Principal;
   /** The server named in the path; the tenant's default without one. */
   readonly server: string | undefined;
+  /** Unix milliseconds; now where it is not told. */
+  readonly startedAt?: number;
+  /** What the body says, where that was read already. */
+  readonly operation?: Operation;
 }
 
 /** A request on its way: what was found out about it so far. */
 interface Journey extends McpRequest {
+  readonly startedAt: number;
   readonly section: IngressSection;
   readonly target: Target;
   readonly operation: Operation;
   readonly body: Buffer;
   readonly span: Span;
   readonly number: string;
-  readonly startedAt: number;
 }
 
 const sessionHeader = "mcp-session-id";
@@ -62,35 +70,88 @@ export class Mcp {
     this.#parts = parts;
   }
 
-  /** Carries one request to its end. @throws Fault with `rpcId` in the second place of the pair, for the renderer. */
-  async handle(arrived: McpRequest): Promise<void> {
-    const { tenants, budget, streams, outcomes } = this.#parts;
-    const { request, principal } = arrived;
-    const startedAt = Date.now();
-    const section = tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
-    const target = findTarget(section, arrived.server);
-    if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
-    const isPost = request.method === "POST";
-    if (isPost) requireJson(request);
-    const body = isPost ? await readBody(request, { limit: section.maxPayloadBytes, budget }) : noBody;
-    const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
-    let operation: Operation | undefined;
+  /** Carries one HTTP request to its end: one message or a batch of them, or none. @throws RequestFault or Fault */
+  async handle(received: HttpRequest): Promise<void> {
+    const { budget, outcomes, batches } = this.#parts;
+    const { request } = received;
+    const arrived = { ...received, startedAt: Date.now() };
+    const { section } = this.#place(arrived);
+    if (outcomes.full) throw auditFull();
+    if (request.method !== "POST") return await this.carry(arrived, noBody);
+    requireJson(request);
+    const body = await readBody(request, { limit: section.maxPayloadBytes, budget });
     try {
-      operation = isPost
-        ? await readOperation(body, request.headers)
-        : { method: request.method ?? "GET", era: eraOf(request.headers) };
-      if (isPost) checkOperationHeaders(operation, request.headers);
-      await this.#pass({ ...arrived, section, target, operation, body, span, number: streams.nextNumber(), startedAt });
+      if (isBatch(body)) await batches.carry(this, arrived, body);
+      else await this.carry(arrived, body);
+    } finally {
+      budget.give(body.length);
+    }
+  }
+
+  /** Carries one message, or a request without a body, to its end. @throws RequestFault, or Fault before anything was read. */
+  async carry(arrived: McpRequest, body: Buffer): Promise<void> {
+    const place = this.#place(arrived);
+    if (this.#parts.outcomes.full) throw auditFull();
+    const { request, startedAt = Date.now() } = arrived;
+    const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
+    let { operation } = arrived;
+    try {
+      operation ??= await this.#read(request, body);
+      if (request.method === "POST") checkOperationHeaders(operation, request.headers);
+      await this.#pass({
+        ...arrived,
+        ...place,
+        operation,
+        body,
+        span,
+        number: this.#parts.streams.nextNumber(),
+        startedAt,
+      });
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
       });
     } catch (error) {
       span.end({ error: toFault(error).kind });
       throw new RequestFault(error, operation?.rpcId, span.traceId);
-    } finally {
-      budget.give(body.length);
     }
+  }
+
+  /**
+   * Admits what is no call to an upstream itself; gives back what records how it ended.
+   * @throws RequestFault
+   */
+  async admit(arrived: McpRequest): Promise<(end: { status: number; bytes: number }) => void> {
+    const { streams, admission, outcomes } = this.#parts;
+    const place = this.#place(arrived);
+    if (outcomes.full) throw auditFull();
+    const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
+    const operation = await this.#read(arrived.request, noBody);
+    const startedAt = Date.now();
+    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), startedAt };
+    const intent = this.#intent(journey);
+    let admitted: Admitted | undefined;
+    try {
+      admitted = await admission.ask(intent);
+      requireAdmitted(admitted, intent, place.section);
+      span.end({ attributes: { "rpc.method": operation.method } });
+    } catch (error) {
+      const fault = toFault(error);
+      this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      span.end({ error: fault.kind });
+      throw new RequestFault(error, undefined, span.traceId);
+    }
+    return (end) => this.#conclude(journey, { intent, admitted, ...end });
+  }
+
+  async #read({ method, headers }: RequestHead, body: Buffer): Promise<Operation> {
+    return method === "POST" ? await readOperation(body, headers) : { method: method ?? "GET", era: eraOf(headers) };
+  }
+
+  /** @throws Fault `not_found` where the tenant has no such server. */
+  #place({ principal, server }: McpRequest): Pick<Journey, "section" | "target"> {
+    const section = this.#parts.tenants.find(principal.tenant);
+    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    return { section, target: findTarget(section, server) };
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
@@ -244,26 +305,6 @@ export class Mcp {
   }
 }
 
-/** A failure with what the renderer and the log need beside it. */
-export class RequestFault extends Error {
-  readonly fault: Fault;
-  readonly rpcId: string | undefined;
-  readonly traceId: string;
-
-  constructor(thrown: unknown, rpcId: string | undefined, traceId: string) {
-    const fault = toFault(thrown);
-    super(fault.message, { cause: fault });
-    this.fault = fault;
-    this.rpcId = rpcId;
-    this.traceId = traceId;
-  }
-}
-
-function header(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? "").split("?", 1)[0]?.slice(0, 512) ?? "";
+function auditFull(): Fault {
+  return new Fault("unavailable", "the audit trail cannot be written at the moment");
 }

@@ -16,7 +16,7 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.writeHead(202).end();
     return;
   }
-  const body = `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+  const body = faultMessage(fault, rpcId);
   response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
@@ -27,11 +27,16 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
   response.end(body);
 }
 
+/** A fault as the JSON-RPC message that answers the request. */
+export function faultMessage(fault: Fault, rpcId?: string): string {
+  const error = JSON.stringify(rpcErrorOf(fault));
+  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
+}
+
 function extraHeaders(fault: Fault): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
-    ...(fault.kind === "method_not_allowed" && { allow: "GET, POST, DELETE" }),
   };
 }

@@ -1,6 +1,6 @@
-import type { ServerResponse } from "node:http";
 import { storedFrame, type Bus } from "@sluice/bus";
 import { decodeJson, Fault, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import type { Answer } from "./answer.ts";
 import { lostFault, orphanEvent, startEventStream } from "./conversation.ts";
 import type { EventId } from "./event-id.ts";
 import { SseRelay } from "./sse-relay.ts";
@@ -10,7 +10,7 @@ import type { Principal } from "./tenants.ts";
 export interface ResumptionOptions {
   readonly bus: Bus;
   readonly streams: Streams;
-  readonly response: ServerResponse;
+  readonly response: Answer;
   readonly from: EventId;
   readonly principal: Principal;
   readonly server: string;

@@ -3,11 +3,14 @@ import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
-import { Counter, describeError, Histogram, type Log, type Registry } from "@sluice/telemetry";
+import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import { authenticate } from "./auth/index.ts";
+import type { HttpRequest } from "./batches.ts";
 import type { IngressConfig } from "./config.ts";
-import { RequestFault, type Mcp } from "./mcp.ts";
+import type { Mcp } from "./mcp.ts";
 import { renderFault } from "./render.ts";
+import { reportedFault, RequestFault } from "./request-fault.ts";
+import type { SseSessions } from "./sse-sessions.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 declare module "fastify" {
@@ -22,10 +25,11 @@ export interface ServerParts {
   readonly metrics: Registry;
   readonly tenants: Tenants;
   readonly mcp: Mcp;
+  readonly sse: SseSessions;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, tenants, mcp }: ServerParts): FastifyInstance {
+export function createServer({ config, log, metrics, tenants, mcp, sse }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
@@ -72,29 +76,56 @@ export function createServer({ config, log, metrics, tenants, mcp }: ServerParts
       fail(reply, error);
     }
   });
-  addRoutes(app, mcp, fail);
+  addRoutes(app, { mcp, sse }, fail);
   return app;
 }
 
 type Fail = (reply: FastifyReply, thrown: unknown) => void;
 
-function addRoutes(app: FastifyInstance, mcp: Mcp, fail: Fail): void {
-  const handler = (request: FastifyRequest<{ Params: { server?: string } }>, reply: FastifyReply) => {
-    reply.hijack();
-    const { principal } = request;
-    if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
-    const call = { request: request.raw, response: reply.raw, principal, server: request.params.server };
-    mcp.handle(call).catch((error: unknown) => fail(reply, error));
-  };
-  for (const url of ["/mcp", "/mcp/:server"]) {
-    app.route({ method: ["GET", "POST", "DELETE"], url, exposeHeadRoute: false, handler });
+interface Door {
+  readonly url: string;
+  readonly methods: readonly Method[];
+  readonly carry: (received: HttpRequest) => Promise<void>;
+}
+
+function addRoutes(app: FastifyInstance, { mcp, sse }: Pick<ServerParts, "mcp" | "sse">, fail: Fail): void {
+  const doors: readonly Door[] = [
+    ...["/mcp", "/mcp/:server"].map((url): Door => {
+      return { url, methods: ["GET", "POST", "DELETE"], carry: (received) => mcp.handle(received) };
+    }),
+    ...["/mcp/sse", "/mcp/:server/sse"].map((url): Door => {
+      return { url, methods: ["GET"], carry: (received) => sse.open(received) };
+    }),
+    { url: "/mcp/messages", methods: ["POST"], carry: (received) => sse.post(received) },
+  ];
+  for (const { url, methods, carry } of doors) {
     app.route({
-      method: ["PUT", "PATCH", "OPTIONS", "HEAD"],
+      method: [...methods],
       url,
-      handler: (_request, reply) => void fail(reply, new Fault("method_not_allowed", "use POST, GET or DELETE")),
+      exposeHeadRoute: false,
+      handler: (request: FastifyRequest<{ Params: { server?: string } }>, reply) => {
+        reply.hijack();
+        const { principal, raw, params } = request;
+        if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
+        const received = { request: raw, response: reply.raw, principal, server: params.server };
+        carry(received).catch((error: unknown) => fail(reply, error));
+      },
+    });
+    app.route({
+      method: everyMethod.filter((method) => !methods.includes(method)),
+      url,
+      handler: (_request, reply) => {
+        reply.raw.setHeader("allow", methods.join(", "));
+        fail(reply, new Fault("method_not_allowed", `use ${anyOf(methods)}`));
+      },
     });
   }
 }
+
+const anyOf = (methods: readonly string[]) => methods.join(", ").replace(/, (\w+)$/, " or $1");
+
+type Method = (typeof everyMethod)[number];
+const everyMethod = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] as const;
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
   await app.listen({ host: config.HOST, port: config.PORT });
@@ -105,11 +136,8 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
 function failureRenderer(log: Log): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
-    const { fault, rpcId, traceId } =
-      thrown instanceof RequestFault ? thrown : { fault: routerFault(thrown), rpcId: undefined, traceId: undefined };
-    if (fault.row.blame === "platform")
-      log.error({ traceId, kind: fault.kind, error: describeError(fault) }, "request failed");
-    renderFault(reply.raw, fault, rpcId);
+    const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
+    renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
   };
 }
 

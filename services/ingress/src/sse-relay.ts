@@ -1,7 +1,7 @@
-import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { storedFrame, type Bus } from "@sluice/bus";
 import { decodeFrame, decodeJson, type Frame, type StreamEnd, type StreamHead } from "@sluice/contracts";
+import type { Answer } from "./answer.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { afterEvent } from "./event-id.ts";
 
@@ -16,7 +16,7 @@ const comment = ": \n\n";
 
 export interface SseRelayOptions {
   readonly bus: Bus;
-  readonly response: ServerResponse;
+  readonly response: Answer;
   readonly stream: string;
   /** The event that the client has; 0 for a new stream. */
   readonly after: number;
@@ -113,7 +113,8 @@ export class SseRelay {
   /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
   hangUp(): void {
     const { response } = this.#options;
-    if (this.head?.era !== "legacy" || !this.#atBoundary || !response.headersSent) return;
+    if (this.head?.era !== "legacy" || response.resumable === false) return;
+    if (!this.#atBoundary || !response.headersSent) return;
     this.close();
     response.end();
   }

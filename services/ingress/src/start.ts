@@ -2,12 +2,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
+import { Batches } from "./batches.ts";
 import { BodyBudget } from "./body.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { createServer, listen } from "./server.ts";
+import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
 import { Tenants } from "./tenants.ts";
 
@@ -35,17 +37,31 @@ export async function start({
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
-  const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget });
-  const app = createServer({ config, log, metrics, tenants, mcp });
+  const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
+  const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
+  const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget, batches });
+  const sse = new SseSessions({
+    bus,
+    mcp,
+    tenants,
+    batches,
+    budget,
+    log,
+    keepAliveMs,
+    maxStreams: config.MAX_SSE_SESSIONS,
+    maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
+  });
+  const app = createServer({ config, log, metrics, tenants, mcp, sse });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
-  report(() => ({ port, streams: streams.size, tenants_version: tenants.version }));
+  report(() => ({ port, streams: streams.size, sse_sessions: sse.size, tenants_version: tenants.version }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);
     const closed = app.close();
     streams.endAll();
+    const ended = sse.stop();
     const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
-    await closed.finally(() => clearInterval(sweep));
+    await Promise.all([closed, ended]).finally(() => clearInterval(sweep));
   });
 }

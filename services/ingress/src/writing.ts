@@ -1,14 +1,14 @@
-import type { ServerResponse } from "node:http";
+import type { Answer } from "./answer.ts";
 
 /** What is written to the client until the end of this turn leaves in one write to the socket. */
-export function gatherWrites({ socket }: ServerResponse): void {
+export function gatherWrites({ socket }: Answer): void {
   if (socket === null || socket.writableCorked > 0) return;
   socket.cork();
   process.nextTick(() => socket.uncork());
 }
 
 /** Resolves when no more than so many bytes wait for the client, or when it is gone. */
-export async function drained(response: ServerResponse, atMostBytes: number): Promise<void> {
+export async function drained(response: Answer, atMostBytes: number): Promise<void> {
   while (response.writableLength > atMostBytes && !response.destroyed) {
     await new Promise<void>((resolve) => {
       const done = () => {

@@ -32,10 +32,11 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         "gw.call.v1.>",
         subjects.ask("rate-limit", "give"),
         "gw.own.v1.egress.*",
+        subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
         allInboxes,
       ],
-      subscribe: [subjects.streamAll, subjects.aliveAll("egress")],
+      subscribe: [subjects.streamAll, subjects.aliveAll("egress"), subjects.ownIngress("*", "post")],
     },
   ],
   policy: [

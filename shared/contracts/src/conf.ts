@@ -20,8 +20,11 @@ export const signingSchema = z.strictObject({
 });
 export type Signing = z.infer<typeof signingSchema>;
 
+/** Paths below /mcp that are no server's. */
+const ownPaths = ["sse", "messages"];
+
 export const endpointSchema = z.strictObject({
-  name,
+  name: name.refine((text) => !ownPaths.includes(text), "is a path of the gateway's own: choose another name"),
   url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
   signing: signingSchema.optional(),
   /** What the gateway authenticates with; signing may stand beside it. */

@@ -47,6 +47,8 @@ export const subjects = {
   /** Words to every egress replica, heeded by the one that owns the call or stream. */
   own: (verb: OwnVerb) => `gw.own.v1.egress.${verb}`,
   ownAll: "gw.own.v1.egress.*",
+  /** A word to the ingress replica that has a client's event stream. */
+  ownIngress: (instance: string, verb: "post") => `gw.own.v1.ingress.${instance}.${verb}`,
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,

@@ -1,0 +1,99 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { Fault } from "@sluice/contracts";
+import { compile, explain, raw, scanAsync } from "@sluice/json";
+import type { Log } from "@sluice/telemetry";
+import { Batch } from "./batch.ts";
+import type { BodyBudget } from "./body.ts";
+import type { McpRequest } from "./mcp.ts";
+import { readOperation, type Operation } from "./operation.ts";
+
+/** A request as it came over HTTP. */
+export interface HttpRequest extends McpRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Carries out one message; `Mcp` does. */
+export interface Carrier {
+  carry(arrived: McpRequest, body: Buffer): Promise<void>;
+}
+
+export interface BatchesOptions {
+  readonly budget: BodyBudget;
+  readonly log: Log;
+  readonly keepAliveMs: number;
+  /** Messages that one batch may have. */
+  readonly maxMessages: number;
+}
+
+/** One message of a batch, or why it is none. */
+export type BatchMessage =
+  | { readonly body: Buffer; readonly operation: Operation; readonly fault?: never }
+  | { readonly fault: Fault; readonly operation?: never };
+
+/** The revisions that have batches; a request without a version is taken for one of them (MCP 2025-03-26, Transports). */
+const versionsWithBatches: readonly (string | undefined)[] = [undefined, "2024-11-05", "2025-03-26"];
+const plan = compile([{ path: [], items: true }], []);
+
+/** Whether the body is an array, as far as its first character tells. */
+export function isBatch(body: Buffer): boolean {
+  let at = 0;
+  while (at < body.length && isSpace(body[at])) at++;
+  return body[at] === 0x5b;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** Takes JSON-RPC batches apart: every message is admitted, recorded and forwarded by itself (A10). */
+export class Batches {
+  readonly #options: BatchesOptions;
+
+  constructor(options: BatchesOptions) {
+    this.#options = options;
+  }
+
+  /** @throws Fault where the batch as a whole cannot be accepted. */
+  async carry(carrier: Carrier, arrived: HttpRequest, body: Buffer): Promise<void> {
+    const messages = await this.read(body, arrived.request.headers);
+    await new Batch({ ...this.#options, carrier, arrived, messages }).run();
+  }
+
+  /**
+   * The messages of a batch with their bytes as they came.
+   * @throws Fault `parse_error` where the batch is not unambiguous JSON, `invalid_request` where none is allowed.
+   */
+  async read(body: Buffer, headers: IncomingHttpHeaders): Promise<BatchMessage[]> {
+    const { maxMessages } = this.#options;
+    const version = headers["mcp-protocol-version"];
+    if (Array.isArray(version) || !versionsWithBatches.includes(version)) throw notAccepted();
+    const seen = await scanAsync(body, plan, { maxItems: maxMessages });
+    if (!seen.ok && seen.error.kind === "too_many_items")
+      throw new Fault("invalid_request", `a batch may hold at most ${maxMessages} messages`);
+    if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
+    const items = seen.values[0]?.items ?? [];
+    if (items.length === 0) throw new Fault("invalid_request", "a batch must hold at least one message");
+    const messages: BatchMessage[] = [];
+    for (const item of items) messages.push(await readOne(raw(body, item), headers));
+    return messages;
+  }
+}
+
+async function readOne(body: Buffer, headers: IncomingHttpHeaders): Promise<BatchMessage> {
+  let operation: Operation;
+  try {
+    operation = await readOperation(body, headers);
+  } catch (error) {
+    if (error instanceof Fault) return { fault: error };
+    throw error;
+  }
+  if (operation.era === "modern") throw notAccepted();
+  if (operation.method === "initialize")
+    throw new Fault("invalid_request", "initialize must not be part of a batch: send it by itself");
+  return { body, operation };
+}
+
+function notAccepted(): Fault {
+  return new Fault("invalid_request", "batches are not accepted: send one message per request");
+}
