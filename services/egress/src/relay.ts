@@ -88,8 +88,10 @@ export class Relay {
   }
 
   async #stream(answer: Answer): Promise<Ending> {
-    const { bus, principals, maxListBytes } = this.#options;
-    const { call } = answer;
+    const { bus, principals, replies, maxListBytes } = this.#options;
+    const { call, headers } = answer;
+    const session = headers["mcp-session-id"];
+    if (session !== undefined && call.head.session === undefined) replies.session(call, session);
     call.streaming = true;
     call.announced = call.answered = true;
     const mayList = isListMethod(call.head.method) || call.listening;

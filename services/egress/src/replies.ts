@@ -29,6 +29,11 @@ export class Replies {
     this.#tell(call, { ...head, fault: { kind, message, details } }, noBody);
   }
 
+  /** Tells the session that the answer's stream begins with, whose head must not hold the id. */
+  session(call: ActiveCall, session: string): void {
+    this.#tell(call, { egress: this.#bus.instance, kind: "session", session, status: 0, headers: {} }, noBody);
+  }
+
   /** Sends a whole answer. */
   async whole(
     call: ActiveCall,

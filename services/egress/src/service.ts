@@ -1,5 +1,15 @@
 import type { Bus, Incoming, OutcomeLog, SectionMap } from "@sluice/bus";
-import { decodeHeadAndBody, decodeJson, Fault, toFault, type CallHead, type OwnVerb, type OwnWord } from "@sluice/contracts";
+import {
+  decodeHeadAndBody,
+  decodeJson,
+  encodeJson,
+  Fault,
+  subjects,
+  toFault,
+  type CallHead,
+  type OwnVerb,
+  type OwnWord,
+} from "@sluice/contracts";
 import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry";
 import { ActiveCall, type Ending } from "./active-call.ts";
 import type { Calls } from "./calls.ts";
@@ -39,6 +49,11 @@ export class Egress {
     const call = new ActiveCall(head, message.reply);
     const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
     try {
+      const lateMs = Date.now() - head.notAfter;
+      if (lateMs > 0) {
+        log.warn({ traceId: span.traceId, call: head.call, lateMs }, "call came too late, or clocks differ");
+        throw tooLate();
+      }
       if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
       calls.add(call);
       const ending = await this.#carryOut(call, body, span);
@@ -61,8 +76,9 @@ export class Egress {
     if (verb === "refresh") return this.#parts.mediator.heed(word);
     for (const call of this.#parts.calls.matching(word)) {
       if (verb === "cancel") call.end(new Fault("client_left", "the client left"));
-      else if (verb === "detach") call.leave();
-      else if (verb === "attach" && word.reader !== undefined) call.read(word.reader);
+      else if (verb === "detach" && word.reader !== undefined) call.leave(word.reader);
+      else if (verb === "progress" && word.reader !== undefined) call.progress(word.reader, word.readUpTo ?? 0);
+      else if (verb === "attach" && word.reader !== undefined) this.#attach(call, word.reader);
       else if (verb === "release" && call.listening && call.reader === undefined)
         call.end(new Fault("client_left", "a newer stream took over"));
       else continue;
@@ -80,6 +96,15 @@ export class Egress {
       if (ending !== undefined) return ending;
     }
     return await mediator.carryOut({ call, body: await replies.bodyOf(call, inline), traceparent });
+  }
+
+  /** A stream has one reader: whoever read it so far is told. */
+  #attach(call: ActiveCall, reader: string): void {
+    const { bus } = this.#parts;
+    const replaced = call.readerInstance;
+    const word: OwnWord = { stream: call.head.stream, ...(call.reader !== undefined && { reader: call.reader }) };
+    if (call.read(reader) === undefined || replaced === undefined || !bus.connected) return;
+    bus.tell(subjects.ownIngress(replaced, "replaced"), encodeJson(word));
   }
 
   #conclude(call: ActiveCall, span: Span, ending: Ending): void {
@@ -101,4 +126,9 @@ export class Egress {
       attributes: { "http.response.status_code": ending.status, "rpc.method": head.method, "sluice.call": head.call },
     });
   }
+}
+
+/** The caller has given the call up by now, or will before it hears of it. */
+function tooLate(): Fault {
+  return new Fault("unavailable", "the call waited too long to be taken and was not carried out");
 }

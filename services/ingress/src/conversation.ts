@@ -5,8 +5,8 @@ import {
   decodeHeadAndBody,
   encodeHeadAndBody,
   Fault,
+  faultEvent,
   subjects,
-  toFault,
   type CallHead,
   type ReplyHead,
   type StreamEnd,
@@ -18,7 +18,7 @@ import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
-const firstWordMs = 5_000;
+export const firstWordMs = 5_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
@@ -44,6 +44,8 @@ export class Conversation implements Dependent {
   #inbox: Waiting | undefined;
   #receiver: BodyReceiver | undefined;
   #streaming = false;
+  /** The session that the answer begins. */
+  #session: string | undefined;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
@@ -51,10 +53,13 @@ export class Conversation implements Dependent {
       bus: options.bus,
       response: options.response,
       stream: options.head.stream,
+      reader: options.head.stream,
       after: 0,
       onHead: (head) => this.#startStream(head),
       onEnd: (end) => this.#endStream(end),
       onLost: () => this.#lost(),
+      onReplaced: () => this.#done.resolve(undefined),
+      onRead: (readUpTo) => options.streams.tellOwner("progress", { ...this.#reading, readUpTo }),
     });
   }
 
@@ -80,6 +85,11 @@ export class Conversation implements Dependent {
       streams.remove(this.#relay);
       streams.release(this);
     }
+  }
+
+  get #reading(): { stream: string; reader: string } {
+    const { stream } = this.#options.head;
+    return { stream, reader: stream };
   }
 
   /** The replica that worked on this is dead: a client that waits for an answer is told so. */
@@ -119,6 +129,7 @@ export class Conversation implements Dependent {
     const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
     this.egress = head.egress;
     if (head.kind === "answer") this.#answer(head, body);
+    else if (head.kind === "session") this.#session = head.session;
     else {
       this.#options.streams.depend(this);
       this.#inbox?.extend(this.#options.responseTimeoutMs + graceMs);
@@ -126,8 +137,10 @@ export class Conversation implements Dependent {
     }
   }
 
-  /** Only where nobody took the call is it certain that it had no effect. */
+  /** Only where nobody took the call is it certain that it had no effect. Whoever has it still need not go on. */
   #onSilence(fault: Fault, reason: WaitFailure): void {
+    const { head, streams } = this.#options;
+    if (reason === "timeout" && !this.#streaming) streams.tellOwner("cancel", { call: head.call });
     if (this.#receiver !== undefined) this.#receiver.fail(fault);
     else if (this.#streaming) return;
     else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
@@ -180,7 +193,11 @@ export class Conversation implements Dependent {
     this.#inbox?.close();
     this.egress = head.egress;
     streams.depend(this);
-    startEventStream(response, head);
+    const session = this.#session ?? this.#options.head.session?.id;
+    if (head.namesSession && session === undefined) {
+      this.#relay.close();
+      this.#done.reject(lostFault());
+    } else startEventStream(response, head, head.namesSession ? session : undefined);
   }
 
   #endStream(_end: StreamEnd): void {
@@ -191,7 +208,7 @@ export class Conversation implements Dependent {
   #endOrphan(fault: Fault): void {
     const { head, response } = this.#options;
     if (head.rpcId === undefined) response.end();
-    else this.#relay.endWith(orphanEvent(head.rpcId, fault));
+    else this.#relay.endWith(`${faultEvent(head.rpcId, fault)}\n`);
     this.#done.resolve(fault);
   }
 
@@ -208,7 +225,7 @@ export class Conversation implements Dependent {
     const { head, streams } = this.#options;
     this.#receiver?.fail(new Fault("client_left", "the client left"));
     if (head.era === "modern" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
-    else streams.tellOwner("detach", { stream: head.stream });
+    else streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
 }
@@ -217,10 +234,11 @@ export class Conversation implements Dependent {
 export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(response: Answer, head: StreamHead): void {
+export function startEventStream(response: Answer, head: StreamHead, session: string | undefined): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
     ...head.headers,
+    ...(session !== undefined && { "mcp-session-id": session }),
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
   });
@@ -238,15 +256,4 @@ export function lostFault(): Fault {
     "upstream_failed",
     "the connection to the upstream was lost; whether the call took effect is unknown",
   );
-}
-
-/** The answer to a request whose real answer will never come. */
-export function orphanEvent(rpcId: string, thrown: unknown): string {
-  const fault = toFault(thrown);
-  const error = {
-    code: fault.row.rpcCode,
-    message: fault.message,
-    data: { error: fault.kind, message: fault.message },
-  };
-  return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n\n`;
 }

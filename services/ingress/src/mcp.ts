@@ -1,28 +1,19 @@
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import {
-  Fault,
-  sessionNameOf,
-  toFault,
-  type CallHead,
-  type IngressSection,
-  type Intent,
-  type Outcome,
-} from "@sluice/contracts";
-import { startSpan, type Span } from "@sluice/telemetry";
+import { Fault, toFault, type CallHead, type Intent, type Outcome } from "@sluice/contracts";
+import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
-import { parseEventId } from "./event-id.ts";
-import { forwardedHeaders } from "./headers.ts";
+import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
-import { header, pathOf, type RequestHead } from "./request-head.ts";
-import { resume } from "./resumption.ts";
+import { header, type RequestHead } from "./request-head.ts";
+import { findKept, noSuchStream, resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
-import { findTarget, ownName, type Target } from "./target.ts";
+import { findTarget } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 export interface McpParts {
@@ -47,18 +38,6 @@ export interface McpRequest {
   readonly operation?: Operation;
 }
 
-/** A request on its way: what was found out about it so far. */
-interface Journey extends McpRequest {
-  readonly startedAt: number;
-  readonly section: IngressSection;
-  readonly target: Target;
-  readonly operation: Operation;
-  readonly body: Buffer;
-  readonly span: Span;
-  readonly number: string;
-}
-
-const sessionHeader = "mcp-session-id";
 const releaseWaitMs = 150;
 const noBody = Buffer.alloc(0);
 
@@ -104,7 +83,7 @@ export class Mcp {
         operation,
         body,
         span,
-        number: this.#parts.streams.nextNumber(),
+        name: this.#parts.streams.nextName(),
         startedAt,
       });
       span.end({
@@ -127,8 +106,8 @@ export class Mcp {
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
     const startedAt = Date.now();
-    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), startedAt };
-    const intent = this.#intent(journey);
+    const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), startedAt };
+    const intent = intentOf(journey);
     let admitted: Admitted | undefined;
     try {
       admitted = await admission.ask(intent);
@@ -143,6 +122,12 @@ export class Mcp {
     return (end) => this.#conclude(journey, { intent, admitted, ...end });
   }
 
+  /** Calls `end` when the key that a request came with, or its server, is taken away. @throws Fault */
+  whenWithdrawn(arrived: McpRequest, end: () => void): () => void {
+    const { principal } = arrived;
+    return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
+  }
+
   async #read({ method, headers }: RequestHead, body: Buffer): Promise<Operation> {
     return method === "POST" ? await readOperation(body, headers) : { method: method ?? "GET", era: eraOf(headers) };
   }
@@ -155,8 +140,11 @@ export class Mcp {
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
-  async #pass(journey: Journey): Promise<void> {
-    const intent = this.#intent(journey);
+  async #pass(arrived: Journey): Promise<void> {
+    const { response } = arrived;
+    const journey = { ...arrived, kept: await this.#findKept(arrived) };
+    const intent = intentOf(journey);
+    const off = this.whenWithdrawn(arrived, () => void response.destroy());
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
@@ -166,44 +154,41 @@ export class Mcp {
       const fault = toFault(error);
       if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       throw error;
+    } finally {
+      off();
     }
   }
 
-  async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
-    const { request, response, principal, target } = journey;
+  async #findKept(journey: Journey): Promise<Journey["kept"]> {
+    const { request, principal, target } = journey;
     const lastEventId = header(request, "last-event-id");
-    if (request.method !== "GET" || lastEventId === undefined) {
-      const session = header(request, sessionHeader);
-      if (request.method === "GET" && session !== undefined) {
-        await this.#parts.streams.askOwner("release", { session }, releaseWaitMs);
-      }
-      await this.#converse(journey, this.#callHead(journey, intent, admitted), { intent, admitted });
-      return;
+    if (request.method !== "GET" || lastEventId === undefined) return undefined;
+    const asked = { principal, server: target.name, session: sessionOf(journey) };
+    return await findKept(this.#parts.bus, lastEventId, asked);
+  }
+
+  async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
+    const { request, response, kept, name } = journey;
+    const { bus, streams, tenants } = this.#parts;
+    const decided = { intent, admitted };
+    const head = callHeadOf(journey, { ...decided, keyHeaders: tenants.keyHeaders });
+    if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
+      const session = sessionOf(journey);
+      if (request.method === "GET" && session !== undefined)
+        await streams.askOwner("release", { session }, releaseWaitMs);
+      return await this.#converse(journey, head, decided);
     }
-    const from = parseEventId(lastEventId);
-    if (from === undefined)
-      throw new Fault(
-        "not_found",
-        "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID",
-      );
-    const { bus, streams } = this.#parts;
-    const { continuation, bytes } = await resume({
-      bus,
-      streams,
-      response,
-      from,
-      principal,
-      server: target.name,
-      session: intent.session,
-    });
+    if (kept === undefined) throw noSuchStream();
+    const { continuation, bytes } = await resume({ bus, streams, response, kept, reader: name });
     if (continuation === "over" || response.destroyed) {
       response.end();
-      this.#conclude(journey, { intent, admitted, status: response.statusCode, bytes });
+      this.#conclude(journey, { ...decided, status: response.statusCode, bytes });
       return;
     }
-    const head = this.#callHead(journey, intent, admitted);
     const { resumeFrom } = continuation;
-    await this.#converse(journey, resumeFrom === undefined ? head : { ...head, resumeFrom }, { intent, admitted });
+    // Whatever time the rest took, the call itself is only made now.
+    const { notAfter } = callHeadOf(journey, { ...decided, keyHeaders: tenants.keyHeaders });
+    await this.#converse(journey, { ...head, notAfter, ...(resumeFrom !== undefined && { resumeFrom }) }, decided);
   }
 
   async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
@@ -223,62 +208,6 @@ export class Mcp {
       owner,
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
-  }
-
-  #intent({ request, principal, section, target, operation, body, span, number, startedAt }: Journey): Intent {
-    const session = header(request, sessionHeader);
-    const named = ownName(target, operation, section);
-    return {
-      call: `${this.#parts.bus.instance}-${number}`,
-      at: startedAt,
-      label: "mcp_proxy",
-      tenant: principal.tenant,
-      agent: principal.agent,
-      auth: principal.method,
-      protocol: "mcp",
-      era: operation.era,
-      http: request.method ?? "",
-      path: pathOf(request),
-      method: operation.method,
-      server: target.name,
-      trace: span.traceId,
-      bytes: body.length,
-      ...(named !== undefined && { target: named }),
-      ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
-      ...(session !== undefined && { session: sessionNameOf(session) }),
-      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-    };
-  }
-
-  #callHead({ request, principal, target, operation, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
-    const { bus } = this.#parts;
-    const { session } = admitted;
-    const sessionId = header(request, sessionHeader);
-    return {
-      call: intent.call,
-      tenant: principal.tenant,
-      agent: principal.agent,
-      server: target.name,
-      http: request.method as CallHead["http"],
-      headers: forwardedHeaders(request.headers, {
-        named: target.forwardHeaders,
-        credentials: this.#parts.tenants.keyHeaders,
-      }),
-      era: operation.era,
-      method: operation.method,
-      stream: `${bus.instance}.${number}`,
-      rule: admitted.policy.rule,
-      policyVersion: admitted.policyVersion,
-      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-      ...(sessionId !== undefined &&
-        session?.ok === true && {
-          session: {
-            id: sessionId,
-            upstream: session.upstreamSession,
-            ...(session.isMediated === true && { isMediated: true }),
-          },
-        }),
-    };
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */

@@ -71,7 +71,9 @@ export class SseSessions {
     const id = `${bus.instance}.${randomBytes(32).toString("base64url")}`;
     const stream = new MessageStream({ response, budget, keepAliveMs });
     const session = new SseSession({ carrier: mcp, stream, budget, log, principal, server });
+    const off = mcp.whenWithdrawn(arrived, () => void response.destroy());
     const onClose = () => {
+      off();
       this.#sessions.delete(id);
       leave();
       conclude({ status: 200, bytes: stream.bytes });

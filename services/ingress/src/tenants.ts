@@ -1,5 +1,5 @@
 import type { SectionMap } from "@sluice/bus";
-import type { Agent, IngressSection } from "@sluice/contracts";
+import { allServers, Fault, type Agent, type IngressSection } from "@sluice/contracts";
 
 /** Who calls, after authentication. */
 export interface Principal {
@@ -9,24 +9,59 @@ export interface Principal {
   readonly method: string;
 }
 
+/** What somebody uses for longer: as who, and which server. */
+export interface Use {
+  readonly principal: Principal;
+  /** `allServers` for all of a tenant together. */
+  readonly server: string;
+}
+
 /** What ingress knows of the tenants; replaced as a whole at each change. */
 export class Tenants {
   #sections: SectionMap<"ingress"> = new Map();
   #keys = new Map<string, Principal>();
   #keyHeaders: readonly string[] = [];
   #version = 0;
+  /** Which key a principal came with; the hash, by which alone it is known. */
+  readonly #hashes = new WeakMap<Principal, string>();
+  readonly #uses = new Map<symbol, Use & { readonly end: () => void }>();
 
   configure(sections: SectionMap<"ingress">): void {
     const keys = new Map<string, Principal>();
     const headers = new Set<string>();
     for (const [tenant, section] of sections) {
       for (const header of section.keyHeaders) headers.add(header.toLowerCase());
-      for (const [hash, agent] of Object.entries(section.keys)) keys.set(hash, { tenant, agent, method: "apiKey" });
+      for (const [hash, agent] of Object.entries(section.keys)) {
+        const principal: Principal = { tenant, agent, method: "apiKey" };
+        keys.set(hash, principal);
+        this.#hashes.set(principal, hash);
+      }
     }
     this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;
     this.#keys = keys;
     this.#keyHeaders = [...headers];
+    for (const use of [...this.#uses.values()]) if (!this.allows(use)) use.end();
+  }
+
+  /** Whether who came so may still come so: with this key, to this server. */
+  allows({ principal, server }: Use): boolean {
+    const hash = this.#hashes.get(principal);
+    const now = hash === undefined ? principal : this.#keys.get(hash);
+    const servers = this.#sections.get(principal.tenant)?.servers ?? [];
+    const isServed = server === allServers ? servers.length > 0 : servers.some(({ name }) => name === server);
+    return isServed && now?.tenant === principal.tenant && now.agent.id === principal.agent.id;
+  }
+
+  /**
+   * Calls `end` when the key or the server is taken away, until the function that it gives back is called.
+   * @throws Fault `unauthorized` where that has happened since the principal came.
+   */
+  whenWithdrawn(use: Use, end: () => void): () => void {
+    if (!this.allows(use)) throw new Fault("unauthorized", "the API key is no longer valid");
+    const token = Symbol(use.server);
+    this.#uses.set(token, { ...use, end });
+    return () => this.#uses.delete(token);
   }
 
   /** The newest version among the tenants; 0 where there is none. */

@@ -36,7 +36,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
         allInboxes,
       ],
-      subscribe: [subjects.streamAll, subjects.aliveAll("egress"), subjects.ownIngress("*", "post")],
+      subscribe: [
+        subjects.streamAll,
+        subjects.aliveAll("egress"),
+        subjects.ownIngress("*", "post"),
+        subjects.ownIngress("*", "replaced"),
+      ],
     },
   ],
   policy: [
@@ -62,6 +67,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ask("policy", "filter"),
         subjects.ask("session-manager", "*"),
         subjects.ownAll,
+        subjects.ownIngress("*", "replaced"),
         allInboxes,
       ],
       subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],

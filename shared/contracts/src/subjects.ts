@@ -47,8 +47,8 @@ export const subjects = {
   /** Words to every egress replica, heeded by the one that owns the call or stream. */
   own: (verb: OwnVerb) => `gw.own.v1.egress.${verb}`,
   ownAll: "gw.own.v1.egress.*",
-  /** A word to the ingress replica that has a client's event stream. */
-  ownIngress: (instance: string, verb: "post") => `gw.own.v1.ingress.${instance}.${verb}`,
+  /** A word to the ingress replica that has a client's event stream: a message for it, or that somebody else reads it now. */
+  ownIngress: (instance: string, verb: "post" | "replaced") => `gw.own.v1.ingress.${instance}.${verb}`,
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,
@@ -60,7 +60,7 @@ export const subjects = {
   streamAll: "gw.stream.v1.>",
 } as const;
 
-export type OwnVerb = "cancel" | "attach" | "detach" | "release" | "refresh";
+export type OwnVerb = "cancel" | "attach" | "detach" | "progress" | "release" | "refresh";
 
 export const aliveEveryMs = 1_000;
 /** A replica that was not heard for this long is taken for dead. */

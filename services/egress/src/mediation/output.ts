@@ -1,6 +1,7 @@
 import { StreamWriter, type Bus } from "@sluice/bus";
-import { chunkBytes, encodeJson, sessionNameOf, type StreamEnd } from "@sluice/contracts";
+import { chunkBytes, encodeJson, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
+import { streamHead } from "../stream-head.ts";
 import { isObject, type RpcMessage } from "./rpc.ts";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
@@ -29,24 +30,13 @@ export class Output {
   }
 
   /** Begins the stream, where it has not begun. */
-  open(headers: Record<string, string> = {}): void {
+  open(): void {
     if (this.#writer !== undefined) return;
     const { bus, call } = this.#options;
     const { head } = call;
     call.streaming = call.announced = call.answered = true;
-    this.#writer = new StreamWriter(bus, head.stream, {
-      egress: bus.instance,
-      status: 200,
-      headers: { "content-type": "text/event-stream", ...headers },
-      call: head.call,
-      tenant: head.tenant,
-      agent: head.agent.id,
-      server: head.server,
-      era: head.era,
-      listening: call.listening,
-      ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
-      ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
-    });
+    const headers = { "content-type": "text/event-stream" };
+    this.#writer = new StreamWriter(bus, head.stream, streamHead({ bus, call, status: 200, headers }));
     const version = head.headers["mcp-protocol-version"] ?? "";
     if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
   }
@@ -82,12 +72,12 @@ export class Output {
       let rest: Buffer = Buffer.from(lines);
       call.lastActivity = Date.now();
       for (; rest.length > chunkBytes; rest = rest.subarray(chunkBytes)) {
-        call.relayed(chunkBytes);
+        call.relayed(chunkBytes, writer.next);
         await writer.write(rest.subarray(0, chunkBytes), 1);
       }
       const tail = call.head.era === "legacy" ? `id: ${call.head.stream}.${writer.next}\n\n` : "\n";
       const bytes = Buffer.concat([rest, Buffer.from(tail)]);
-      call.relayed(bytes.length);
+      call.relayed(bytes.length, writer.next);
       await writer.write(bytes, 1);
     };
     this.#turn = this.#turn.then(write);
