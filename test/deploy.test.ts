@@ -79,7 +79,7 @@ describe("docker-compose.yml", async () => {
     const example = await read(".env.example");
     for (const secret of Object.keys(holders)) expect(example).toMatch(new RegExp(`^${secret}=$`, "m"));
     const open = [...text.matchAll(/\$\{([A-Z_]+)(?!:\?|[A-Z_])/g)].map(([, name]) => name);
-    expect(open).toEqual(["PUBLIC_URL"]);
+    expect(new Set(open)).toEqual(new Set(["PUBLIC_URL", "UPSTREAM_NETWORKS"]));
   });
 
   it("waits for the health of what each container needs", () => {

@@ -25,7 +25,7 @@ export const clientCredentials = {
   ecJwk: JSON.stringify(jwk(ec.privateKey, "ec-1")),
   edPem: ed.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
 };
-export const shortLivedSeconds = 3;
+const shortLivedSeconds = 3;
 
 const grant = { grant_types: ["client_credentials"], redirect_uris: [], response_types: [], scope: "tools other" };
 const byKey = { ...grant, token_endpoint_auth_method: "private_key_jwt" as const };

@@ -18,11 +18,7 @@ const stack = new AsyncDisposableStack();
 beforeAll(async () => {
   const everything = stack.use(await startEverything());
   scripted = stack.use(await FakeUpstream.start());
-  const endpoints = [
-    { name: "everything", url: everything.url },
-    { name: "second", url: everything.url },
-    { name: "scripted", url: scripted.url },
-  ];
+  const main = { name: "everything", url: everything.url };
   const accessRules = [
     { agentPattern: "a-*", allowedTools, deniedTools: ["trigger-sampling-request"] },
     { agentPattern: "admin-*", allowedTools: ["*"] },
@@ -30,8 +26,9 @@ beforeAll(async () => {
   house = stack.use(
     await startTestHouse({
       tenants: {
-        acme: { agents: ["a-1", "a-2", "admin-1", "greedy-1"], mcp: { endpoints }, accessRules },
-        other: { agents: ["a-1"], mcp: { endpoints }, accessRules },
+        acme: { agents: ["a-1", "a-2", "admin-1", "greedy-1"], mcp: { endpoints: [main] }, accessRules },
+        many: { agents: ["a-1"], mcp: { endpoints: [main, { ...main, name: "second" }] }, accessRules },
+        other: { agents: ["a-1"], mcp: { endpoints: [main, { name: "scripted", url: scripted.url }] }, accessRules },
       },
       replicas: { ingress: 2 },
       env: { MAX_SSE_SESSIONS_PER_AGENT: "4", SSE_KEEP_ALIVE_MS: "300" },
@@ -45,13 +42,17 @@ const urlOf = (at: number) => replicas()[at]?.url ?? "";
 const textOf = (result: unknown) => (result as { content: { text: string }[] }).content[0]?.text;
 
 /** A client whose event stream is at one replica, while what it posts goes to both in turn. */
-async function connect(agent: string, client = new Client({ name: "test", version: "1" }), path = "/mcp/sse") {
+async function connect(
+  agent: string,
+  client = new Client({ name: "test", version: "1" }),
+  { path = "/mcp/sse", tenant = "acme" } = {},
+) {
   const [owner, another] = [urlOf(0), urlOf(1)];
   const statuses: number[] = [];
   let posted = 0;
   // oxlint-disable-next-line typescript/no-deprecated -- clients of the old transport are what is tested
   const transport = new SSEClientTransport(new URL(owner + path), {
-    requestInit: { headers: { "x-agent-api-key": house.key(agent) } },
+    requestInit: { headers: { "x-agent-api-key": house.key(agent, tenant) } },
     fetch: async (url, init) => {
       if (init?.method !== "POST") return await fetch(url, init);
       const { pathname, search } = new URL(url);
@@ -88,7 +89,7 @@ describe("an HTTP+SSE client whose posts reach both replicas in turn", () => {
   });
 
   it("is refused what policy denies by an error on its stream, and stays usable", async () => {
-    await using connected = await connect("a-1", undefined, "/mcp/second/sse");
+    await using connected = await connect("a-1", undefined, { path: "/mcp/everything/sse" });
     const { client } = connected;
     await expect(client.callTool({ name: "get-env" })).rejects.toMatchObject({
       code: 1403,
@@ -130,6 +131,16 @@ describe("an HTTP+SSE client whose posts reach both replicas in turn", () => {
         expect(answer?.length).toBe(size + "Echo: ".length);
       }
     }
+  });
+
+  it("reaches all servers of its tenant where there are several", async () => {
+    await using connected = await connect("a-1", undefined, { tenant: "many" });
+    const { client } = connected;
+    expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["everything_echo", "second_echo"]),
+    );
+    const echo = { name: "second_echo", arguments: { message: "one of many" } };
+    expect(textOf(await client.callTool(echo))).toBe("Echo: one of many");
   });
 
   it("has each of its messages in the audit trail, and its upstream session ends with its stream", async () => {
@@ -214,8 +225,8 @@ describe("the upstream of an HTTP+SSE client", () => {
       else if (message.method !== "initialize") answerJson(response, { jsonrpc: "2.0", id: message.id, result: {} });
       else answerJson(response, { jsonrpc: "2.0", id: message.id, result }, { "mcp-session-id": "up-1" });
     };
-    const { endpoint, reader } = await openStream("a-1", { path: "/mcp/scripted/sse", at: 1 });
-    const key = house.key("a-1");
+    const { endpoint, reader } = await openStream("a-1", { tenant: "other", path: "/mcp/scripted/sse", at: 1 });
+    const key = house.key("a-1", "other");
     const headers = { accept: "*/*" };
     const post = (body: unknown) => send({ url: urlOf(0) + endpoint, key, headers, body });
     expect((await post(initialize)).status).toBe(202);
@@ -255,8 +266,8 @@ describe("the upstream of an HTTP+SSE client", () => {
         answerJson(response, { jsonrpc: "2.0", id: message.id, result }, { "mcp-session-id": "up-2" });
       else response.writeHead(404).end();
     };
-    const { endpoint, reader } = await openStream("a-1", { path: "/mcp/scripted/sse" });
-    const post = (body: unknown) => send({ url: urlOf(1) + endpoint, key: house.key("a-1"), body });
+    const { endpoint, reader } = await openStream("a-1", { tenant: "other", path: "/mcp/scripted/sse" });
+    const post = (body: unknown) => send({ url: urlOf(1) + endpoint, key: house.key("a-1", "other"), body });
     await post(initialize);
     await until("the answer", () => reader.events.length === 2);
     expect((await post(call(7, "echo"))).status).toBe(202);

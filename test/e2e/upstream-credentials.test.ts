@@ -21,6 +21,8 @@ const env = {
   ED_KEY: secrets.edPem,
 };
 
+const local = { UPSTREAM_NETWORKS: "127.0.0.0/8" };
+
 let dir: string;
 let authorization: AuthorizationServer;
 let upstream: FakeUpstream;
@@ -104,6 +106,7 @@ function tenants(changes: object = {}) {
     ec: client({ tokenUrl, clientId: "ec", ...byKey, privateKey: `\${file:${dir}/ec.jwk}` }),
     ed: client({ tokenUrl, issuer, clientId: "ed", ...byKey, privateKey: "${env:ED_KEY}" }),
     resource: client({ issuer, ...basic, resource: "https://tools.example.com/mcp" }),
+    large: client({ issuer, clientId: "post", clientSecret: "${env:POST_SECRET}", authMethod: "client_secret_post" }),
     burst: client({ tokenUrl, ...basic, scopes: ["other"] }),
     short: client({ issuer, clientId: "short", clientSecret: "${env:SHORT_SECRET}" }),
     wrong: client({ tokenUrl, clientId: "c:basic", clientSecret: "${env:SIGNING_SECRET}" }),
@@ -120,7 +123,9 @@ function tenants(changes: object = {}) {
     name,
     url: `${upstream.url}?${name}`,
     credentials: given,
-    ...(name === "basic" && { signing: { keyId: "k-1", secret: "${env:SIGNING_SECRET}", mode: "strict" } }),
+    ...(["basic", "large"].includes(name) && {
+      signing: { keyId: "k-1", secret: "${env:SIGNING_SECRET}", mode: "strict" },
+    }),
   }));
   const tenant = {
     agents: ["a-1"],
@@ -130,10 +135,13 @@ function tenants(changes: object = {}) {
   return { acme: tenant, globex: { ...tenant, mcp: { endpoints: endpoints.filter(({ name }) => name === "burst") } } };
 }
 
-async function call(server: string, { tool = "echo", tenant = "acme", headers = {} } = {}): Promise<Answer> {
+async function call(
+  server: string,
+  { tool = "echo", tenant = "acme", headers = {}, padding = "" } = {},
+): Promise<Answer> {
   const answer = await send(`${house.house.url}/mcp/${server}`, {
     headers: as(house.key("a-1", tenant), headers),
-    body: toolCall(tool, { from: server }),
+    body: toolCall(tool, { from: server, padding }),
   });
   answers.push(answer);
   return answer;
@@ -174,13 +182,18 @@ describe("what the gateway shows to an upstream", () => {
     });
   });
 
-  it("a signature beside a token, where both are configured", async () => {
-    const { headers, method, body } = received("basic")[0]!;
+  it.each([
+    ["", "basic"],
+    [", also of a body that waits in pieces for the token", "large"],
+  ])("a signature beside a token, where both are configured%s", async (_what, server) => {
+    const padding = server === "large" ? "x".repeat(1024 * 1024) : "";
+    expect((await call(server, { padding })).status).toBe(200);
+    const { headers, method, body } = received(server)[0]!;
     const verifier = createVerifier({ mode: "strict", keyId: "k-1", secret: signingSecret });
-    expect(await verifier.verify({ method, path: "/mcp", query: "basic", body }, headers as never)).toMatchObject({
-      ok: true,
-    });
+    const signed = { method, path: "/mcp", query: server, body };
+    expect(await verifier.verify(signed, headers as never)).toMatchObject({ ok: true });
     expect(headers.authorization).toMatch(/^Bearer /);
+    expect(body.length).toBeGreaterThan(padding.length);
   });
 });
 
@@ -255,6 +268,11 @@ describe("an authorization server that fails", () => {
     expect(asked()).toHaveLength(1);
   });
 
+  it("a large body that no token comes for ends in a 502", async () => {
+    expect((await call("dead", { padding: "x".repeat(1024 * 1024) })).status).toBe(502);
+    expect((await call("wrong", { padding: "x".repeat(1024 * 1024) })).status).toBe(502);
+  });
+
   it("operators are told why, in words that hold nothing of the answer", async () => {
     const logs = await house.logs();
     for (const reason of [
@@ -281,7 +299,7 @@ describe("secrets of credentials", () => {
     ["a header value with a line break", { STATIC_TOKEN: `${staticToken}\nx: y` }, /endpoint static: .*line break/],
     ["a key that is none", { RSA_KEY: signingSecret }, /endpoint rsa: \$\{env:RSA_KEY\}: is not a private key/],
   ])("A4: %s keeps egress from starting; it says whose and not what", async (_what, change, expected) => {
-    const { code, output } = await runService({ house, service: "egress", env: { ...env, ...change } });
+    const { code, output } = await runService({ house, service: "egress", env: { ...env, ...local, ...change } });
     expect(output).toMatch(expected);
     for (const value of Object.values(change)) if (value !== undefined) expect(output).not.toContain(value);
     expect(code).toBe(2);

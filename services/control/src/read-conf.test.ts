@@ -119,6 +119,15 @@ describe("an upstream's URL", () => {
     expect(refusal).not.toContain("hidden-word");
   });
 
+  test.each(["tokenUrl", "issuer"])("A25: the %s of its credentials is judged like it", (key) => {
+    const credentials = `{ type: oauth2ClientCredentials, ${key}: "https://169.254.169.254/", clientId: c, clientSecret: "\${env:S}" }`;
+    expect(refusalOf(`${good}          credentials: ${credentials}\n`)).toMatch(
+      new RegExp(
+        `^tenants\\.yaml:10:\\d+: tenants\\.acme\\.mcp\\.endpoints\\.0\\.credentials\\.${key}: .*UPSTREAM_NETWORKS`,
+      ),
+    );
+  });
+
   test("may name an address of an allowed network", () => {
     const guard = createAddressGuard(configSchema.shape.UPSTREAM_NETWORKS.parse("127.0.0.0/8"));
     const conf = readConf(withUrl("http://127.1:3001/mcp"), { ...source, guard });

@@ -27,10 +27,10 @@ export function watchAttempt(
 ): Dispatcher.DispatchHandler {
   return {
     onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
-    onResponseStart: (controller, status, headers, statusMessage) => {
+    onResponseStart: (controller, status, headers) => {
       if (unavailableStatuses.has(status)) attempt.failed();
       else if (/^text\/event-stream/i.test(String(headers["content-type"]))) attempt.succeeded();
-      handler.onResponseStart?.(controller, status, headers, statusMessage);
+      handler.onResponseStart?.(controller, status, headers);
     },
     onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
     onResponseEnd: (controller, trailers) => {

@@ -18,24 +18,9 @@ const defaultTimeoutMs = 300_000;
 const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
-export async function start({ config, bus, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
-  const tokenServers = scope.use(new TokenServers({ guard }));
-  const upstreams = scope.use(
-    new Upstreams({
-      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
-      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
-      guard,
-      breakerFailures: config.EGRESS_BREAKER_FAILURES,
-      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
-      log,
-      tokens: {
-        reach: (url) => tokenServers.reach(url),
-        report: (problem) => log.warn({ problem }, "no access token"),
-      },
-    }),
-  );
-  measureBreakers(upstreams, metrics);
+export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
+  const { config, bus, log, metrics, scope } = context;
+  const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
     new Calls({
@@ -86,4 +71,25 @@ export async function start({ config, bus, log, metrics, scope }: Context<Egress
   );
   scope.defer(() => taking.drain());
   scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+}
+
+function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Upstreams {
+  const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
+  const tokenServers = scope.use(new TokenServers({ guard }));
+  const upstreams = scope.use(
+    new Upstreams({
+      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
+      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+      guard,
+      breakerFailures: config.EGRESS_BREAKER_FAILURES,
+      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
+      log,
+      tokens: {
+        reach: (url) => tokenServers.reach(url),
+        report: (problem) => log.warn({ problem }, "no access token"),
+      },
+    }),
+  );
+  measureBreakers(upstreams, metrics);
+  return upstreams;
 }

@@ -2,7 +2,7 @@ import { Fault } from "@sluice/contracts";
 import type { BatchesOptions, BatchMessage, Carrier, HttpRequest } from "./batches.ts";
 import type { MessageAnswer } from "./message-answer.ts";
 import { MessageStream } from "./message-stream.ts";
-import { faultMessage } from "./render.ts";
+import { faultMessage, isHidden } from "./render.ts";
 import { reportedFault } from "./request-fault.ts";
 import { errorMessage, readMessage, sameId } from "./rpc-message.ts";
 
@@ -73,7 +73,7 @@ export class Batch {
     }
     if (fault === undefined) return;
     if (operation.rpcId === undefined) {
-      this.#failure ??= fault;
+      if (!isHidden(fault)) this.#failure ??= fault;
       return;
     }
     if (fault.kind === "session_not_found") this.#goneRequests++;

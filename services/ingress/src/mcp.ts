@@ -1,5 +1,5 @@
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, toFault, type CallHead, type Intent, type Outcome } from "@sluice/contracts";
+import { Fault, toFault, type CallHead, type Intent } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
@@ -8,6 +8,7 @@ import { readBody, requireJson, type BodyBudget } from "./body.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
+import { outcomeOf, type Ending } from "./outcome.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
@@ -115,7 +116,7 @@ export class Mcp {
       span.end({ attributes: { "rpc.method": operation.method } });
     } catch (error) {
       const fault = toFault(error);
-      this.#conclude(journey, { intent, admitted, fault, status: fault.row.status });
+      this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       span.end({ error: fault.kind });
       throw new RequestFault(error, undefined, span.traceId);
     }
@@ -211,26 +212,8 @@ export class Mcp {
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude(
-    journey: Journey,
-    end: { intent: Intent; admitted: Admitted | undefined; status: number; fault?: Fault; bytes?: number },
-  ): void {
-    const { admitted, fault } = end;
-    const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
-    const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
-    const outcome: Outcome = {
-      call: end.intent.call,
-      at: Date.now(),
-      decision: denied || admitted === undefined ? "deny" : "allow",
-      status: end.status,
-      durationMs: Date.now() - journey.startedAt,
-      bytes: end.bytes ?? 0,
-      by: this.#parts.bus.instance,
-      ...(rule !== undefined && { rule }),
-      ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
-      ...(fault !== undefined && { fault: fault.kind }),
-    };
-    this.#parts.outcomes.add(outcome);
+  #conclude({ startedAt }: Journey, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { startedAt, by: this.#parts.bus.instance }));
   }
 }
 

@@ -82,8 +82,7 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind === "array")
     throw new Fault("invalid_request", "batches are not accepted: send one message per request");
-  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error] =
-    seen.values;
+  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error] = seen.values;
   if (text(body, jsonrpc) !== "2.0")
     throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
   const rpcId = readId(body, id);

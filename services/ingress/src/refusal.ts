@@ -24,9 +24,9 @@ export class Refusal extends Fault {
     this.shown = shown;
   }
 
-  /** The answer gives away nothing but that there is no such thing. */
+  /** The answer to the call gives away nothing but that there is no such thing. */
   get hidden(): boolean {
-    return this.shown.error !== undefined;
+    return this.shown.status === 200 && this.shown.error !== undefined;
   }
 }
 

@@ -12,7 +12,7 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.destroy();
     return;
   }
-  if (rpcId === undefined && fault instanceof Refusal && fault.hidden) {
+  if (rpcId === undefined && isHidden(fault)) {
     response.writeHead(202).end();
     return;
   }
@@ -29,8 +29,12 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
 
 /** A fault as the JSON-RPC message that answers the request. */
 export function faultMessage(fault: Fault, rpcId?: string): string {
-  const error = JSON.stringify(rpcErrorOf(fault));
-  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${error}}`;
+  return `{"jsonrpc":"2.0","id":${rpcId ?? "null"},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
+}
+
+/** What is hidden is answered as if it did not exist: a notification about it is accepted. */
+export function isHidden(fault: Fault): boolean {
+  return fault instanceof Refusal && fault.hidden;
 }
 
 function extraHeaders(fault: Fault): Record<string, string> {

@@ -21,7 +21,11 @@ export function findTarget({ servers }: IngressSection, server: string | undefin
  * What a server itself calls the thing that a request names: rules are about that, whatever address it was reached by.
  * Where servers share an address, a name that begins with a server's name and the separator is that server's.
  */
-export function ownName(target: Target, operation: Operation, { servers, toolPrefix }: IngressSection): string | undefined {
+export function ownName(
+  target: Target,
+  operation: Operation,
+  { servers, toolPrefix }: IngressSection,
+): string | undefined {
   const { target: name, method, targetKind } = operation;
   if (name === undefined || target.name !== allServers || toolPrefix === "never") return name;
   const isUri = method.startsWith("resources/") || targetKind === "resources";

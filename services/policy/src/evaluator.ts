@@ -108,6 +108,8 @@ class TenantRules {
     if (!this.#enabled) return mcpDisabled;
     const { method, target, targetKind = "prompts" } = operation;
     const kind = method === completion ? targetKind : restricted.get(method);
+    // What subscribes to nothing is a method that the modern era does not have: the server says so.
+    if (kind === "resources" && target === undefined) return mcpEnabled;
     return kind === undefined ? mcpEnabled : this.#rulesOf(operation.agent).decide(kind, target);
   }
 

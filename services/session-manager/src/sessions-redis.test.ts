@@ -59,13 +59,13 @@ function world() {
 
 describe("sessions", () => {
   it("give the client an id of 256 random bits that says nothing of the upstream's", async () => {
-    const ids = await Promise.all(Array.from({ length: 50 }, () => sessions.create(owner, "upstream-id")));
+    const ids = await Promise.all(Array.from({ length: 50 }, () => sessions.create(owner, { upstreamSession: "upstream-id" })));
     expect(new Set(ids).size).toBe(50);
     for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
   });
 
   it("A19: are found by their owner only: another agent, tenant or server gets the same as for an unknown id", async () => {
-    const session = sessionNameOf(await sessions.create(owner, "u1"));
+    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
     const claims = [
       { ...owner, session },
       { ...owner, agent: "alchemy-1", session },
@@ -75,7 +75,7 @@ describe("sessions", () => {
       { ...owner, session: `${session.startsWith("a") ? "b" : "a"}${session.slice(1)}` },
       { ...owner, session },
     ];
-    expect(await sessions.find(claims)).toEqual(["u1", undefined, undefined, undefined, undefined, undefined, "u1"]);
+    expect(await sessions.find(claims)).toEqual([{ upstreamSession: "u1" }, undefined, undefined, undefined, undefined, undefined, { upstreamSession: "u1" }]);
   });
 
   it("A19: made-up ids of any form are refused without asking Redis", async () => {
@@ -87,7 +87,7 @@ describe("sessions", () => {
   });
 
   it("live on when they are used, and not when someone else tries them", async () => {
-    const session = sessionNameOf(await sessions.create(owner, "u1"));
+    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
     await redis.expire(keyOf(session), 100);
     await sessions.find([{ ...owner, agent: "alchemy-1", session }]);
     expect(await redis.ttl(keyOf(session))).toBeLessThanOrEqual(100);
@@ -96,10 +96,10 @@ describe("sessions", () => {
   });
 
   it("are forgotten when their time is over, and at their end; ending an unknown one is no error", async () => {
-    const session = sessionNameOf(await sessions.create(owner, "u1"));
+    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
     await redis.pexpire(keyOf(session), 0);
     expect(await sessions.find([{ ...owner, session }])).toEqual([undefined]);
-    const other = sessionNameOf(await sessions.create(owner, "u2"));
+    const other = sessionNameOf(await sessions.create(owner, { upstreamSession: "u2" }));
     await sessions.end(other);
     await sessions.end(other);
     await sessions.end("no such form\n");
@@ -148,7 +148,7 @@ describe("the service", () => {
 
   it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
     const { deps, replies, message } = world();
-    const session = sessionNameOf(await sessions.create(owner, "u1"));
+    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
     await part.kill("SIGKILL");
     await expect(handleAdmission(deps, message({ from: "i", calls: [{ ...call, session }] }))).rejects.toThrow();
     await expect(handleCreate(deps, message({ ...owner, upstreamSession: "u2" }))).rejects.toThrow();

@@ -92,7 +92,12 @@ export interface OwnWord {
   /** With the session: by server, its resources to be watched → what the client calls them. */
   readonly subscriptions?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** A server said by this notification that a list of it has changed. */
-  readonly changed?: { readonly tenant: string; readonly server: string; readonly method: string };
+  readonly changed?: {
+    readonly tenant: string;
+    readonly server: string;
+    readonly method: string;
+    readonly by: string;
+  };
 }
 
 /** What the last frame of a streamed reply says. */

@@ -19,6 +19,8 @@ export interface HouseOptions {
   readonly replicas?: Partial<Record<ServiceName, number>>;
   /** Added to the environment of every service. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Added to that of one service. */
+  readonly envOf?: Partial<Record<ServiceName, Readonly<Record<string, string>>>>;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -134,7 +136,7 @@ class RunningHouse implements House {
   }
 
   async add(service: ServiceName, port?: number): Promise<Replica> {
-    const { dataDir, confDir, env } = this.#options;
+    const { dataDir, confDir, env, envOf } = this.#options;
     const number = this.replicas.filter((replica) => replica.service === service).length + 1;
     const ownPort =
       service === "control" || service === "ingress"
@@ -144,7 +146,12 @@ class RunningHouse implements House {
       service,
       number,
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
-      env: { ...this.#partsEnv(service), ...ownEnv({ service, confDir, state: this.#state, port: ownPort }), ...env },
+      env: {
+        ...this.#partsEnv(service),
+        ...ownEnv({ service, confDir, state: this.#state, port: ownPort }),
+        ...env,
+        ...envOf?.[service],
+      },
       url: ownPort === undefined ? undefined : `http://127.0.0.1:${ownPort}`,
     });
     this.replicas.push(replica);

@@ -22,6 +22,7 @@ export function requestOptions(tokens: TokenRequests, signal: AbortSignal) {
   return {
     signal,
     // `reach` decides for each address, also for those that metadata names.
+    // oxlint-disable-next-line typescript/no-deprecated
     [allowInsecureRequests]: true,
     [customFetch]: async (url: string, { method, headers, body }: FetchOptions) => {
       const answer = await request(url, {

@@ -20,7 +20,7 @@ interface KeptToken {
   readonly usableUntil: number;
 }
 
-export const fetchTimeoutMs = 10_000;
+const fetchTimeoutMs = 10_000;
 const renewAfter = 0.8;
 /** A token isn't shown in the last moments of its life: it has to arrive in time. */
 const spareMs = 5_000;

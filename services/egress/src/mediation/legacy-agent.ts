@@ -1,7 +1,9 @@
 import type { CallHead } from "@sluice/contracts";
 import { Fault } from "@sluice/contracts";
 import type { Ending } from "../active-call.ts";
-import { changedKind, gatewayInfo } from "./modern-agent.ts";
+import { Gathered } from "./changes.ts";
+import { gatewayInfo } from "./modern-agent.ts";
+import { changedKind } from "./names.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
 import type { About, Client, Sink } from "./peer.ts";
@@ -25,8 +27,6 @@ export interface LegacyCall {
 const versions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /** Members of the modern era that legacy clients do not know. */
 const modernMembers = ["resultType", "ttlMs", "cacheScope"];
-/** Between a change and the word about it: other servers may say the same. */
-const changeMs = 50;
 
 /** Serves agents of the legacy era with upstreams of any (MCP 2025-11-25). */
 export class LegacyAgents {
@@ -98,25 +98,19 @@ export class LegacyAgents {
 
   /** The stream of what the upstreams say of their own accord; a kind of change is told once, however many say it. */
   async #listen(call: LegacyCall): Promise<Ending> {
-    const { output, session, route, signal } = call;
+    const { output, session, route } = call;
     if (session === undefined) throw new Fault("method_not_allowed", "a stream needs a session: initialize first");
     output.open();
-    const due = new Map<string, NodeJS.Timeout>();
+    const gathered = new Gathered((method) => output.event({ jsonrpc: "2.0", method }));
     const sink: Sink = {
       ...this.#sink(call),
       notify: ({ method, params }) => {
-        if (changedKind(method) === undefined) return output.event({ jsonrpc: "2.0", method, ...(params && { params }) });
-        if (due.has(method)) return;
-        const say = () => {
-          due.delete(method);
-          output.event({ jsonrpc: "2.0", method });
-        };
-        due.set(method, setTimeout(say, changeMs));
+        if (changedKind(method) !== undefined) gathered.add(method);
+        else output.event({ jsonrpc: "2.0", method, ...(params && { params }) });
       },
     };
     await session.listen(route, sink);
-    if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-    for (const timer of due.values()) clearTimeout(timer);
+    gathered.close();
     return await output.finish(undefined);
   }
 

@@ -37,6 +37,7 @@ export class LegacyPeer implements Peer {
   readonly session: LegacySession;
   readonly #correspondence: Correspondence;
   #line: Line;
+  readonly #end = new AbortController();
   /** Hears what the upstream says of its own accord; whoever uses the session at the moment. */
   #attached: Sink | undefined;
 
@@ -107,16 +108,17 @@ export class LegacyPeer implements Peer {
   }
 
   /** Listens for whoever is attached; gives up quietly where the upstream offers no such stream. */
-  listenForAttached(signal: AbortSignal): void {
+  listenForAttached(signal: AbortSignal, unheard: (notice: Request) => void): void {
     const sink: Sink = {
-      signal,
-      notify: (notice) => this.#attached?.notify(notice),
+      signal: AbortSignal.any([signal, this.#end.signal]),
+      notify: (notice) => (this.#attached === undefined ? unheard(notice) : this.#attached.notify(notice)),
       ask: (request) => this.#attached?.ask(request) ?? Promise.reject(new Fault("client_left", "nobody is there")),
     };
     this.listen({}, sink).catch(() => {});
   }
 
   async close(): Promise<void> {
+    this.#end.abort();
     if (this.session.id === undefined) return;
     const signal = AbortSignal.timeout(goodbyeMs);
     await this.#send({ http: "DELETE", headers: {} }, signal).then(

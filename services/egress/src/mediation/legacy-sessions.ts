@@ -1,5 +1,6 @@
 import { Fault, sessionNameOf, type CallHead } from "@sluice/contracts";
 import type { Principals } from "../principals.ts";
+import type { Changes } from "./changes.ts";
 import { LegacyPeer, SessionExpired } from "./legacy-peer.ts";
 import { OldSsePeer } from "./old-sse-peer.ts";
 import { deafSink, type About, type Client, type Peer, type Sink, type Wanted } from "./peer.ts";
@@ -16,6 +17,7 @@ export interface LegacySessionsOptions {
   readonly instance: string;
   readonly lineOf: (head: CallHead, server: string) => Line;
   readonly schemasOf: (head: CallHead, server: string) => ToolSchemas;
+  readonly changes: Changes;
   /** Says to all replicas that a session's calls or streams have to heed something. */
   readonly tell: (word: { session: string; rpcId?: string; subscriptions?: SessionState["subscriptions"] }) => void;
 }
@@ -140,12 +142,13 @@ export class SessionHandle {
    * so nothing is done twice.
    */
   async withPeer<T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>): Promise<T> {
-    const peer = await this.#peer(server, sink);
+    const told = this.#told(server, sink);
+    const peer = await this.#peer(server, told);
     try {
       return await work(peer);
     } catch (error) {
       if (!(error instanceof SessionExpired)) throw error;
-      return await work(await this.#reopen(server, sink));
+      return await work(await this.#reopen(server, told));
     }
   }
 
@@ -183,9 +186,16 @@ export class SessionHandle {
     return {};
   }
 
-  /** Hands over what all upstreams say of their own accord; resolves when the last one stopped for good. */
+  /** Hands over what all upstreams say of their own accord, until the signal. */
   async listen(route: Route, sink: Sink): Promise<void> {
-    await Promise.allSettled(route.servers.map((server) => this.#listenTo(server, sink)));
+    const { tenant } = this.#head;
+    const watched = route.servers.map((server) =>
+      this.#options.changes.watch({ tenant, server }, (method) => sink.notify({ method })),
+    );
+    await Promise.allSettled(route.servers.map((server) => this.#listenTo(server, this.#told(server, sink))));
+    if (!sink.signal.aborted)
+      await new Promise<void>((resolve) => sink.signal.addEventListener("abort", () => resolve(), { once: true }));
+    for (const off of watched) off();
   }
 
   async close(server: string): Promise<void> {
@@ -259,6 +269,10 @@ export class SessionHandle {
     if (peer instanceof OldSsePeer) this.#all.keep(this.#id, server, peer);
     else await this.#update({ ...this.state, inner: { ...this.state.inner, [server]: peer.session } });
     return peer;
+  }
+
+  #told(server: string, sink: Sink): Sink {
+    return this.#options.changes.through({ tenant: this.#head.tenant, server }, sink);
   }
 
   #line(server: string): Line {

@@ -8,13 +8,15 @@ import { unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
 import { LegacySessions } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
-import { changedKind, clientOf, ModernAgents, modernStatus, staleLists } from "./modern-agent.ts";
+import { Changes } from "./changes.ts";
+import { clientOf, ModernAgents, modernStatus } from "./modern-agent.ts";
+import { ModernPeer } from "./modern-peer.ts";
 import { Output } from "./output.ts";
 import type { ToolSchemas } from "./param-headers.ts";
 import { Ids, type Client, type Sink, type Wanted } from "./peer.ts";
 import { Peers, withPeer } from "./peers.ts";
 import { Questions } from "./questions.ts";
-import { Route } from "./route.ts";
+import { Route, type Late } from "./route.ts";
 import { isObject, objectOf, parseJson, RpcError, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks } from "./talk.ts";
 import type { Line } from "./wire.ts";
@@ -38,6 +40,8 @@ export class Mediator implements AsyncDisposable {
   readonly #options: MediatorOptions;
   readonly #peers: Peers;
   readonly #lists = new Lists();
+  readonly #late: Late = new Map();
+  readonly #changes: Changes;
   readonly #parked: ParkedTalks;
   readonly #sessions: LegacySessions;
   readonly #modern: ModernAgents;
@@ -46,7 +50,12 @@ export class Mediator implements AsyncDisposable {
   constructor(options: MediatorOptions) {
     const { bus, principals } = options;
     this.#options = options;
-    this.#peers = new Peers(new Ids(bus.instance));
+    this.#changes = new Changes(bus, (place, lists) => {
+      for (const list of lists) this.#lists.drop(place, list);
+    });
+    this.#peers = new Peers(new Ids(bus.instance), ({ head, upstream }, { method }) =>
+      this.#changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
+    );
     this.#parked = new ParkedTalks(bus.instance);
     this.#modern = new ModernAgents(this.#parked);
     this.#sessions = new LegacySessions({
@@ -55,6 +64,7 @@ export class Mediator implements AsyncDisposable {
       instance: bus.instance,
       lineOf: (head, server) => this.#line(head, server),
       schemasOf: (head, server) => this.#schemas(head, server),
+      changes: this.#changes,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -105,17 +115,10 @@ export class Mediator implements AsyncDisposable {
     }
   }
 
-  /** The upstreams' lists are to be fetched anew. */
-  changed(tenant: string, server: string, method: string): void {
-    const kind = changedKind(method);
-    if (kind === undefined) return;
-    for (const list of staleLists(kind)) this.#lists.drop({ tenant, server }, list);
-  }
-
   heed(word: OwnWord): void {
     if (word.session !== undefined && word.subscriptions !== undefined)
       this.#sessions.subscriptionsChanged(word.session, word.subscriptions);
-    if (word.changed !== undefined) this.changed(word.changed.tenant, word.changed.server, word.changed.method);
+    if (word.changed !== undefined) this.#changes.heed(word.changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,13 +138,20 @@ export class Mediator implements AsyncDisposable {
     if (message === undefined) throw new Fault("method_not_allowed", "in this protocol revision everything is a POST");
     const listen = async (server: string, wanted: Wanted, sink: Sink) => {
       const line = this.#line(head, server, traceparent);
+      const place = { tenant: head.tenant, server };
       const client: Client = { ...clientOf(message), capabilities: {} };
-      const told = this.#watching(head, server, sink);
-      if ((await this.#peers.eras.of(line)) === "modern")
-        return await this.#peers.modern({ line, client, schemas: this.#schemas(head, server), modernAgent: true }).listen(wanted, told);
-      const peer = await this.#peers.open({ line, client, signal });
-      peer.attach(line, told);
+      const told = this.#changes.through(place, sink);
+      const off = this.#changes.watch(place, (method) => sink.notify({ method }));
+      const isModern = (await this.#peers.eras.of(line)) === "modern";
+      const schemas = this.#schemas(head, server);
+      const peer = isModern
+        ? this.#peers.modern({ line, client, schemas, modernAgent: true })
+        : await this.#peers.open({ line, client, signal });
+      if (!(peer instanceof ModernPeer)) peer.attach(line, told);
       await peer.listen(wanted, told).finally(() => peer.close());
+      if (!signal.aborted && !isModern)
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      off();
     };
     return await this.#modern.serve({ ...work, message, client: clientOf(message), listen });
   }
@@ -171,33 +181,17 @@ export class Mediator implements AsyncDisposable {
       servers,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
+      late: this.#late,
       viewOf: (server) => this.#view(head, server),
       mayUse: (kind, _server, names) => mayUse(kind, names),
       withPeer: (server, sink, work) => {
-        const told = this.#watching(head, server, sink);
-        if (session !== undefined) return session.withPeer(server, told, work);
+        if (session !== undefined) return session.withPeer(server, sink, work);
+        const told = this.#changes.through({ tenant: head.tenant, server }, sink);
         const line = this.#line(head, server, traceparent);
         const asking = { line, client, schemas: this.#schemas(head, server), modernAgent: head.era === "modern", signal };
         return withPeer(this.#peers, asking, { sink: told, work });
       },
     });
-  }
-
-  /** Whatever says that a list has changed, all replicas fetch it anew. */
-  #watching({ tenant }: CallHead, server: string, sink: Sink): Sink {
-    const { bus } = this.#options;
-    return {
-      signal: sink.signal,
-      ask: (request) => sink.ask(request),
-      notify: (notice) => {
-        if (changedKind(notice.method) !== undefined) {
-          this.changed(tenant, server, notice.method);
-          const word: OwnWord = { changed: { tenant, server, method: notice.method } };
-          if (bus.connected) bus.tell(subjects.own("refresh"), encodeJson(word));
-        }
-        sink.notify(notice);
-      },
-    };
   }
 
   #line(head: CallHead, server: string, traceparent = ""): Line {

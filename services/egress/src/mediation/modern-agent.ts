@@ -1,13 +1,14 @@
 import type { CallHead } from "@sluice/contracts";
 import type { Ending } from "../active-call.ts";
 import { metaPrefix, modernVersion } from "./modern-peer.ts";
-import { listKinds, type ListKind } from "./names.ts";
+import { Gathered } from "./changes.ts";
+import { changedKind } from "./names.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
 import { mergeCapabilities, type Route } from "./route.ts";
-import { decodeHeader } from "./param-headers.ts";
-import { invalidParams, isObject, metaOf, methodNotFound, objectOf, RpcError, without, type Members, type Request, type RpcMessage } from "./rpc.ts";
+import { decodeHeader, paramHeaders, paramNames, sameValue } from "./param-headers.ts";
+import { invalidParams, isObject, metaOf, methodNotFound, objectOf, RpcError, type Members, type Request, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks, Talk } from "./talk.ts";
 
 /** Everything about one call of a modern agent. */
@@ -60,6 +61,7 @@ export class ModernAgents {
     checkRequest(call);
     if (method === "server/discover") return await this.#finish(call, await discover(call), 0);
     if (method === "subscriptions/listen") return await subscribe(call, id);
+    if (method === "tools/call") await checkParams(call);
     if (!operations.has(method)) throw new RpcError(methodNotFound, `Method not found: ${method}`);
     return await this.#operate(call);
   }
@@ -184,6 +186,7 @@ async function listenToAll(
     say: (method: string, params: Members) => void;
   },
 ): Promise<void> {
+  const gathered = new Gathered((method) => say(method, {}));
   await Promise.allSettled(
     route.servers.map(async (server) => {
       const names = renames.get(server) ?? new Map<string, string>();
@@ -194,22 +197,13 @@ async function listenToAll(
           const uri = names.get(String(params["uri"]));
           if (method === "notifications/resources/updated" && uri !== undefined) say(method, { ...params, uri });
           const kind = changedKind(method);
-          if (kind !== undefined && wanted[changes[kind]] === true) say(method, without(params, "uri"));
+          if (kind !== undefined && wanted[changes[kind]] === true) gathered.add(method);
         },
       };
       await listen(server, { ...wanted, resourceSubscriptions: [...names.keys()] }, sink);
     }),
   );
-}
-
-export function changedKind(method: string): "tools" | "prompts" | "resources" | undefined {
-  const kind = /^notifications\/(tools|prompts|resources)\/list_changed$/.exec(method)?.[1];
-  return kind as "tools" | "prompts" | "resources" | undefined;
-}
-
-/** The lists that a change of this kind makes stale. */
-export function staleLists(kind: "tools" | "prompts" | "resources"): ListKind[] {
-  return (Object.keys(listKinds) as ListKind[]).filter((list) => listKinds[list].capability === kind);
+  gathered.close();
 }
 
 /** @throws BadRequest for a request that breaks the rules of the transport (MCP 2026-07-28, Streamable HTTP, Request Metadata). */
@@ -228,6 +222,22 @@ function checkRequest({ head, message }: ModernCall): void {
   if (name === undefined) return;
   const sent = headers["mcp-name"];
   if (sent === undefined || decodeHeader(sent) !== message.params?.[name]) throw mismatch("Mcp-Name");
+}
+
+/** A tool's arguments that it wants mirrored into header fields must say the same there. @throws BadRequest */
+async function checkParams({ head, message, route }: ModernCall): Promise<void> {
+  const name = message.params?.["name"];
+  if (typeof name !== "string") return;
+  const target = await route.resolve("tools", name);
+  if (target === undefined) return;
+  const { items } = await route.listing(target.server, "tools");
+  const schema = objectOf(items.find((item) => item["name"] === target.own)?.["inputSchema"]);
+  const expected = paramHeaders(schema, objectOf(message.params?.["arguments"]));
+  for (const header of paramNames(schema)) {
+    const sent = head.headers[header];
+    const isEqual = sent === undefined || expected[header] === undefined ? sent === expected[header] : sameValue(sent, expected[header]);
+    if (!isEqual) throw mismatch(header);
+  }
 }
 
 function mismatch(header: string): BadRequest {

@@ -29,6 +29,12 @@ export function kindOfMethod(method: string): ListKind | undefined {
   return (Object.keys(listKinds) as ListKind[]).find((kind) => listKinds[kind].method === method);
 }
 
+/** Which kind of thing a notification says has changed. */
+export function changedKind(method: string): "tools" | "prompts" | "resources" | undefined {
+  const kind = /^notifications\/(tools|prompts|resources)\/list_changed$/.exec(method)?.[1];
+  return kind as "tools" | "prompts" | "resources" | undefined;
+}
+
 export function nameOf(item: Members, kind: ListKind): string | undefined {
   const name = item[listKinds[kind].member];
   return typeof name === "string" ? name : undefined;

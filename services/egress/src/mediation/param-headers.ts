@@ -4,6 +4,7 @@ import { isObject, objectOf, type Members } from "./rpc.ts";
 export type ToolSchemas = (tool: string, signal: AbortSignal) => Promise<Members | undefined>;
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const plain = /^(?![ \t])(?!=\?base64\?.*\?=$)[\x20-\x7e\t]*(?<![ \t])$/;
 
 /** A header's value; what is not plain ASCII travels as base64 (MCP 2026-07-28, Streamable HTTP, Value Encoding). */
@@ -11,9 +12,11 @@ export function encodeHeaderValue(value: string): string {
   return plain.test(value) ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
 }
 
-export function decodeHeader(value: string): string {
-  const encoded = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value)?.[1];
-  return encoded === undefined ? value : Buffer.from(encoded, "base64").toString("utf8");
+/** What a header's value stands for; undefined for broken base64. */
+export function decodeHeader(value: string): string | undefined {
+  const encoded = /^=\?base64\?(.*)\?=$/.exec(value)?.[1];
+  if (encoded === undefined) return value;
+  return base64.test(encoded) ? Buffer.from(encoded, "base64").toString("utf8") : undefined;
 }
 
 /** The arguments that a tool wants mirrored into header fields (MCP 2026-07-28, Custom Headers from Tool Parameters). */
@@ -21,6 +24,23 @@ export function paramHeaders(schema: Members | undefined, args: Members): Record
   const headers: Record<string, string> = {};
   collect(objectOf(schema), args, headers);
   return headers;
+}
+
+/** The header fields that a tool's schema speaks of. */
+export function paramNames(schema: Members): string[] {
+  return Object.values(objectOf(schema["properties"])).flatMap((property) => {
+    if (!isObject(property)) return [];
+    const header = property["x-mcp-header"];
+    const own = typeof header === "string" && token.test(header) ? [`mcp-param-${header.toLowerCase()}`] : [];
+    return [...own, ...paramNames(property)];
+  });
+}
+
+/** Whether two header values stand for the same argument; whole numbers are compared as numbers. */
+export function sameValue(sent: string, expected: string): boolean {
+  const [one, other] = [decodeHeader(sent), decodeHeader(expected)];
+  if (one === undefined || other === undefined) return false;
+  return one === other || (/^-?\d+(\.0+)?$/.test(one) && /^-?\d+$/.test(other) && Number(one) === Number(other));
 }
 
 function collect(schema: Members, args: Members, headers: Record<string, string>): void {

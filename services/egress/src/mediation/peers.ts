@@ -5,6 +5,7 @@ import { ModernPeer } from "./modern-peer.ts";
 import { OldSsePeer } from "./old-sse-peer.ts";
 import type { ToolSchemas } from "./param-headers.ts";
 import type { Client, Ids, Peer, Sink } from "./peer.ts";
+import type { Request } from "./rpc.ts";
 import { forwarded, HttpRefusal, type Line } from "./wire.ts";
 
 /** A peer in use; what was borrowed is given back, or thrown away where it is of no more use. */
@@ -24,6 +25,9 @@ export interface Asking {
   readonly modernAgent: boolean;
   readonly signal: AbortSignal;
 }
+
+/** Told what an upstream says of its own accord on a session that nobody uses at the moment. */
+type OnNotice = (line: Line, notice: Request) => void;
 
 type Stateful = LegacyPeer | OldSsePeer;
 
@@ -56,8 +60,11 @@ export class Peers implements AsyncDisposable {
   readonly #shared = new Map<string, Shared>();
   readonly #stop = new AbortController();
 
-  constructor(ids: Ids) {
+  readonly #onNotice: OnNotice;
+
+  constructor(ids: Ids, onNotice: OnNotice) {
     this.#ids = ids;
+    this.#onNotice = onNotice;
   }
 
   /** A peer for one call of an agent without a session. */
@@ -66,7 +73,7 @@ export class Peers implements AsyncDisposable {
       return { peer: this.modern(asking), release: nothing, discard: nothing };
     const key = keyOf(asking);
     if (!isInteractive(asking.client)) return await this.#share(key, asking);
-    const peer = this.#takeIdle(key) ?? (await this.open(asking));
+    const peer = this.#takeIdle(key) ?? (await this.#openListening(asking));
     peer.attach(asking.line, sink);
     this.#inUse.add(peer);
     return {
@@ -90,9 +97,7 @@ export class Peers implements AsyncDisposable {
     const ids = this.#ids;
     if ((await this.eras.of(line)) !== "sse") {
       try {
-        const peer = await LegacyPeer.open({ line, ids }, client, signal);
-        if (isInteractive(client)) peer.listenForAttached(this.#stop.signal);
-        return peer;
+        return await LegacyPeer.open({ line, ids }, client, signal);
       } catch (error) {
         if (!(error instanceof HttpRefusal) || !maybeOld.has(error.status)) throw error;
       }
@@ -113,10 +118,18 @@ export class Peers implements AsyncDisposable {
     await Promise.all(all.map((peer) => peer.close()));
   }
 
+  async #openListening(asking: Asking): Promise<Stateful> {
+    const peer = await this.open(asking);
+    const { line } = asking;
+    if (peer instanceof LegacyPeer)
+      peer.listenForAttached(this.#stop.signal, (notice) => this.#onNotice(line, notice));
+    return peer;
+  }
+
   /** A session on which nobody can be asked anything serves any number of calls at once. */
   async #share(key: string, asking: Asking): Promise<Lease> {
     const known = this.#shared.get(key);
-    const shared: Shared = known ?? { opening: this.open(withoutDeadline(asking)), users: 0, timer: undefined };
+    const shared: Shared = known ?? { opening: this.#openListening(withoutDeadline(asking)), users: 0, timer: undefined };
     this.#shared.set(key, shared);
     const forget = () => {
       if (this.#shared.get(key) === shared) this.#shared.delete(key);

@@ -12,6 +12,7 @@ export interface RouteOptions {
   readonly servers: readonly string[];
   readonly mode: PrefixMode;
   readonly lists: Lists;
+  readonly late: Late;
   readonly viewOf: (server: string) => View;
   /** Speaks to a server in the name of this caller; what it says of its own accord goes to the sink. */
   readonly withPeer: <T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>) => Promise<T>;
@@ -19,8 +20,13 @@ export interface RouteOptions {
   readonly mayUse: (kind: ListedKind, server: string, names: string[]) => Promise<readonly boolean[]>;
 }
 
-/** How long one server may hold up what is gathered from several, in milliseconds. */
+/** How long one server may hold up what is gathered from several; one that was late a moment ago not so long again. */
 const gatherMs = 10_000;
+const lateAgainMs = 1_000;
+const lateForMs = 30_000;
+
+/** Servers that did not answer in time lately, by what names them. */
+export type Late = Map<string, number>;
 
 /** The upstreams behind one address as one caller sees them: one, or all of a tenant. */
 export class Route {
@@ -103,12 +109,16 @@ export class Route {
 
   async #inTime<T>(answer: Promise<T>, server: string): Promise<T> {
     if (!this.isMerged) return await answer;
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => late.reject(new Fault("upstream_timeout", `the server '${server}' did not answer in time`)),
-      gatherMs,
-    );
-    return await Promise.race([answer, late.promise]).finally(() => clearTimeout(timer));
+    const { late, viewOf } = this.#options;
+    const { tenant } = viewOf(server);
+    const name = `${tenant}\0${server}`;
+    const timeout = Promise.withResolvers<never>();
+    const giveUp = () => {
+      late.set(name, Date.now() + lateForMs);
+      timeout.reject(new Fault("upstream_timeout", `the server '${server}' did not answer in time`));
+    };
+    const timer = setTimeout(giveUp, (late.get(name) ?? 0) > Date.now() ? lateAgainMs : gatherMs);
+    return await Promise.race([answer, timeout.promise]).finally(() => clearTimeout(timer));
   }
 
   async #visible(kind: ListKind, exposed: Exposed[]): Promise<Exposed[]> {

@@ -1,0 +1,32 @@
+import type { Fault, Intent, Outcome } from "@sluice/contracts";
+import type { Admitted } from "./admission.ts";
+
+/** How a call ended on this side of egress. */
+export interface Ending {
+  readonly intent: Intent;
+  readonly admitted: Admitted | undefined;
+  readonly status: number;
+  readonly fault?: Fault;
+  readonly bytes?: number;
+}
+
+/** What the audit trail gets of it. */
+export function outcomeOf(
+  { intent, admitted, status, fault, bytes = 0 }: Ending,
+  { startedAt, by }: { startedAt: number; by: string },
+): Outcome {
+  const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
+  const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
+  return {
+    call: intent.call,
+    at: Date.now(),
+    decision: denied || admitted === undefined ? "deny" : "allow",
+    status,
+    durationMs: Date.now() - startedAt,
+    bytes,
+    by,
+    ...(rule !== undefined && { rule }),
+    ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
+    ...(fault !== undefined && { fault: fault.kind }),
+  };
+}
