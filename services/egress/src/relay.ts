@@ -1,4 +1,3 @@
-import type { Bus } from "@sluice/bus";
 import { chunkBytes, Fault } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
@@ -12,7 +11,6 @@ import { StreamRelay } from "./stream-relay.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 export interface RelayOptions {
-  readonly bus: Bus;
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly replies: Replies;
@@ -88,15 +86,12 @@ export class Relay {
   }
 
   async #stream(answer: Answer): Promise<Ending> {
-    const { bus, principals, replies, maxListBytes } = this.#options;
-    const { call, headers } = answer;
-    const session = headers["mcp-session-id"];
-    if (session !== undefined && call.head.session === undefined) replies.session(call, session);
-    call.streaming = true;
-    call.announced = call.answered = true;
+    const { principals, replies, maxListBytes } = this.#options;
+    const { call } = answer;
+    const writer = replies.stream(call, answer);
     const mayList = isListMethod(call.head.method) || call.listening;
     const filter = mayList ? principals.listFilter(call.head) : undefined;
-    return await new StreamRelay({ bus, maxListBytes, ...answer, ...(filter !== undefined && { filter }) }).run();
+    return await new StreamRelay({ writer, maxListBytes, ...answer, ...(filter !== undefined && { filter }) }).run();
   }
 
   async #unary({ call, exchange, status, headers }: Answer): Promise<Ending | undefined> {

@@ -1,6 +1,8 @@
-import { BodyReceiver, sendBody, type Bus } from "@sluice/bus";
+import { BodyReceiver, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice/bus";
 import { chunkBytes, encodeHeadAndBody, Fault, toFault, type ReplyHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
+import { ReplyShares } from "./reply-shares.ts";
+import { sessionHeader, streamHead } from "./stream-head.ts";
 
 /** The bytes of an answer that does not fit one message, and the way to stop them. */
 export interface LargeBody {
@@ -14,14 +16,23 @@ const bodyIdleTimeoutMs = 30_000;
 const awayMs = 30_000;
 const noBody = Buffer.alloc(0);
 
+export interface RepliesOptions {
+  readonly maxAnswerBytes: number;
+  /** What one tenant's streams may fill of REPLIES through this replica. */
+  readonly bytesPerTenant: number;
+}
+
 /** Speaks to the ingress replica behind a call, in as many messages as it takes. */
 export class Replies {
   readonly #bus: Bus;
   readonly #maxAnswerBytes: number;
+  readonly #shares: ReplyShares;
 
-  constructor(bus: Bus, maxAnswerBytes: number) {
+  constructor(bus: Bus, { maxAnswerBytes, bytesPerTenant }: RepliesOptions) {
     this.#bus = bus;
     this.#maxAnswerBytes = maxAnswerBytes;
+    const purge = (tenant: string, before: number) => void purgeFrames(bus, tenant, before).catch(() => {});
+    this.#shares = new ReplyShares({ bytesPerTenant, purge });
   }
 
   fault(call: ActiveCall, { kind, message, details, row }: Fault): void {
@@ -29,9 +40,19 @@ export class Replies {
     this.#tell(call, { ...head, fault: { kind, message, details } }, noBody);
   }
 
-  /** Tells the session that the answer's stream begins with, whose head must not hold the id. */
-  session(call: ActiveCall, session: string): void {
-    this.#tell(call, { egress: this.#bus.instance, kind: "session", session, status: 0, headers: {} }, noBody);
+  /** Begins an answer's stream. The id of a session that begins with it is told apart: the stream is stored. */
+  stream(call: ActiveCall, answer: { status: number; headers: Readonly<Record<string, string>> }): StreamWriter {
+    const bus = this.#bus;
+    const session = answer.headers[sessionHeader];
+    call.streaming = call.announced = call.answered = true;
+    if (session !== undefined && call.head.session === undefined)
+      this.#tell(call, { egress: bus.instance, kind: "session", session, status: 0, headers: {} }, noBody);
+    return new StreamWriter({
+      bus,
+      stream: call.head.stream,
+      head: streamHead({ egress: bus.instance, call, ...answer }),
+      onStored: (stored) => this.#shares.stored(stored),
+    });
   }
 
   /** Sends a whole answer. */

@@ -37,10 +37,9 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = new Replies(bus, maxAnswerBytes);
+  const replies = new Replies(bus, { maxAnswerBytes, bytesPerTenant: config.EGRESS_REPLIES_BYTES_PER_TENANT });
   const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
   const relay = new Relay({
-    bus,
     upstreams,
     principals,
     replies,

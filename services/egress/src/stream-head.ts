@@ -1,22 +1,21 @@
-import type { Bus } from "@sluice/bus";
 import { sessionNameOf, type StreamHead } from "@sluice/contracts";
 import type { ActiveCall } from "./active-call.ts";
 
-const sessionHeader = "mcp-session-id";
+export const sessionHeader = "mcp-session-id";
 
 export interface StreamHeadOptions {
-  readonly bus: Bus;
+  readonly egress: string;
   readonly call: ActiveCall;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The head of an answer's stream. It is stored, so it has the session's name and not its id. */
-export function streamHead({ bus, call, status, headers }: StreamHeadOptions): StreamHead {
+export function streamHead({ egress, call, status, headers }: StreamHeadOptions): StreamHead {
   const { head } = call;
   const { [sessionHeader]: session, ...others } = headers;
   return {
-    egress: bus.instance,
+    egress,
     status,
     headers: others,
     namesSession: session !== undefined,

@@ -1,22 +1,19 @@
-import type { Bus } from "@sluice/bus";
-import { StreamWriter } from "@sluice/bus";
+import type { StreamWriter } from "@sluice/bus";
 import { chunkBytes, encodeJson, Fault, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import type { Exchange } from "./exchange.ts";
 import { hideListed, observe, type ListFilter } from "./messages.ts";
 import { SseReader, type SsePiece } from "./sse-reader.ts";
-import { streamHead } from "./stream-head.ts";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
 const primingSince = "2025-11-25";
 const noData = Buffer.alloc(0);
 
 export interface StreamRelayOptions {
-  readonly bus: Bus;
   readonly call: ActiveCall;
   readonly exchange: Exchange;
   readonly status: number;
-  readonly headers: Record<string, string>;
+  readonly writer: StreamWriter;
   /** Set where lists may come along that policy filters. */
   readonly filter?: ListFilter;
   readonly maxListBytes: number;
@@ -34,10 +31,10 @@ export class StreamRelay {
   #primed = false;
 
   constructor(options: StreamRelayOptions) {
-    const { bus, call, filter, maxListBytes } = options;
+    const { call, filter, maxListBytes, writer } = options;
     this.#options = options;
     this.#legacy = call.head.era === "legacy";
-    this.#writer = new StreamWriter(bus, call.head.stream, streamHead(options));
+    this.#writer = writer;
     this.#reader = new SseReader(filter === undefined ? chunkBytes : maxListBytes);
   }
 

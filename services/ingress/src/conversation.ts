@@ -52,6 +52,7 @@ export class Conversation implements Dependent {
     this.#relay = new SseRelay({
       bus: options.bus,
       response: options.response,
+      tenant: options.head.tenant,
       stream: options.head.stream,
       reader: options.head.stream,
       after: 0,

@@ -40,7 +40,7 @@ export interface KeptStream {
 export async function findKept(bus: Bus, lastEventId: string, asking: Asking): Promise<KeptStream | undefined> {
   const from = parseEventId(lastEventId);
   if (from === undefined) return undefined;
-  const first = await storedFrame(bus, from.stream, 1);
+  const first = await storedFrame(bus, { tenant: asking.principal.tenant, stream: from.stream }, 1);
   const head = first?.frame.head === true ? decodeJson<StreamHead>(first.frame.bytes) : undefined;
   if (head === undefined || !owns(asking, head)) return undefined;
   const { method, target, targetKind } = head;
@@ -91,6 +91,7 @@ class Resumption implements Dependent {
     this.#relay = new SseRelay({
       bus,
       response,
+      tenant: kept.head.tenant,
       stream: kept.from.stream,
       reader: options.reader,
       after: kept.from.event,

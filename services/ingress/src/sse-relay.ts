@@ -19,6 +19,7 @@ const comment = ": \n\n";
 export interface SseRelayOptions {
   readonly bus: Bus;
   readonly response: Answer;
+  readonly tenant: string;
   readonly stream: string;
   /** Names who reads, as `OwnWord` says. */
   readonly reader: string;
@@ -42,6 +43,7 @@ export interface SseRelayOptions {
  * spell. Frames are joined by number: each event is written exactly once and in order.
  */
 export class SseRelay {
+  readonly tenant: string;
   readonly stream: string;
   readonly reader: string;
   head: StreamHead | undefined;
@@ -59,6 +61,7 @@ export class SseRelay {
 
   constructor(options: SseRelayOptions) {
     this.#options = options;
+    this.tenant = options.tenant;
     this.stream = options.stream;
     this.reader = options.reader;
     this.#next = options.after + 1;
@@ -193,7 +196,7 @@ export class SseRelay {
     const { bus } = this.#options;
     for (;;) {
       try {
-        return await storedFrame(bus, this.stream, this.#sequence);
+        return await storedFrame(bus, this, this.#sequence);
       } catch {
         if (this.#closed) return undefined;
         await sleep(pollMs * 10);

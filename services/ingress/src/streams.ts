@@ -40,13 +40,13 @@ export class Streams implements Disposable {
 
   /** Brings a stream's frames to this relay from now on, and no longer to another of this replica. */
   add(relay: SseRelay): void {
-    const { stream } = relay;
+    const { stream, tenant } = relay;
     this.#relays.get(stream)?.replace();
     this.#relays.set(stream, relay);
     if (stream.startsWith(`${this.#bus.instance}.`) || this.#foreign.has(stream)) return;
     this.#foreign.set(
       stream,
-      this.#bus.listen(subjects.stream(stream), (message) => this.#deliver(message)),
+      this.#bus.listen(subjects.stream(tenant, stream), (message) => this.#deliver(message)),
     );
   }
 
@@ -87,8 +87,8 @@ export class Streams implements Disposable {
   }
 
   #deliver(message: Incoming): void {
-    const stream = message.subject.slice("gw.stream.v1.".length);
-    this.#relays.get(stream)?.heard(message.data);
+    const [instance, number] = message.subject.split(".").slice(-2);
+    this.#relays.get(`${instance}.${number}`)?.heard(message.data);
   }
 
   /** Another replica reads the stream now. */

@@ -68,6 +68,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ask("session-manager", "*"),
         subjects.ownAll,
         subjects.ownIngress("*", "replaced"),
+        `$JS.API.STREAM.PURGE.${streams.replies.name}`,
         allInboxes,
       ],
       subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],

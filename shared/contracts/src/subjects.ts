@@ -1,3 +1,5 @@
+import { hash } from "node:crypto";
+
 /**
  * Every subject on the bus. Form: `gw.<kind>.v1.<service>.<verb>`, kind first so that permissions and filters are prefixes.
  * No text from outside ever becomes part of a subject.
@@ -55,8 +57,9 @@ export const subjects = {
   /** Replies to one replica; the last token names the waiting question. */
   inbox: (service: ServiceName, instance: string) => `gw.inbox.v1.${service}.${instance}`,
   /** The frames of one streamed reply; `stream` is `<ingress instance>.<number>`. Captured by the REPLIES stream. */
-  stream: (stream: string) => `gw.stream.v1.${stream}`,
-  streamsOf: (instance: string) => `gw.stream.v1.${instance}.*`,
+  stream: (tenant: string, stream: string) => `gw.stream.v1.${tokenOf(tenant)}.${stream}`,
+  streamsOf: (instance: string) => `gw.stream.v1.*.${instance}.*`,
+  streamsOfTenant: (tenant: string) => `gw.stream.v1.${tokenOf(tenant)}.>`,
   streamAll: "gw.stream.v1.>",
 } as const;
 
@@ -74,3 +77,8 @@ export const streams = {
 } as const;
 
 export const confBucket = "conf";
+
+/** Stands for a tenant in a subject. */
+function tokenOf(tenant: string): string {
+  return hash("sha256", tenant, "hex").slice(0, 16);
+}

@@ -98,8 +98,8 @@ export class Mediator implements AsyncDisposable {
     const end = new AbortController();
     call.attach({ abort: () => end.abort() });
     const output = new Output({
-      bus: this.#options.bus,
       call,
+      stream: (head) => this.#options.replies.stream(call, head),
       reply: (answer) => this.#options.replies.whole(call, answer),
     });
     const { head } = call;

@@ -1,15 +1,15 @@
-import { StreamWriter, type Bus } from "@sluice/bus";
+import type { StreamWriter } from "@sluice/bus";
 import { chunkBytes, encodeJson, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
-import { streamHead } from "../stream-head.ts";
 import { isObject, type RpcMessage } from "./rpc.ts";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
 const primingSince = "2025-11-25";
 
 export interface OutputOptions {
-  readonly bus: Bus;
   readonly call: ActiveCall;
+  /** Begins the answer's stream. */
+  readonly stream: (head: { status: number; headers: Record<string, string> }) => StreamWriter;
   /** Sends a whole answer. */
   readonly reply: (answer: { status: number; headers: Record<string, string>; body: Buffer }) => Promise<Ending>;
 }
@@ -32,11 +32,9 @@ export class Output {
   /** Begins the stream, where it has not begun. */
   open(): void {
     if (this.#writer !== undefined) return;
-    const { bus, call } = this.#options;
+    const { call, stream } = this.#options;
     const { head } = call;
-    call.streaming = call.announced = call.answered = true;
-    const headers = { "content-type": "text/event-stream" };
-    this.#writer = new StreamWriter(bus, head.stream, streamHead({ bus, call, status: 200, headers }));
+    this.#writer = stream({ status: 200, headers: { "content-type": "text/event-stream" } });
     const version = head.headers["mcp-protocol-version"] ?? "";
     if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
   }
