@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const OWN_TOOLS = "test/{runner,bench}/**/*.test.ts";
+const OWN_TOOLS = "test/{runner/**/*,bench/**/*,conformance/compare}.test.ts";
 
 /** Units run two at a time; a file under test/ may start a whole house, so these run one after the other, after them. */
 export default defineConfig({

@@ -2,7 +2,7 @@ import { fixtureNames, type FixtureName } from "./fixtures/fixture.ts";
 import { eraOfSuite, suiteNames, type SuiteName } from "./suites.ts";
 
 /** Turns the cells on in which agent and upstream are of different eras, also in `npm test`. */
-export const crossEraIsOn = true;
+export const crossEraIsOn: boolean = true;
 
 /** A suite, which plays the agent, and a fixture, which plays the upstream. */
 export interface Cell {

@@ -41,6 +41,15 @@ export interface Review {
   readonly stale: readonly string[];
 }
 
+/**
+ * What two looks have in common. Some checks of the suites measure time, and a busy machine fails them now and then, so
+ * that only what differs again counts; the rest is told as having differed once.
+ */
+export function confirmed(first: readonly Difference[], second: readonly Difference[]): Difference[] {
+  const again = new Set(second.map(({ check }) => check));
+  return first.filter(({ check }) => again.has(check));
+}
+
 /** Sorts differences into those that the baseline gives a reason for and those that nobody has looked at. */
 export function review(differences: readonly Difference[], reasons: Readonly<Record<string, string>>): Review {
   const isKnown = ({ check }: Difference) => Object.hasOwn(reasons, check);

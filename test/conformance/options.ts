@@ -1,9 +1,10 @@
 import { parseArgs } from "node:util";
 import { cells, crossEraIsOn, type Cell } from "./cells.ts";
-import { suiteNames } from "./suites.ts";
+import { suiteNames, type SuiteName } from "./suites.ts";
 
 export interface ConformanceOptions {
   readonly cells: readonly Cell[];
+  readonly suites: readonly SuiteName[];
   readonly replicas: readonly number[];
   readonly concurrency: number;
   readonly keep: boolean;
@@ -17,7 +18,7 @@ Ends with 1 where a check is judged differently and test/conformance/baseline.js
 
   --cell NAME       only this one (may be repeated): ${cells.map(({ name }) => name).join(", ")}
   --suite NAME      only this one (may be repeated): ${suiteNames.join(", ")}
-  --cross-era       also the cells in which Sluice must translate between the eras
+  --no-cross-era    without the cells in which Sluice must translate between the eras
   --replicas N      of each service (default 1 and then 2; may be repeated)
   --jobs N          suites at a time (default 2)
   --no-client       leaves the client's side out
@@ -59,13 +60,15 @@ export function readOptions(args: string[]): ConformanceOptions | undefined {
   );
   const ofSuites = known("suite", values.suite, suiteNames);
   const isWanted = ({ name, suite, isCrossEra }: Cell) =>
-    named.includes(name) && ofSuites.includes(suite) && (!isCrossEra || values["cross-era"] || values.cell !== undefined);
-  const selected = values.cell !== undefined || values.suite !== undefined;
+    named.includes(name) &&
+    ofSuites.includes(suite) &&
+    (!isCrossEra || values["cross-era"] || values.cell !== undefined);
   return {
+    suites: suiteNames.filter((name) => ofSuites.includes(name)),
     cells: values.client === true ? [] : cells.filter(isWanted),
     replicas: (values.replicas ?? ["1", "2"]).map((text) => whole("replicas", text, 5)),
     concurrency: whole("jobs", values.jobs, 16),
     keep: values.keep,
-    client: values.client ?? !selected,
+    client: values.client ?? values.cell === undefined,
   };
 }

@@ -1,5 +1,6 @@
 import type { Difference } from "./compare.ts";
-import type { CellResult, Score } from "./run-cells.ts";
+import type { CellResult } from "./run-cells.ts";
+import type { Score } from "./score.ts";
 
 const columns = ["cell", "replicas", "direct", "through", "scored direct", "scored through", "differences"] as const;
 
@@ -21,18 +22,21 @@ export function reportText(results: readonly CellResult[]): string {
 export function complaints(results: readonly CellResult[]): string[] {
   return results.flatMap(({ cell, replicas, unexpected, stale }) => [
     ...unexpected.map((difference) => `${cell} x${replicas}: ${sentence(difference)}`),
-    ...stale.map((check) => `${cell} x${replicas}: ${check}: the baseline has a reason, but nothing differs: delete it`),
+    ...stale.map(
+      (check) => `${cell} x${replicas}: ${check}: the baseline has a reason, but nothing differs: delete it`,
+    ),
   ]);
 }
 
 function rowOf(result: CellResult): string[] {
-  const { accepted, unexpected, stale } = result;
+  const { accepted, unexpected, stale, once } = result;
   const all = ({ passed, total }: Score) => `${passed}/${total}`;
   const scored = ({ scoredPassed, scoredTotal }: Score) => `${scoredPassed}/${scoredTotal}`;
   const found = [
     unexpected.length > 0 && `${unexpected.length} UNEXPECTED`,
     accepted.length > 0 && `${accepted.length} in the baseline`,
     stale.length > 0 && `${stale.length} STALE`,
+    once.length > 0 && `${once.length} at the first look only`,
   ].filter((text) => text !== false);
   return [
     result.cell,
@@ -47,10 +51,7 @@ function rowOf(result: CellResult): string[] {
 
 function linesOf(result: CellResult): string[] {
   const head = `${result.cell} x${result.replicas}:`;
-  return [
-    ...result.accepted.map((difference) => `${head} accepted: ${sentence(difference)}`),
-    ...complaints([result]),
-  ];
+  return [...result.accepted.map((difference) => `${head} accepted: ${sentence(difference)}`), ...complaints([result])];
 }
 
 function sentence({ check, direct, through, error }: Difference): string {

@@ -1,9 +1,11 @@
-import { mkdir } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cell } from "./cells.ts";
-import { compare, review, type Baseline, type Review } from "./compare.ts";
+import { compare, confirmed, review, type Difference, type Baseline, type Review } from "./compare.ts";
 import { startFixture } from "./fixtures/fixture.ts";
-import { isScored, runServerSuite, type Check } from "./suites.ts";
+import { inTurn } from "./in-turn.ts";
+import { scoreOf, type Score } from "./score.ts";
+import { runServerSuite, type Check } from "./suites.ts";
 import { startThrough } from "./through.ts";
 
 export interface CellResult extends Review {
@@ -11,14 +13,8 @@ export interface CellResult extends Review {
   readonly replicas: number;
   readonly direct: Score;
   readonly through: Score;
-}
-
-/** Checks that were decided: passed of all, and of those that count for the revision. */
-export interface Score {
-  readonly passed: number;
-  readonly total: number;
-  readonly scoredPassed: number;
-  readonly scoredTotal: number;
+  /** Differed at the first look and not at a second one. */
+  readonly once: readonly Difference[];
 }
 
 export interface RunOptions {
@@ -30,14 +26,17 @@ export interface RunOptions {
   readonly dir: string;
   readonly concurrency: number;
   readonly onProgress: (line: string) => void;
+  /** What was run direct already; more is added to it. */
+  readonly direct?: Map<string, Check[]>;
 }
 
 /** Runs every cell direct once and through Sluice once per number of replicas, and compares check by check. */
 export async function runCells(options: RunOptions): Promise<CellResult[]> {
   const { cells, onProgress, concurrency } = options;
+  const { direct = new Map<string, Check[]>() } = options;
   const references = new Map(cells.map((cell) => [directName(cell), cell]));
-  const direct = new Map<string, Check[]>();
-  await inTurn([...references], concurrency, async ([name, cell]) => {
+  const missing = [...references].filter(([name]) => !direct.has(name));
+  await inTurn(missing, concurrency, async ([name, cell]) => {
     await using fixture = await startFixture(cell.reference);
     direct.set(name, await runTimed(cell, { ...options, url: fixture.url, label: `direct ${name}` }));
   });
@@ -45,18 +44,27 @@ export async function runCells(options: RunOptions): Promise<CellResult[]> {
   for (const replicas of options.replicas) {
     onProgress(`starting Sluice with ${replicas} of each service …`);
     await using through = await startThrough({ cells, replicas });
-    await inTurn(cells, concurrency, async (cell) => {
-      const label = `through ${cell.name} x${replicas}`;
-      const checks = await runTimed(cell, { ...options, url: through.url(cell), label });
+    const attempt = async (cell: Cell, label: string) =>
+      runTimed(cell, { ...options, url: through.url(cell), label: `${label} ${cell.name} x${replicas}` });
+    const first = new Map<Cell, Check[]>();
+    await inTurn(cells, concurrency, async (cell) => void first.set(cell, await attempt(cell, "through")));
+    for (const [cell, checks] of first) {
       const wanted = direct.get(directName(cell)) ?? [];
+      const reasons = cell.isCrossEra ? (options.baseline[cell.name] ?? {}) : {};
+      const differences = compare(wanted, checks);
+      const doubtful = review(differences, reasons).unexpected.length > 0;
+      const lasting = doubtful
+        ? confirmed(differences, compare(wanted, await attempt(cell, "again through")))
+        : differences;
       results.push({
         cell: cell.name,
         replicas,
-        direct: await scoreOf(cell, wanted),
-        through: await scoreOf(cell, checks),
-        ...review(compare(wanted, checks), cell.isCrossEra ? (options.baseline[cell.name] ?? {}) : {}),
+        direct: await scoreOf(cell.suite, wanted),
+        through: await scoreOf(cell.suite, checks),
+        ...review(lasting, reasons),
+        once: differences.filter((difference) => !lasting.includes(difference)),
       });
-    });
+    }
   }
   return results;
 }
@@ -68,32 +76,8 @@ async function runTimed(
   { url, label, dir, onProgress }: RunOptions & { url: string; label: string },
 ): Promise<Check[]> {
   const startedAt = Date.now();
-  const own = join(dir, label.replaceAll(/[ /]/g, "-"));
-  await mkdir(own, { recursive: true });
+  const own = await mkdtemp(join(dir, `${label.replaceAll(/[ /]/g, "-")}-`));
   const checks = await runServerSuite(suite, url, own);
   onProgress(`${label}: ${checks.length} checks in ${((Date.now() - startedAt) / 1_000).toFixed(1)} s`);
   return checks;
-}
-
-async function scoreOf({ suite }: Cell, checks: readonly Check[]): Promise<Score> {
-  const counts = await isScored(suite);
-  const decided = checks.filter(({ status }) => status === "SUCCESS" || status === "FAILURE");
-  const scored = decided.filter(({ scenario }) => counts(scenario));
-  const passed = (of: readonly Check[]) => of.filter(({ status }) => status === "SUCCESS").length;
-  return {
-    passed: passed(decided),
-    total: decided.length,
-    scoredPassed: passed(scored),
-    scoredTotal: scored.length,
-  };
-}
-
-/** Works on so many at a time; the first failure is thrown when all have ended. */
-async function inTurn<Item>(items: readonly Item[], concurrency: number, work: (item: Item) => Promise<void>) {
-  const waiting = [...items];
-  const worker = async () => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  const ended = await Promise.allSettled(Array.from({ length: concurrency }, worker));
-  for (const result of ended) if (result.status === "rejected") throw result.reason;
 }

@@ -26,6 +26,7 @@ export interface Check {
 }
 
 const deadlineMs = 240_000;
+const clientTimeoutMs = "15000";
 const resultDir = /^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/;
 const resolveModule = createRequire(import.meta.url).resolve;
 const command = (suite: SuiteName) => resolveModule(`${suites[suite].module}/dist/index.js`);
@@ -45,12 +46,19 @@ export interface ClientRun {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Runs one scenario of the client's side: the suite is the server, and the command the client. */
+/** Runs one scenario of the client's side: the suite is the server, and the command the client; its end is a check too. */
 export async function runClientScenario(wanted: ClientRun): Promise<Check[]> {
   const { suite, scenario, dir, env } = wanted;
   const version = suite === "0.1.16" ? [] : ["--spec-version", suite];
-  const args = [command(suite), "client", "--command", wanted.command, "--scenario", scenario, ...version, "-o", dir];
-  return readChecks(dir, await run(args, { dir, env }));
+  const what = ["--command", wanted.command, "--scenario", scenario, "--timeout", clientTimeoutMs];
+  const args = [command(suite), "client", ...what, ...version, "-o", dir];
+  const output = await run(args, { dir, env });
+  const ended = /client (?:exited with code \d+|timed out)/i.exec(output)?.[0];
+  const end: Check =
+    ended === undefined
+      ? { scenario, id: "client-end", name: "ClientEnd", status: "SUCCESS" }
+      : { scenario, id: "client-end", name: "ClientEnd", status: "FAILURE", errorMessage: ended };
+  return [...(await readChecks(dir, output)), end];
 }
 
 /** Scenarios that count; the others are run and compared all the same. */

@@ -2,7 +2,7 @@ import { serviceNames } from "@sluice/contracts";
 import { startTestHouse } from "@sluice/testing";
 import type { Cell } from "./cells.ts";
 import { startFixture } from "./fixtures/fixture.ts";
-import { startKeyShim } from "./key-shim.ts";
+import { startShim } from "./shim.ts";
 
 /** Sluice whole, with a tenant and a fixture of its own for each cell, so that no run hears of another. */
 export interface Through extends AsyncDisposable {
@@ -38,10 +38,12 @@ export async function startThrough({ cells, replicas }: ThroughOptions): Promise
     }),
   );
   const urls = new Map<Cell, string>();
+  let turn = 0;
+  const replicasOfIngress = house.house.of("ingress");
+  const next = () => new URL(`/mcp/${server}`, replicasOfIngress[turn++ % replicasOfIngress.length]?.url);
   for (const cell of cells) {
-    const targets = house.house.of("ingress").map(({ url }) => url ?? "");
-    const key = house.key(agent, tenantOf(cell));
-    urls.set(cell, stack.use(await startKeyShim({ targets, path: `/mcp/${server}`, key })).url);
+    const headers = ["x-agent-api-key", house.key(agent, tenantOf(cell))];
+    urls.set(cell, stack.use(await startShim({ next, headers })).url);
   }
   const owned = stack.move();
   return {

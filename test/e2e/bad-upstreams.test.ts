@@ -16,7 +16,7 @@ const mebibyte = 1024 * 1024;
 const secret = "6c1fd6f0c4e04d5d9d2a7b1e";
 /** One endpoint each, so that the breaker of one is not that of another; the last segment of its path is its name. */
 const servers = [
-  ...["good", "hang", "reset", "drip", "half", "text", "empty", "wrong-id", "huge", "endless", "html"],
+  ...["good", "hang", "reset", "drip", "half", "no-session", "text", "empty", "wrong-id", "huge", "endless", "html"],
   ...["s500", "s502", "s503", "s504", "none", "bad-request", "flaky", "unavailable", "client-errors", "listening"],
   ...["r301", "r302", "r303", "r307", "r308"],
 ];
@@ -197,6 +197,22 @@ describe("an upstream that misbehaves (A40)", () => {
     expect(bytes).toBeLessThanOrEqual(8 * mebibyte);
     expect(watch.riseMb).toBeLessThan(200);
     await othersGoOn();
+  });
+
+  it("by a new session with an answer that is none is told that the session ends", async () => {
+    handlers.set(
+      "no-session",
+      (_request, response) =>
+        void response.writeHead(200, { ...json, "mcp-session-id": "of-the-upstream" }).end("no JSON"),
+    );
+    const body = { jsonrpc: "2.0", id: 7, method: "initialize", params: {} };
+    const answer = await send({ ...to("no-session"), body });
+    expect(faultOf(answer)).toEqual(failed);
+    expect(answer.headers).not.toHaveProperty("mcp-session-id");
+    const ending = await until("the session's end", () =>
+      reached("no-session").find(({ method }) => method === "DELETE"),
+    );
+    expect(ending.headers["mcp-session-id"]).toBe("of-the-upstream");
   });
 
   it("by an error without an id, or a status of the client's fault, is relayed as it came", async () => {

@@ -6,7 +6,6 @@ import { legacyClient, modernClient } from "./official-clients.ts";
 import { startOldSseServer, type OldSseServer } from "./old-sse-server.ts";
 import { modernHeaders, send } from "./wire.ts";
 
-const servers = ["legacy", "modern", "old"] as const;
 const stack = new AsyncDisposableStack();
 let house: TestHouse;
 let old: OldSseServer;

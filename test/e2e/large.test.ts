@@ -36,7 +36,8 @@ beforeAll(async () => {
           accessRules: [{ agentPattern: "*", allowedTools: ["*"] }],
         },
       },
-      env: secrets,
+      // Comments belong into event streams alone.
+      env: { ...secrets, SSE_KEEP_ALIVE_MS: "100" },
     }),
   );
 });

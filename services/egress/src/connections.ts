@@ -1,5 +1,5 @@
 import { Fault } from "@sluice/contracts";
-import { Pool, type buildConnector, type Dispatcher } from "undici";
+import { Client, Pool, type buildConnector, type Dispatcher } from "undici";
 import { watchAttempt } from "./attempt-watch.ts";
 import type { Breaker } from "./breaker.ts";
 
@@ -17,6 +17,13 @@ export interface ConnectionsOptions {
 
 const keepAliveTimeoutMs = 60_000;
 
+/** A connection that a request which can't be sent at all leaves usable: undici's pool would take it for busy for ever. */
+class LastingClient extends Client {
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return super.dispatch(options, handler) || this.stats.size === 0;
+  }
+}
+
 /** The connections to one endpoint for one use, and a bounded number of requests that wait for one. */
 export class Connections {
   readonly #pool: Pool;
@@ -29,6 +36,7 @@ export class Connections {
     this.#pool = new Pool(origin, {
       connections,
       connect: connector,
+      factory: (to, clientOptions: Client.Options) => new LastingClient(to, clientOptions),
       keepAliveTimeout: keepAliveTimeoutMs,
       headersTimeout: 0,
       bodyTimeout: 0,

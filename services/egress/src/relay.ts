@@ -59,16 +59,15 @@ export class Relay {
     if (status >= 300 && status < 400)
       throw drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
     if (Number(headers["content-length"]) > maxAnswerBytes) throw drop(exchange, tooLarge());
-    let session: Record<string, string>;
     try {
-      session = await this.#session(call, status, headers);
+      const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
+      const answer = { call, exchange, status, headers: relayed };
+      return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
     } catch (error) {
       const given = headers["mcp-session-id"];
       if (head.session === undefined && typeof given === "string") abandon(given, { head, upstream, traceparent });
       throw error;
     }
-    const answer = { call, exchange, status, headers: { ...relayedHeaders(headers), ...session } };
-    return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
   }
 
   /** Exchanges the upstream's session id for the client's, and forgets a session that the upstream ended. */

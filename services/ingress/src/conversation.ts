@@ -18,16 +18,21 @@ import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
-export const firstWordMs = 5_000;
+const firstWordMs = 5_000;
+/** How long it may take to take the call, so that its first word comes in time. */
+const takeMs = 3_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
+
+/** A call as it is, but for how and when it is handed over. */
+export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
 
 export interface ConversationOptions {
   readonly bus: Bus;
   readonly streams: Streams;
   readonly response: Answer;
-  readonly head: CallHead;
+  readonly head: HandedHead;
   readonly body: Buffer;
   readonly traceparent: string;
   readonly responseTimeoutMs: number;
@@ -113,9 +118,11 @@ export class Conversation implements Dependent {
       onMessage: (message) => this.#onMessage(message),
       onFailure: (fault, reason) => this.#onSilence(fault, reason),
     });
-    const sent: CallHead = large
-      ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }
-      : head;
+    const sent: CallHead = {
+      ...head,
+      notAfter: Date.now() + takeMs,
+      ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }),
+    };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);
     const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
     bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
@@ -174,6 +181,7 @@ export class Conversation implements Dependent {
   async #relayChunks(head: ReplyHead): Promise<void> {
     const { bus, response } = this.#options;
     this.#receiver = new BodyReceiver(bus);
+    this.#relay.close();
     this.#inbox?.extend(bodyIdleTimeoutMs);
     response.writeHead(head.status, head.headers);
     try {

@@ -1,7 +1,7 @@
 import { sessionNameOf, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Admitted } from "./admission.ts";
-import { firstWordMs } from "./conversation.ts";
+import type { HandedHead } from "./conversation.ts";
 import { forwardedHeaders } from "./headers.ts";
 import type { McpRequest } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
@@ -24,8 +24,6 @@ export interface Journey extends McpRequest {
 }
 
 const sessionHeader = "mcp-session-id";
-/** Of the time that egress has for its first word, it needs this much to say it once it took the call. */
-const announceMs = 2_000;
 
 export const sessionOf = ({ request }: Pick<Journey, "request">) => header(request, sessionHeader);
 
@@ -61,7 +59,7 @@ export function intentOf(journey: Journey): Intent {
 export function callHeadOf(
   { request, principal, target, operation, name }: Journey,
   { intent, admitted, keyHeaders }: { intent: Intent; admitted: Admitted; keyHeaders: readonly string[] },
-): CallHead {
+): HandedHead {
   const { session } = admitted;
   const sessionId = sessionOf({ request });
   return {
@@ -74,7 +72,6 @@ export function callHeadOf(
     era: operation.era,
     method: operation.method,
     stream: name,
-    notAfter: Date.now() + firstWordMs - announceMs,
     rule: admitted.policy.rule,
     policyVersion: admitted.policyVersion,
     ...(intent.target !== undefined && { target: intent.target }),

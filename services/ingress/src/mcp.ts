@@ -1,11 +1,11 @@
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, toFault, type CallHead, type Intent } from "@sluice/contracts";
+import { Fault, toFault, type Intent } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { readBody, requireJson, type BodyBudget } from "./body.ts";
-import { Conversation, ToldFault } from "./conversation.ts";
+import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, type Ending } from "./outcome.ts";
@@ -39,7 +39,6 @@ export interface McpRequest {
   readonly operation?: Operation;
 }
 
-const releaseWaitMs = 150;
 const noBody = Buffer.alloc(0);
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
@@ -176,7 +175,7 @@ export class Mcp {
     if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
       const session = sessionOf(journey);
       if (request.method === "GET" && session !== undefined)
-        await streams.askOwner("release", { session }, releaseWaitMs);
+        streams.tellOwner("release", { session });
       return await this.#converse(journey, head, decided);
     }
     if (kept === undefined) throw noSuchStream();
@@ -187,12 +186,10 @@ export class Mcp {
       return;
     }
     const { resumeFrom } = continuation;
-    // Whatever time the rest took, the call itself is only made now.
-    const { notAfter } = callHeadOf(journey, { ...decided, keyHeaders: tenants.keyHeaders });
-    await this.#converse(journey, { ...head, notAfter, ...(resumeFrom !== undefined && { resumeFrom }) }, decided);
+    await this.#converse(journey, { ...head, ...(resumeFrom !== undefined && { resumeFrom }) }, decided);
   }
 
-  async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
+  async #converse(journey: Journey, head: HandedHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
     const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;

@@ -71,11 +71,6 @@ export class Streams implements Disposable {
     if (this.#bus.connected) this.#bus.tell(subjects.own(verb), encodeJson(word));
   }
 
-  /** As `tellOwner`, and waits a moment for the owner's word that it heeded. */
-  async askOwner(verb: OwnVerb, word: OwnWord, timeoutMs: number): Promise<void> {
-    await this.#bus.ask(subjects.own(verb), encodeJson(word), { timeoutMs }).catch(() => {});
-  }
-
   /** Ends the event streams of this replica: their clients come back to another one with the id of their last event. */
   endAll(): void {
     for (const relay of this.#relays.values()) relay.hangUp();

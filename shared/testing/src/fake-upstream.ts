@@ -20,10 +20,15 @@ export interface ReceivedRequest {
 
 export type UpstreamHandler = (request: ReceivedRequest, response: ServerResponse) => void | Promise<void>;
 
+const probeId = "sluice-probe";
+const modernSelf = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {} } };
+
 /** An upstream that a test scripts: it records what reaches it and answers as told. */
 export class FakeUpstream implements AsyncDisposable {
   readonly requests: ReceivedRequest[] = [];
   handler: UpstreamHandler;
+  /** Says so when the gateway asks for the era, which is then not recorded; the handler is asked otherwise. */
+  speaksModern = true;
   readonly #server: Server;
 
   private constructor(server: Server, handler: UpstreamHandler) {
@@ -76,6 +81,10 @@ export class FakeUpstream implements AsyncDisposable {
       body,
       message: parse(body),
     };
+    if (this.speaksModern && received.message?.id === probeId) {
+      answerJson(response, { jsonrpc: "2.0", id: probeId, result: modernSelf });
+      return;
+    }
     this.requests.push(received);
     await this.handler(received, response);
   }

@@ -22,7 +22,7 @@ export interface RouteOptions {
 
 /** How long one server may hold up what is gathered from several; one that was late a moment ago not so long again. */
 const gatherMs = 10_000;
-const lateAgainMs = 1_000;
+const lateAgainMs = 100;
 const lateForMs = 30_000;
 
 /** Servers that did not answer in time lately, by what names them. */
@@ -117,6 +117,10 @@ export class Route {
       late.set(name, Date.now() + lateForMs);
       timeout.reject(new Fault("upstream_timeout", `the server '${server}' did not answer in time`));
     };
+    answer.then(
+      () => late.delete(name),
+      () => {},
+    );
     const timer = setTimeout(giveUp, (late.get(name) ?? 0) > Date.now() ? lateAgainMs : gatherMs);
     return await Promise.race([answer, timeout.promise]).finally(() => clearTimeout(timer));
   }

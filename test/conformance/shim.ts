@@ -1,25 +1,24 @@
 import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** The suites cannot send a key, so this stands in front of Sluice and adds it. All else passes as it comes. */
-export interface KeyShim extends AsyncDisposable {
+/** A bare HTTP hop on loopback. */
+export interface Shim extends AsyncDisposable {
   readonly url: string;
 }
 
-export interface KeyShimOptions {
-  /** Where Sluice listens, one address per replica; requests go to them in turn. */
-  readonly targets: readonly string[];
-  readonly path: string;
-  readonly key: string;
+export interface ShimOptions {
+  /** Where the next request goes. */
+  readonly next: () => URL;
+  /** Added to what comes, as names and values in turn. */
+  readonly headers: readonly string[];
 }
 
-/** Host and Origin stay what the suite sends, so that Sluice itself judges them. */
-export async function startKeyShim(options: KeyShimOptions): Promise<KeyShim> {
-  let turn = 0;
-  const server = createServer((incoming, response) => {
-    const target = new URL(options.path, options.targets[turn++ % options.targets.length]);
-    pass({ incoming, response, target, key: options.key });
-  });
+/**
+ * Passes requests on as they come and streams the answers. The suites cannot send a key, so one stands in front of Sluice
+ * and adds it; Host and Origin stay what the suite sends, so that Sluice itself judges them.
+ */
+export async function startShim({ next, headers }: ShimOptions): Promise<Shim> {
+  const server = createServer((incoming, response) => pass({ incoming, response, target: next(), headers }));
   server.requestTimeout = 0;
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject).listen(0, "127.0.0.1", listening.resolve);
@@ -37,16 +36,16 @@ interface Passage {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
   readonly target: URL;
-  readonly key: string;
+  readonly headers: readonly string[];
 }
 
-function pass({ incoming, response, target, key }: Passage): void {
+function pass({ incoming, response, target, headers }: Passage): void {
   const outgoing = request({
     host: target.hostname,
     port: target.port,
     path: target.pathname,
     method: incoming.method ?? "GET",
-    headers: [...incoming.rawHeaders, "x-agent-api-key", key],
+    headers: [...incoming.rawHeaders, ...headers],
     agent: false,
   });
   outgoing.on("response", (answer) => {
