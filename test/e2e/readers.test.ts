@@ -111,25 +111,28 @@ async function outcomeOf(rpcId: string) {
 }
 
 describe("a client that came back", () => {
-  it.each([0, 1])("keeps its stream when its old connection closes only then (new one on replica %i, A21)", async (at) => {
-    const before = own.length;
-    const first = await listen(listening());
-    const stream = await newOwn(before);
-    stream.write(note(1));
-    await first.count(1);
-    const second = await listen(after(listening(at), first.events[0]?.id));
-    expect(await first.finished()).toBe("end");
-    stream.write(note(2));
-    await second.count(1);
-    first.leave();
-    // Longer than a stream outlives its reader would take too long here: that the reader is still known shows sooner.
-    const third = await listen(after(listening(), second.events[0]?.id));
-    expect(await second.finished()).toBe("end");
-    stream.write(note(3));
-    await third.count(1);
-    expect(closed.has(stream)).toBe(false);
-    third.leave();
-  });
+  it.each([0, 1])(
+    "keeps its stream when its old connection closes only then (new one on replica %i, A21)",
+    async (at) => {
+      const before = own.length;
+      const first = await listen(listening());
+      const stream = await newOwn(before);
+      stream.write(note(1));
+      await first.count(1);
+      const second = await listen(after(listening(at), first.events[0]?.id));
+      expect(await first.finished()).toBe("end");
+      stream.write(note(2));
+      await second.count(1);
+      first.leave();
+      // Longer than a stream outlives its reader would take too long here: that the reader is still known shows sooner.
+      const third = await listen(after(listening(), second.events[0]?.id));
+      expect(await second.finished()).toBe("end");
+      stream.write(note(3));
+      await third.count(1);
+      expect(closed.has(stream)).toBe(false);
+      third.leave();
+    },
+  );
 
   it("gets the rest of an answer that goes on for longer than one without a reader may", async () => {
     const first = await listen(calling("patient"));

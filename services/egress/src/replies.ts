@@ -18,8 +18,10 @@ const noBody = Buffer.alloc(0);
 
 export interface RepliesOptions {
   readonly maxAnswerBytes: number;
-  /** What one tenant's streams may fill of REPLIES through this replica. */
-  readonly bytesPerTenant: number;
+  /** What this replica may fill of REPLIES, at this moment. */
+  readonly mostBytes: () => number;
+  /** How long REPLIES keeps a frame, in milliseconds. */
+  readonly maxAgeMs: number;
 }
 
 /** Speaks to the ingress replica behind a call, in as many messages as it takes. */
@@ -28,11 +30,11 @@ export class Replies {
   readonly #maxAnswerBytes: number;
   readonly #shares: ReplyShares;
 
-  constructor(bus: Bus, { maxAnswerBytes, bytesPerTenant }: RepliesOptions) {
+  constructor(bus: Bus, { maxAnswerBytes, mostBytes, maxAgeMs }: RepliesOptions) {
     this.#bus = bus;
     this.#maxAnswerBytes = maxAnswerBytes;
     const purge = (tenant: string, before: number) => void purgeFrames(bus, tenant, before).catch(() => {});
-    this.#shares = new ReplyShares({ bytesPerTenant, purge });
+    this.#shares = new ReplyShares({ mostBytes, maxAgeMs, now: Date.now, purge });
   }
 
   fault(call: ActiveCall, { kind, message, details, row }: Fault): void {

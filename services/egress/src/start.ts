@@ -14,6 +14,8 @@ import { Egress } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const defaultTimeoutMs = 300_000;
+/** What all replicas together fill of REPLIES at most; the rest is for what is on its way there. */
+const filledPart = 0.75;
 /** Left for the streams to be stored once they were told to end. */
 const endingMs = 5_000;
 
@@ -37,7 +39,12 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = new Replies(bus, { maxAnswerBytes, bytesPerTenant: config.EGRESS_REPLIES_BYTES_PER_TENANT });
+  const replicas = scope.use(new Presence(bus, "egress", () => {}));
+  const replies = new Replies(bus, {
+    maxAnswerBytes,
+    mostBytes: () => (filledPart * config.REPLIES_MAX_BYTES) / Math.max(1, replicas.count),
+    maxAgeMs: config.REPLIES_MAX_AGE_MS,
+  });
   const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
   const relay = new Relay({
     upstreams,

@@ -174,8 +174,7 @@ export class Mcp {
     const head = callHeadOf(journey, { ...decided, keyHeaders: tenants.keyHeaders });
     if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
       const session = sessionOf(journey);
-      if (request.method === "GET" && session !== undefined)
-        streams.tellOwner("release", { session });
+      if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
       return await this.#converse(journey, head, decided);
     }
     if (kept === undefined) throw noSuchStream();

@@ -58,7 +58,10 @@ function owns({ principal, server, session }: Asking, head: StreamHead): boolean
 }
 
 export function noSuchStream(): Fault {
-  return new Fault("not_found", "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID");
+  return new Fault(
+    "not_found",
+    "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID",
+  );
 }
 
 export interface ResumptionOptions {

@@ -71,7 +71,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$JS.API.STREAM.PURGE.${streams.replies.name}`,
         allInboxes,
       ],
-      subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],
+      subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress"), subjects.aliveAll("egress")],
     },
   ],
   audit: [
