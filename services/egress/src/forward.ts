@@ -10,7 +10,7 @@ const abandonMs = 10_000;
 const abandoned = new Fault("client_left", "nobody waits for this answer");
 
 /** What of a call is sent. */
-export interface Sent extends Pick<CallHead, "http" | "headers" | "agent" | "resumeFrom" | "chunked"> {
+interface Sent extends Pick<CallHead, "http" | "headers" | "agent" | "resumeFrom" | "chunked"> {
   readonly session?: Pick<NonNullable<CallHead["session"]>, "upstream">;
 }
 
