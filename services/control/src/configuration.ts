@@ -9,6 +9,8 @@ export interface ConfigurationStatus {
   readonly version: number;
   readonly loadedAt: string;
   readonly error?: string;
+  /** What is in force and most likely not what was meant. */
+  readonly warnings?: readonly string[];
 }
 
 export interface ConfigurationOptions {
@@ -18,14 +20,20 @@ export interface ConfigurationOptions {
   /** Makes this configuration the current one everywhere; resolves with its version. */
   readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
   readonly onRefused: (error: ConfProblems) => void;
-  readonly onPublished: (version: number) => void;
+  readonly onPublished: (version: number, warnings: readonly string[]) => void;
+}
+
+interface Accepted {
+  readonly conf: Conf;
+  readonly digest: string;
+  readonly warnings: readonly string[];
 }
 
 /** One file of configuration, kept published. A broken edit is refused whole and the last good one stays. */
 export class Configuration {
   readonly #options: ConfigurationOptions;
   #text: string | undefined;
-  #good: { conf: Conf; digest: string } | undefined;
+  #good: Accepted | undefined;
   #version = 0;
   #loadedAt = new Date(0);
   #error: string | undefined;
@@ -40,6 +48,7 @@ export class Configuration {
       version: this.#version,
       loadedAt: this.#loadedAt.toISOString(),
       ...(this.#error !== undefined && { error: this.#error }),
+      ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
     };
   }
 
@@ -86,24 +95,27 @@ export class Configuration {
     if (this.#text === before) return;
     const read = this.#accept(this.#text);
     this.#error = undefined;
-    if (read.digest === this.#good?.digest) return;
+    const isSame = read.digest === this.#good?.digest;
     this.#good = read;
+    if (isSame) return;
     await this.#publish();
   }
 
   async #publish(): Promise<void> {
     if (this.#good === undefined) return;
-    const { conf, digest } = this.#good;
+    const { conf, digest, warnings } = this.#good;
     const version = await this.#options.publish(conf, { digest, after: this.#version });
     if (version === this.#version) return;
     this.#version = version;
     this.#loadedAt = new Date();
-    this.#options.onPublished(version);
+    this.#options.onPublished(version, warnings);
   }
 
-  #accept(text: string): { conf: Conf; digest: string } {
-    const conf = readConf(text, this.#options);
-    return { conf, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+  #accept(text: string): Accepted {
+    const warnings: string[] = [];
+    const { file, guard } = this.#options;
+    const conf = readConf(text, { file, guard, warn: (line) => void warnings.push(line) });
+    return { conf, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
   async #readText(): Promise<string> {

@@ -95,6 +95,18 @@ async function follow() {
   return seen;
 }
 
+test("a pattern that fits no agent is warned of in the log and the status, and is no error", async () => {
+  await save(`${confWith("sentinel-1")}    accessRules: [{ agentPattern: "sentinal-*", allowedTools: ["*"] }]\n`);
+  const control = await startControl();
+  await control.untilReady();
+  const { configuration } = await control.status();
+  expect(configuration.error).toBeUndefined();
+  expect(configuration.warnings).toEqual([expect.stringMatching(/tenants\.yaml:5:21: .*sentinal-\* fits no agent/)]);
+  expect(control.lines.join("\n")).toContain("sentinal-* fits no agent");
+  await save(confWith("sentinel-1"));
+  await vi.waitFor(async () => expect((await control.status()).configuration.warnings).toBeUndefined(), patience);
+});
+
 describe("the configuration reaches the services", () => {
   test("an edit is in force in less than a second, under the next version", async () => {
     await (await startControl()).untilReady();

@@ -51,9 +51,10 @@ function createConfiguration({ config, bus, log, metrics }: ControlContext): Con
         "the edited configuration is refused; the last good one stays in force",
       );
     },
-    onPublished: (version) => {
+    onPublished: (version, warnings) => {
       current.set(version);
       log.info({ version }, "configuration published");
+      for (const warning of warnings) log.warn({ warning }, "the configuration is valid and may not be what was meant");
     },
   });
 }

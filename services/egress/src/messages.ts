@@ -6,6 +6,8 @@ export interface Observation {
   /** The answer to the request with this raw JSON id; undefined for anything but an answer. */
   readonly answers: string | undefined;
   readonly isError: boolean;
+  /** The notification by which the upstream says that a list has changed. */
+  readonly changed?: string;
 }
 
 const observed = compile([["id"], ["method"], ["error"], ["result", "isError"]], []);
@@ -16,8 +18,16 @@ export function observe(bytes: Buffer): Observation {
   const seen = scan(bytes, observed);
   if (!seen.ok) return nothing;
   const [id, method, error, isError] = seen.values;
-  if (id === undefined || method !== undefined) return nothing;
+  if (method !== undefined) return id === undefined ? observeNotice(raw(bytes, method)) : nothing;
+  if (id === undefined) return nothing;
   return { answers: raw(bytes, id).toString("utf8"), isError: error !== undefined || isError?.kind === "true" };
+}
+
+const changeEnd = Buffer.from('/list_changed"');
+
+function observeNotice(method: Buffer): Observation {
+  if (!method.subarray(-changeEnd.length).equals(changeEnd)) return nothing;
+  return { ...nothing, changed: method.toString("utf8", 1, method.length - 1) };
 }
 
 /** The lists a result may hold: under which member, what names an element, and what it is to policy. */

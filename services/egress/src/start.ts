@@ -7,6 +7,7 @@ import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
+import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
 import { Relay } from "./relay.ts";
 import { Replies } from "./replies.ts";
@@ -21,7 +22,7 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const { config, bus, log, metrics, scope } = context;
+  const { config, bus, log, metrics, scope, nobodyWaits } = context;
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
@@ -45,13 +46,25 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     mostBytes: () => (filledPart * config.REPLIES_MAX_BYTES) / Math.max(1, replicas.count),
     maxAgeMs: config.REPLIES_MAX_AGE_MS,
   });
-  const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
+  const pages = new ListPages();
+  const mediator = scope.use(
+    new Mediator({
+      bus,
+      upstreams,
+      principals,
+      replies,
+      maxAnswerBytes: maxListBytes,
+      onChange: (place, methods) => pages.drop(place, methods),
+    }),
+  );
   const relay = new Relay({
     upstreams,
     principals,
     replies,
     maxListBytes,
     maxAnswerBytes,
+    pages,
+    onChange: (place, method) => mediator.changes.say(place, method),
     isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
   });
   const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
@@ -69,7 +82,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
-  scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  scope.defer(() => calls.finish(nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
   const taking = bus.serve(
     subjects.call(config.EGRESS_POOL),
     (message) => egress.take(message),

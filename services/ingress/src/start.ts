@@ -54,7 +54,13 @@ export async function start({
   const app = createServer({ config, log, metrics, tenants, mcp, sse });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
-  report(() => ({ port, streams: streams.size, sse_sessions: sse.size, tenants_version: tenants.version }));
+  report(() => ({
+    port,
+    calls: connections.requests,
+    streams: streams.size,
+    sse_sessions: sse.size,
+    tenants_version: tenants.version,
+  }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);

@@ -2,11 +2,13 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  AuthorizationError,
   connect,
   headers as natsHeaders,
   type NatsConnection,
   type NodeConnectionOptions,
   type Subscription,
+  UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import { Fault, subjects, type ServiceName } from "@sluice/contracts";
 import { Inbox, type Waiting } from "./inbox.ts";
@@ -30,7 +32,8 @@ export interface BusOptions {
   /** CA certificate file, where NATS speaks TLS with a private one. */
   readonly caFile?: string;
   readonly service: ServiceName;
-  readonly onError?: (message: string) => void;
+  /** `refused`: it stays so until somebody changes something. */
+  readonly onError?: (message: string, kind?: "refused") => void;
 }
 
 export interface TellOptions {
@@ -59,18 +62,20 @@ export class Bus implements AsyncDisposable {
   readonly inbox: Inbox;
   /** The raw connection, for the rest of this package only. */
   readonly nats: NatsConnection;
+  readonly #user: string | undefined;
   #connected = true;
   readonly #reconnectListeners = new Set<() => void>();
   #jobs: (() => void)[] = [];
   #outgoing: Outgoing[] = [];
   #scheduled = false;
-  readonly #onError: (message: string) => void;
+  readonly #onError: NonNullable<BusOptions["onError"]>;
 
   private constructor(nats: NatsConnection, options: BusOptions, instance: string) {
     this.nats = nats;
     this.service = options.service;
     this.instance = instance;
     this.inbox = new Inbox(nats, subjects.inbox(options.service, instance));
+    this.#user = options.user;
     this.#onError = options.onError ?? (() => {});
     void this.#follow();
   }
@@ -240,25 +245,37 @@ export class Bus implements AsyncDisposable {
         for (const listener of [...this.#reconnectListeners]) listener();
       }
       if (status.type === "disconnect" || status.type === "reconnect") onError(`nats ${status.type}`);
-      if (status.type === "error") onError(`nats error: ${status.error.message}`);
+      if (status.type === "error" && isRefusal(status.error)) onError(refusalOf(this.#user), "refused");
+      else if (status.type === "error") onError(`nats error: ${status.error.message}`);
     }
   }
 }
 
 /** Tries until there is a server that lets this service in; says now and then why there is none. */
 async function connectPatiently(
-  report: (message: string) => void,
+  report: NonNullable<BusOptions["onError"]>,
   options: NodeConnectionOptions,
 ): Promise<NatsConnection> {
   for (let failures = 0; ; failures++) {
     try {
       return await connect(options);
     } catch (error) {
-      if (failures % triesPerReport === 0)
-        report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+      if (failures % triesPerReport === 0) {
+        if (isRefusal(error)) report(refusalOf(options.user), "refused");
+        else report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+      }
       await sleep(firstConnectRetryMs);
     }
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError;
+}
+
+function refusalOf(user: string | undefined): string {
+  const who = user === undefined ? "a service without NATS_USER" : `user ${user}`;
+  return `NATS refuses ${who}: check NATS_USER and NATS_PASSWORD`;
 }
 
 function refuseOldServer(version: string): void {

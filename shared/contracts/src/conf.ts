@@ -60,7 +60,7 @@ export const limitSchema = z.strictObject({
   /** Protocol and method, such as `/mcp/tools/call`. */
   path: z
     .string()
-    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
+    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
   /** Only calls to tools that match; each tool has a window of its own. */
   tool: pattern.optional(),
   agentPattern: pattern.default("*"),

@@ -54,7 +54,10 @@ export class LegacyAgents {
     return await output.finish({ jsonrpc: "2.0", id: message.id, result }, 200, headers);
   }
 
-  async #result(call: LegacyCall, { method, params = {} }: Request): Promise<{ result: Members; headers?: Record<string, string> }> {
+  async #result(
+    call: LegacyCall,
+    { method, params = {} }: Request,
+  ): Promise<{ result: Members; headers?: Record<string, string> }> {
     const { route, session } = call;
     if (method === "initialize") return await this.#initialize(call, params);
     if (method === "ping") return { result: {} };

@@ -37,7 +37,13 @@ export class LegacySessions {
   }
 
   /** Opens a session with every upstream that answers. @throws Fault where none does. */
-  async open({ head, route, client, version, signal }: {
+  async open({
+    head,
+    route,
+    client,
+    version,
+    signal,
+  }: {
     head: CallHead;
     route: Route;
     client: Client;
@@ -46,7 +52,9 @@ export class LegacySessions {
   }) {
     const { principals, instance } = this.#options;
     const limited = AbortSignal.any([signal, AbortSignal.timeout(openMs * 3)]);
-    const { answers, statuses } = await route.gather((server) => this.#introduce(head, server, { client, signal: limited }));
+    const { answers, statuses } = await route.gather((server) =>
+      this.#introduce(head, server, { client, signal: limited }),
+    );
     const inner: Record<string, SessionState["inner"][string]> = {};
     const connections: [string, OldSsePeer][] = [];
     for (const { server, answer } of answers) {
@@ -63,7 +71,11 @@ export class LegacySessions {
   /** The session that a call names. */
   handle(head: CallHead): SessionHandle | undefined {
     if (head.session === undefined) return undefined;
-    return new SessionHandle(this.#options, this, { head, session: head.session, state: readState(head.session.upstream) });
+    return new SessionHandle(this.#options, this, {
+      head,
+      session: head.session,
+      state: readState(head.session.upstream),
+    });
   }
 
   async end(id: string, handle: SessionHandle, route: Route): Promise<void> {
@@ -226,9 +238,12 @@ export class SessionHandle {
       });
       const signal = AbortSignal.any([sink.signal, again.signal]);
       const resourceSubscriptions = Object.keys(subscriptions[server] ?? {});
-      await peer.listen({ ...allChanges, resourceSubscriptions }, { ...named, signal }).catch((error: unknown) => {
-        if (!again.signal.aborted) throw error;
-      }).finally(off);
+      await peer
+        .listen({ ...allChanges, resourceSubscriptions }, { ...named, signal })
+        .catch((error: unknown) => {
+          if (!again.signal.aborted) throw error;
+        })
+        .finally(off);
       if (!again.signal.aborted) return;
     }
   }

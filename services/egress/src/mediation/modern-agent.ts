@@ -8,7 +8,17 @@ import type { Output } from "./output.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
 import { mergeCapabilities, type Route } from "./route.ts";
 import { decodeHeader, paramHeaders, paramNames, sameValue } from "./param-headers.ts";
-import { invalidParams, isObject, metaOf, methodNotFound, objectOf, RpcError, type Members, type Request, type RpcMessage } from "./rpc.ts";
+import {
+  invalidParams,
+  isObject,
+  metaOf,
+  methodNotFound,
+  objectOf,
+  RpcError,
+  type Members,
+  type Request,
+  type RpcMessage,
+} from "./rpc.ts";
 import { ParkedTalks, Talk } from "./talk.ts";
 
 /** Everything about one call of a modern agent. */
@@ -144,7 +154,11 @@ function pick(members: Members, ...names: string[]): Members {
   return Object.fromEntries(names.filter((name) => members[name] !== undefined).map((name) => [name, members[name]]));
 }
 
-const changes = { tools: "toolsListChanged", prompts: "promptsListChanged", resources: "resourcesListChanged" } as const;
+const changes = {
+  tools: "toolsListChanged",
+  prompts: "promptsListChanged",
+  resources: "resourcesListChanged",
+} as const;
 
 async function subscribe(call: ModernCall, id: string | number): Promise<Ending> {
   const { route, output, signal, message } = call;
@@ -180,7 +194,11 @@ async function watched(route: Route, uris: unknown): Promise<Map<string, Map<str
 
 async function listenToAll(
   { route, signal, listen }: ModernCall,
-  { wanted, renames, say }: {
+  {
+    wanted,
+    renames,
+    say,
+  }: {
     wanted: Wanted;
     renames: Map<string, Map<string, string>>;
     say: (method: string, params: Members) => void;
@@ -235,7 +253,10 @@ async function checkParams({ head, message, route }: ModernCall): Promise<void> 
   const expected = paramHeaders(schema, objectOf(message.params?.["arguments"]));
   for (const header of paramNames(schema)) {
     const sent = head.headers[header];
-    const isEqual = sent === undefined || expected[header] === undefined ? sent === expected[header] : sameValue(sent, expected[header]);
+    const isEqual =
+      sent === undefined || expected[header] === undefined
+        ? sent === expected[header]
+        : sameValue(sent, expected[header]);
     if (!isEqual) throw mismatch(header);
   }
 }

@@ -54,7 +54,10 @@ export class Names {
   }
 
   /** In the order of the servers; where names are never prefixed, the first server that has a name keeps it. */
-  expose(kind: ListKind, listed: readonly { readonly server: string; readonly items: readonly Members[] }[]): Exposed[] {
+  expose(
+    kind: ListKind,
+    listed: readonly { readonly server: string; readonly items: readonly Members[] }[],
+  ): Exposed[] {
     const holders = new Map<string, number>();
     for (const { items } of listed)
       for (const own of new Set(items.map((item) => nameOf(item, kind))))

@@ -15,7 +15,9 @@ export interface Operated {
 }
 
 /** Methods that name what they act on: whose it is decides which server is asked. */
-const named: Readonly<Record<string, { member: "name" | "uri"; kind: "tools" | "prompts" | "resources"; what: string }>> = {
+const named: Readonly<
+  Record<string, { member: "name" | "uri"; kind: "tools" | "prompts" | "resources"; what: string }>
+> = {
   "tools/call": { member: "name", kind: "tools", what: "tool" },
   "prompts/get": { member: "name", kind: "prompts", what: "prompt" },
   "resources/read": { member: "uri", kind: "resources", what: "resource" },
@@ -89,7 +91,8 @@ interface Naming {
 
 async function callNamed(route: Route, request: Request, { member, kind, what, sink }: Naming): Promise<Members> {
   const name = request.params?.[member];
-  if (typeof name !== "string") throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
+  if (typeof name !== "string")
+    throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
   const target = await route.resolve(kind, name);
   if (target === undefined && kind === "resources") return await askEach(route, request, sink);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${what}: ${name}`);

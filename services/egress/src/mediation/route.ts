@@ -54,7 +54,9 @@ export class Route {
   }
 
   /** Everything of a kind that the caller may see, with what became of each server. @throws Fault where none answered. */
-  async list(kind: ListKind): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
+  async list(
+    kind: ListKind,
+  ): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
     const { answers, statuses } = await this.gather((server) => this.listing(server, kind));
     const exposed = this.names.expose(
       kind,
@@ -93,7 +95,10 @@ export class Route {
   }
 
   /** Which server a name means, and what the server calls it; undefined where none has it. */
-  async resolve(kind: "tools" | "prompts" | "resources", name: string): Promise<{ server: string; own: string } | undefined> {
+  async resolve(
+    kind: "tools" | "prompts" | "resources",
+    name: string,
+  ): Promise<{ server: string; own: string } | undefined> {
     const [only] = this.servers;
     if (!this.isMerged && only !== undefined) return { server: only, own: name };
     const said = this.names.split(kind, name);
@@ -131,7 +136,11 @@ export class Route {
     const kept = new Set<Exposed>();
     await Promise.all(
       [...byServer].map(async ([server, ones]) => {
-        const may = await mayUse(listKinds[kind].asks, server, ones.map(({ own }) => own));
+        const may = await mayUse(
+          listKinds[kind].asks,
+          server,
+          ones.map(({ own }) => own),
+        );
         if (may.length !== ones.length) throw new Fault("internal", "policy's answer does not fit the list");
         ones.forEach((one, index) => may[index] === true && kept.add(one));
       }),
