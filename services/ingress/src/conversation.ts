@@ -7,6 +7,7 @@ import {
   Fault,
   faultEvent,
   subjects,
+  takeCallMs,
   type CallHead,
   type ReplyHead,
   type StreamEnd,
@@ -19,8 +20,6 @@ import type { Dependent, Streams } from "./streams.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
 const firstWordMs = 5_000;
-/** How long it may take to take the call, so that its first word comes in time. */
-const takeMs = 3_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
@@ -120,7 +119,7 @@ export class Conversation implements Dependent {
     });
     const sent: CallHead = {
       ...head,
-      notAfter: Date.now() + takeMs,
+      notAfter: Date.now() + takeCallMs,
       ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }),
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);

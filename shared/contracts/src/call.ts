@@ -4,6 +4,9 @@ import type { FaultDetails, FaultKind } from "./faults.ts";
 /** Names all servers of a tenant together; no endpoint can be called so. */
 export const allServers = "*";
 
+/** How long a call may take to be taken by an egress replica, in milliseconds. */
+export const takeCallMs = 3_000;
+
 /** What ingress hands to egress with the body: everything egress needs to forward, and nothing the agent authenticated with. */
 export interface CallHead {
   readonly call: string;
