@@ -1,7 +1,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { sessionNameOf } from "@sluice/contracts";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
-import type { ServerResponse } from "node:http";
+import { request, type ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectAs } from "./bus-spy.ts";
 import {
@@ -173,7 +173,7 @@ describe("a client that came back", () => {
 });
 
 describe("a key that is taken away", () => {
-  it("ends its streams of either era, cancels modern calls, and resumes nothing (A8)", async () => {
+  it("ends its streams of either era, cancels modern calls, carries out nothing that is still on its way, and resumes nothing (A8)", async () => {
     const key = house.key("a-3");
     const before = own.length;
     const stream = await listen(listening(0, "a-3"));
@@ -189,6 +189,13 @@ describe("a key that is taken away", () => {
     });
     const held = await toolOf("modern-held");
     const others = await listen(calling("of-another", 0, "a-2"));
+    const body = JSON.stringify(call("id-slow", "slow-body"));
+    const slow = request(url(), {
+      method: "POST",
+      headers: { ...legacyHeaders, "content-type": "application/json", "x-agent-api-key": key },
+    });
+    const slowAnswer = answerOf(slow);
+    slow.write(body.slice(0, 20));
     const revokedAt = Date.now();
     await house.configure(conf({ agents: ["a-1", "a-2"] }));
     await Promise.all([stream, legacy, modern].map((reader) => reader.finished()));
@@ -196,6 +203,9 @@ describe("a key that is taken away", () => {
     expect(Date.now() - revokedAt).toBeLessThan(10_000);
     expect(others.ended).toBeUndefined();
     others.leave();
+    slow.end(body.slice(20));
+    expect((await slowAnswer).statusCode).toBe(401);
+    expect(tools.has("slow-body")).toBe(false);
     const again = await send(after(listening(0, "a-3"), stream.events[0]?.id));
     expect(again.status).toBe(401);
     await house.configure(conf());

@@ -22,30 +22,14 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const { config, bus, log, metrics, scope, nobodyWaits } = context;
+  const { config, bus, log, scope, nobodyWaits } = context;
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
-  const calls = scope.use(
-    new Calls({
-      bus,
-      metrics,
-      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
-      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
-      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
-      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
-      responseTimeoutMs: (head) =>
-        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
-    }),
-  );
+  const calls = openCalls(context, upstreams);
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replicas = scope.use(new Presence(bus, "egress", () => {}));
-  const replies = new Replies(bus, {
-    maxAnswerBytes,
-    mostBytes: () => (filledPart * config.REPLIES_MAX_BYTES) / Math.max(1, replicas.count),
-    maxAgeMs: config.REPLIES_MAX_AGE_MS,
-  });
+  const replies = openReplies(context);
   const pages = new ListPages();
   const mediator = scope.use(
     new Mediator({
@@ -90,6 +74,30 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   );
   scope.defer(() => taking.drain());
   scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+}
+
+function openCalls({ config, bus, metrics, scope }: Context<EgressConfig & BaseConfig>, upstreams: Upstreams): Calls {
+  return scope.use(
+    new Calls({
+      bus,
+      metrics,
+      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
+      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
+      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
+      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
+      responseTimeoutMs: (head) =>
+        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
+    }),
+  );
+}
+
+function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>): Replies {
+  const replicas = scope.use(new Presence(bus, "egress", () => {}));
+  return new Replies(bus, {
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
+    mostBytes: () => (filledPart * config.REPLIES_MAX_BYTES) / Math.max(1, replicas.count),
+    maxAgeMs: config.REPLIES_MAX_AGE_MS,
+  });
 }
 
 function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Upstreams {

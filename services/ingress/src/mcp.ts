@@ -141,10 +141,12 @@ export class Mcp {
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(arrived: Journey): Promise<void> {
-    const { response } = arrived;
+    const { principal, target, response } = arrived;
     const journey = { ...arrived, kept: await this.#findKept(arrived) };
     const intent = intentOf(journey);
-    const off = this.whenWithdrawn(arrived, () => void response.destroy());
+    const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () => {
+      response.destroy();
+    });
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
