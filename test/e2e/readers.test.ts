@@ -164,9 +164,10 @@ describe("a client that came back", () => {
     const again = after(calling("crowd"), first.events[0]?.id);
     const readers = [first];
     for (let count = 0; count < 20; count++) readers.push(await listen({ ...again, url: url(count % 2) }));
+    await until("the end of all but one", () => readers.filter(({ ended }) => ended === undefined).length === 1);
     stream.write(note(2));
     stream.end(answer("id-crowd"));
-    await until("the end of all", () => readers.every(({ ended }) => ended !== undefined));
+    expect(await readers.at(-1)?.finished()).toBe("end");
     expect(readers.at(-1)?.messages).toHaveLength(2);
     expect(readers.filter(({ messages }) => messages.some(({ id }) => id === "id-crowd"))).toHaveLength(1);
   });
