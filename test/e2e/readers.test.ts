@@ -92,11 +92,6 @@ const after = (sent: Sent, lastEventId: string | undefined): Sent => ({
   method: "GET",
   headers: { ...legacyHeaders, "last-event-id": lastEventId ?? "none" },
 });
-/** How many streams the first ingress replica serves. */
-async function openStreams(): Promise<number> {
-  const health = await fetch(`${house.house.of("ingress")[0]?.health}/health`);
-  return ((await health.json()) as { streams: number }).streams;
-}
 async function statusOf(sent: Sent): Promise<number | undefined> {
   const response = await answerOf(open(sent));
   response.destroy();
@@ -288,28 +283,5 @@ describe("a call that nobody took in time", () => {
     });
     expect(tools.has("late")).toBe(false);
     expect(await outcomeOf("id-late")).toEqual({ status: 502, fault: "upstream_failed" });
-  });
-
-  it("is not carried out where its client left meanwhile", async () => {
-    const egress = house.house.of("egress")[0];
-    const pid = egress?.process.pid ?? 0;
-    const quiet = await openStreams();
-    process.kill(pid, "SIGSTOP");
-    const left = open({
-      url: url(),
-      key: house.key("a-1"),
-      headers: modernHeaders("abandoned"),
-      body: modernCall("id-abandoned", "abandoned"),
-    });
-    left.on("error", () => {});
-    await until("the intent", async () => {
-      const found = await house.query("select 1 from audit_calls where rpc_id = $1", ['"id-abandoned"']);
-      return found.length > 0;
-    });
-    left.destroy();
-    await until("ingress to have noticed", async () => (await openStreams()) === quiet);
-    process.kill(pid, "SIGCONT");
-    expect(await outcomeOf("id-abandoned")).toEqual({ status: 499, fault: "client_left" });
-    expect(tools.has("abandoned")).toBe(false);
   });
 });

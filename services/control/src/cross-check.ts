@@ -103,11 +103,14 @@ function checkUrl(path: readonly PropertyKey[], url: string, guard: AddressGuard
 }
 
 function repeated(values: readonly string[], pathOf: (index: number) => PropertyKey[], what: string): Finding[] {
-  return values.flatMap((value, index) =>
-    values.indexOf(value) === index
-      ? []
-      : [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }],
-  );
+  const seen = new Set<string>();
+  return values.flatMap((value, index) => {
+    if (!seen.has(value)) {
+      seen.add(value);
+      return [];
+    }
+    return [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }];
+  });
 }
 
 function checkKeys(path: readonly PropertyKey[], tenant: Tenant, holders: Map<string, string>): Finding[] {

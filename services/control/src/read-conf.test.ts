@@ -78,6 +78,14 @@ describe("a mistake is named with file, line, column and reason", () => {
     expect(refusalOf(`${good}${"  [\n".repeat(9)}`).split("\n").length).toBeLessThanOrEqual(2);
   });
 
+  test.each(["Authorization", "host", "Accept-Language", "content-type", "Mcp-Name", "cookie", "x y", ""])(
+    "%j is no header for keys",
+    (name) => {
+      const text = `${good}    authentication: [{ type: apiKey, headerName: ${JSON.stringify(name)} }]\n`;
+      expect(refusalOf(text)).toMatch(/^tenants\.yaml:10:\d+: tenants\.acme\.authentication\.0\.headerName: /);
+    },
+  );
+
   test("every problem is told at once", () => {
     expect(refusalOf(good.replace("sentinel-1", "sentinel 1").replace("https:", "ftp:")).split("\n")).toHaveLength(2);
   });

@@ -4,6 +4,7 @@ import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, vis
 import type { z } from "zod";
 import { warningsOf } from "./conf-warnings.ts";
 import { crossCheck, type Finding } from "./cross-check.ts";
+import { checkSizes } from "./check-sizes.ts";
 import { nearestKey } from "./nearest-key.ts";
 
 /** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
@@ -39,12 +40,17 @@ export function readConf(text: string, { file, guard, warn }: ConfSource): Conf 
   const special = specialKeyOf(document);
   if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
-  const findings = parsed.success ? crossCheck(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
+  const findings = parsed.success ? check(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
   const tell = ({ path, reason }: Finding) =>
     at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`);
   if (!parsed.success || findings.length > 0) throw refusal(findings.map(tell));
   if (warn !== undefined) for (const warning of warningsOf(parsed.data)) warn(tell(warning));
   return parsed.data;
+}
+
+function check(conf: Conf, guard: AddressGuard): Finding[] {
+  const findings = crossCheck(conf, guard);
+  return findings.length > 0 ? findings : checkSizes(conf);
 }
 
 /** A key that JavaScript takes for something else, and the schema would silently pass over. */

@@ -113,6 +113,7 @@ export class Replies {
     const { inbox: inboxes, instance } = this.#bus;
     const receiver = new BodyReceiver(this.#bus);
     const inbox = inboxes.open({
+      from: "ingress",
       timeoutMs: bodyIdleTimeoutMs,
       onMessage: (message) => {
         inbox.extend(bodyIdleTimeoutMs);

@@ -21,7 +21,7 @@ import type { Replies } from "./replies.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 /** Calls are taken sooner than this, but for a replica or a connection that was held up. */
-const noticeableMs = 100;
+const noticeableMs = 20;
 
 export interface EgressParts {
   readonly bus: Bus;
@@ -49,7 +49,7 @@ export class Egress {
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
     const { calls, outcomes, log, replies } = this.#parts;
-    if (message.reply === undefined || message.reply === "") return;
+    if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
     const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
@@ -123,7 +123,7 @@ export class Egress {
       call: head.call,
       at: Date.now(),
       decision: "allow",
-      durationMs: Date.now() - call.startedAt,
+      durationMs: call.durationMs,
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,

@@ -11,7 +11,7 @@ import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
 import { Relay } from "./relay.ts";
 import { Replies } from "./replies.ts";
-import { Egress } from "./service.ts";
+import { Egress, type EgressParts } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const defaultTimeoutMs = 300_000;
@@ -26,32 +26,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = openCalls(context, upstreams);
-  const principals = new Principals(bus);
-  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
-  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = openReplies(context);
-  const pages = new ListPages();
-  const mediator = scope.use(
-    new Mediator({
-      bus,
-      upstreams,
-      principals,
-      replies,
-      maxAnswerBytes: maxListBytes,
-      onChange: (place, methods) => pages.drop(place, methods),
-    }),
-  );
-  const relay = new Relay({
-    upstreams,
-    principals,
-    replies,
-    maxListBytes,
-    maxAnswerBytes,
-    pages,
-    onChange: (place, method) => mediator.changes.say(place, method),
-    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
-  });
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays(context, upstreams) });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -119,4 +94,38 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
   );
   measureBreakers(upstreams, metrics);
   return upstreams;
+}
+
+/** The two ways that a call can take: to one upstream as it is, or mediated. What changes at one concerns both. */
+function openWays(
+  context: Context<EgressConfig & BaseConfig>,
+  upstreams: Upstreams,
+): Pick<EgressParts, "replies" | "relay" | "mediator"> {
+  const { bus, config, scope } = context;
+  const principals = new Principals(bus);
+  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const replies = openReplies(context);
+  const pages = new ListPages();
+  const mediator = scope.use(
+    new Mediator({
+      bus,
+      upstreams,
+      principals,
+      replies,
+      maxAnswerBytes: maxListBytes,
+      onChange: (place, methods) => pages.drop(place, methods),
+    }),
+  );
+  const relay = new Relay({
+    upstreams,
+    principals,
+    replies,
+    maxListBytes,
+    maxAnswerBytes,
+    pages,
+    onChange: (place, method) => mediator.changes.say(place, method),
+    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
+  });
+  return { replies, relay, mediator };
 }

@@ -14,6 +14,7 @@ import {
   type StreamHead,
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
+import type { Body } from "./body.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
@@ -32,7 +33,8 @@ export interface ConversationOptions {
   readonly streams: Streams;
   readonly response: Answer;
   readonly head: HandedHead;
-  readonly body: Buffer;
+  /** Let go of as soon as egress has it. */
+  readonly body: Body;
   readonly traceparent: string;
   readonly responseTimeoutMs: number;
   /** The egress replica that holds what the call goes on with. */
@@ -113,6 +115,7 @@ export class Conversation implements Dependent {
     const { bus, head, body, traceparent, owner } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
+      from: "egress",
       timeoutMs: firstWordMs,
       onMessage: (message) => this.#onMessage(message),
       onFailure: (fault, reason) => this.#onSilence(fault, reason),
@@ -120,11 +123,12 @@ export class Conversation implements Dependent {
     const sent: CallHead = {
       ...head,
       notAfter: Date.now() + takeCallMs,
-      ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }),
+      ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
     };
-    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);
+    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
     const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
     bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
+    if (!large) body.release();
   }
 
   #onMessage(message: Incoming): void {
@@ -157,7 +161,8 @@ export class Conversation implements Dependent {
 
   async #sendBody(to: string): Promise<void> {
     const { bus, body } = this.#options;
-    await sendBody(bus, [body], { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+    await sendBody(bus, takenFrom(body), { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+    body.release();
   }
 
   #answer(head: ReplyHead, body: Buffer): void {
@@ -236,6 +241,11 @@ export class Conversation implements Dependent {
     else streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
+}
+
+/** So that nothing but the body itself holds its bytes while they are sent. */
+function* takenFrom(body: Body): Generator<Uint8Array> {
+  for (let at = 0; at < body.length; at += chunkBytes) yield body.bytes.subarray(at, at + chunkBytes);
 }
 
 /** Why egress gave no answer; egress has told the audit trail. */

@@ -1,21 +1,23 @@
 import { sessionNameOf, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Admitted } from "./admission.ts";
+import type { Body } from "./body.ts";
 import type { HandedHead } from "./conversation.ts";
 import { forwardedHeaders } from "./headers.ts";
 import type { McpRequest } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
+import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { ownName, type Target } from "./target.ts";
 
 /** A request on its way: what was found out about it so far. */
 export interface Journey extends McpRequest {
-  readonly startedAt: number;
+  readonly started: Moment;
   readonly section: IngressSection;
   readonly target: Target;
   readonly operation: Operation;
-  readonly body: Buffer;
+  readonly body: Body;
   readonly span: Span;
   /** `<ingress instance>.<number>`; names the call, its stream and its reader. */
   readonly name: string;
@@ -29,12 +31,12 @@ export const sessionOf = ({ request }: Pick<Journey, "request">) => header(reque
 
 /** What the audit trail and those who admit learn of a request. */
 export function intentOf(journey: Journey): Intent {
-  const { request, principal, section, target, operation, body, span, name, startedAt, kept } = journey;
+  const { request, principal, section, target, operation, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
   const named = ownName(target, operation, section);
   return {
     call: name.replace(".", "-"),
-    at: startedAt,
+    at: started.at,
     label: "mcp_proxy",
     tenant: principal.tenant,
     agent: principal.agent,
@@ -57,8 +59,8 @@ export function intentOf(journey: Journey): Intent {
 
 /** What egress learns of a request. */
 export function callHeadOf(
-  { request, principal, target, operation, name }: Journey,
-  { intent, admitted, keyHeaders }: { intent: Intent; admitted: Admitted; keyHeaders: readonly string[] },
+  { request, principal, section, target, operation, name }: Journey,
+  { intent, admitted }: { intent: Intent; admitted: Admitted },
 ): HandedHead {
   const { session } = admitted;
   const sessionId = sessionOf({ request });
@@ -68,7 +70,7 @@ export function callHeadOf(
     agent: principal.agent,
     server: target.name,
     http: request.method as CallHead["http"],
-    headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: keyHeaders }),
+    headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
     era: operation.era,
     method: operation.method,
     stream: name,

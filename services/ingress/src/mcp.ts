@@ -4,11 +4,12 @@ import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
-import { readBody, requireJson, type BodyBudget } from "./body.ts";
+import { Body, readBody, requireJson } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
-import { outcomeOf, type Ending } from "./outcome.ts";
+import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
@@ -33,13 +34,13 @@ export interface McpRequest {
   readonly principal: Principal;
   /** The server named in the path; the tenant's default without one. */
   readonly server: string | undefined;
-  /** Unix milliseconds; now where it is not told. */
-  readonly startedAt?: number;
+  /** Now where it is not told. */
+  readonly started?: Moment;
   /** What the body says, where that was read already. */
   readonly operation?: Operation;
 }
 
-const noBody = Buffer.alloc(0);
+const noBody = new Body(Buffer.alloc(0));
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
 export class Mcp {
@@ -53,25 +54,21 @@ export class Mcp {
   async handle(received: HttpRequest): Promise<void> {
     const { budget, outcomes, batches } = this.#parts;
     const { request } = received;
-    const arrived = { ...received, startedAt: Date.now() };
+    const arrived = { ...received, started: thisMoment() };
     const { section } = this.#place(arrived);
     if (outcomes.full) throw auditFull();
     if (request.method !== "POST") return await this.carry(arrived, noBody);
     requireJson(request);
-    const body = await readBody(request, { limit: section.maxPayloadBytes, budget });
-    try {
-      if (isBatch(body)) await batches.carry(this, arrived, body);
-      else await this.carry(arrived, body);
-    } finally {
-      budget.give(body.length);
-    }
+    using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(arrived.principal) });
+    if (isBatch(body.bytes)) await batches.carry(this, arrived, body);
+    else await this.carry(arrived, body);
   }
 
-  /** Carries one message, or a request without a body, to its end. @throws RequestFault, or Fault before anything was read. */
-  async carry(arrived: McpRequest, body: Buffer): Promise<void> {
+  /** Carries one message, or a request without a body, to its end; lets go of the body as soon as egress has it. @throws RequestFault, or Fault before anything was read. */
+  async carry(arrived: McpRequest, body: Body): Promise<void> {
     const place = this.#place(arrived);
     if (this.#parts.outcomes.full) throw auditFull();
-    const { request, startedAt = Date.now() } = arrived;
+    const { request, started = thisMoment() } = arrived;
     const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
     let { operation } = arrived;
     try {
@@ -84,7 +81,7 @@ export class Mcp {
         body,
         span,
         name: this.#parts.streams.nextName(),
-        startedAt,
+        started,
       });
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
@@ -105,8 +102,9 @@ export class Mcp {
     if (outcomes.full) throw auditFull();
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
-    const startedAt = Date.now();
-    const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), startedAt };
+    const started = thisMoment();
+    this.#requireKey(arrived);
+    const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), started };
     const intent = intentOf(journey);
     let admitted: Admitted | undefined;
     try {
@@ -128,8 +126,15 @@ export class Mcp {
     return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
   }
 
-  async #read({ method, headers }: RequestHead, body: Buffer): Promise<Operation> {
-    return method === "POST" ? await readOperation(body, headers) : { method: method ?? "GET", era: eraOf(headers) };
+  /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
+  #requireKey({ principal }: McpRequest): void {
+    if (!this.#parts.tenants.knows(principal)) throw new Fault("unauthorized", "the API key is not valid any more");
+  }
+
+  async #read({ method, headers }: RequestHead, body: Body): Promise<Operation> {
+    return method === "POST"
+      ? await readOperation(body.bytes, headers)
+      : { method: method ?? "GET", era: eraOf(headers) };
   }
 
   /** @throws Fault `not_found` where the tenant has no such server. */
@@ -141,6 +146,7 @@ export class Mcp {
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(arrived: Journey): Promise<void> {
+    this.#requireKey(arrived);
     const { principal, target, response } = arrived;
     const journey = { ...arrived, kept: await this.#findKept(arrived) };
     const intent = intentOf(journey);
@@ -171,9 +177,9 @@ export class Mcp {
 
   async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
     const { request, response, kept, name } = journey;
-    const { bus, streams, tenants } = this.#parts;
+    const { bus, streams } = this.#parts;
     const decided = { intent, admitted };
-    const head = callHeadOf(journey, { ...decided, keyHeaders: tenants.keyHeaders });
+    const head = callHeadOf(journey, decided);
     if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
       const session = sessionOf(journey);
       if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
@@ -210,8 +216,8 @@ export class Mcp {
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude({ startedAt }: Journey, end: Ending): void {
-    this.#parts.outcomes.add(outcomeOf(end, { startedAt, by: this.#parts.bus.instance }));
+  #conclude({ started }: Journey, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
   }
 }
 

@@ -3,7 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { Batches } from "./batches.ts";
-import { BodyBudget } from "./body.ts";
+import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { Leases } from "./leases.ts";

@@ -7,6 +7,8 @@ export interface Principal {
   readonly agent: Agent;
   /** The authentication method, for the audit trail. */
   readonly method: string;
+  /** SHA-256 of the key in hex. */
+  readonly keyHash: string;
 }
 
 /** What somebody uses for longer: as who, and which server. */
@@ -20,10 +22,8 @@ export interface Use {
 export class Tenants {
   #sections: SectionMap<"ingress"> = new Map();
   #keys = new Map<string, Principal>();
-  #keyHeaders: readonly string[] = [];
+  #keyHeaders: ReadonlySet<string> = new Set();
   #version = 0;
-  /** Which key a principal came with; the hash, by which alone it is known. */
-  readonly #hashes = new WeakMap<Principal, string>();
   readonly #uses = new Map<symbol, Use & { readonly end: () => void }>();
 
   configure(sections: SectionMap<"ingress">): void {
@@ -31,26 +31,21 @@ export class Tenants {
     const headers = new Set<string>();
     for (const [tenant, section] of sections) {
       for (const header of section.keyHeaders) headers.add(header.toLowerCase());
-      for (const [hash, agent] of Object.entries(section.keys)) {
-        const principal: Principal = { tenant, agent, method: "apiKey" };
-        keys.set(hash, principal);
-        this.#hashes.set(principal, hash);
-      }
+      for (const [hash, agent] of Object.entries(section.keys))
+        keys.set(hash, { tenant, agent, method: "apiKey", keyHash: hash });
     }
     this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;
     this.#keys = keys;
-    this.#keyHeaders = [...headers];
+    this.#keyHeaders = headers;
     for (const use of [...this.#uses.values()]) if (!this.allows(use)) use.end();
   }
 
   /** Whether who came so may still come so: with this key, to this server. */
   allows({ principal, server }: Use): boolean {
-    const hash = this.#hashes.get(principal);
-    const now = hash === undefined ? principal : this.#keys.get(hash);
     const servers = this.#sections.get(principal.tenant)?.servers ?? [];
     const isServed = server === allServers ? servers.length > 0 : servers.some(({ name }) => name === server);
-    return isServed && now?.tenant === principal.tenant && now.agent.id === principal.agent.id;
+    return isServed && this.knows(principal);
   }
 
   /**
@@ -69,12 +64,19 @@ export class Tenants {
     return this.#version;
   }
 
-  get keyHeaders(): readonly string[] {
+  /** The headers in which any tenant expects keys, in lower case. */
+  get keyHeaders(): ReadonlySet<string> {
     return this.#keyHeaders;
   }
 
   find(tenant: string): IngressSection | undefined {
     return this.#sections.get(tenant);
+  }
+
+  /** Whether the key that this principal came with is its key still. */
+  knows({ tenant, agent, keyHash }: Principal): boolean {
+    const now = this.#keys.get(keyHash);
+    return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
   }
 
   byKeyHash(sha256Hex: string): Principal | undefined {

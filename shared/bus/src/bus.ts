@@ -5,22 +5,15 @@ import {
   AuthorizationError,
   connect,
   headers as natsHeaders,
+  type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
   type Subscription,
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
-import { Fault, subjects, type ServiceName } from "@sluice/contracts";
-import { Inbox, type Waiting } from "./inbox.ts";
-
-/** A message as handlers see it. */
-export interface Incoming {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  /** Undefined or empty where nobody waits for an answer. */
-  readonly reply?: string;
-  readonly headers?: { get(name: string): string; readonly code: number };
-}
+import { addresseeOf, answerOf, Fault, subjects, type ServiceName } from "@sluice/contracts";
+import { Inbox, natsItself, type Waiting } from "./inbox.ts";
+import { Received, type Incoming } from "./incoming.ts";
 
 /** What is done with a message; what it throws is reported. */
 export type Handler = (message: Incoming) => void | Promise<void>;
@@ -40,6 +33,12 @@ export interface TellOptions {
   readonly reply?: string;
   /** W3C trace context of the request that this message is part of. */
   readonly traceparent?: string;
+}
+
+export interface AskOptions extends TellOptions {
+  readonly timeoutMs: number;
+  /** Who answers, where the subject does not name the service. */
+  readonly from?: ServiceName;
 }
 
 interface Outgoing {
@@ -125,13 +124,13 @@ export class Bus implements AsyncDisposable {
   /**
    * Publishes, together with everything else that is told in the same turn of the event loop: one write to the socket
    * instead of one per message (ADR 0001). Throws `unavailable` while disconnected, because the client would drop the
-   * message silently.
+   * message silently. What goes to somebody's inbox goes there as an answer of this service.
    */
   tell(subject: string, payload: Uint8Array, options: TellOptions = {}): void {
     if (!this.#connected) throw new Fault("unavailable", "the message bus is not reachable");
     const room = (this.nats.info?.max_payload ?? Infinity) - headroomBytes;
     if (payload.length > room) throw new Fault("internal", "a message is larger than the bus carries");
-    this.#outgoing.push({ subject, payload, options });
+    this.#outgoing.push({ subject: answerOf(subject, this.service), payload, options });
     this.#schedule();
   }
 
@@ -141,10 +140,11 @@ export class Bus implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Asks one replica and waits for its one answer. */
-  ask(subject: string, payload: Uint8Array, options: { timeoutMs: number; traceparent?: string }): Promise<Incoming> {
+  /** Asks one replica and waits for its one answer; only the service that is asked can give it. */
+  ask(subject: string, payload: Uint8Array, options: AskOptions): Promise<Incoming> {
     const { promise, resolve, reject } = Promise.withResolvers<Incoming>();
     const waiting: Waiting = this.inbox.open({
+      from: options.from ?? addresseeOf(subject) ?? natsItself,
       timeoutMs: options.timeoutMs,
       onMessage: (message) => {
         waiting.close();
@@ -211,11 +211,11 @@ export class Bus implements AsyncDisposable {
   }
 
   /** A message that a handler cannot digest is reported; it does not end the service. */
-  #guarded(handler: Handler): (error: Error | null, message: Incoming) => void {
+  #guarded(handler: Handler): (error: Error | null, message: Msg) => void {
     return (error, message) => {
       if (error !== null) return;
       try {
-        void handler(message)?.catch((thrown: unknown) => this.#report(thrown));
+        void handler(new Received(message))?.catch((thrown: unknown) => this.#report(thrown));
       } catch (thrown) {
         this.#report(thrown);
       }

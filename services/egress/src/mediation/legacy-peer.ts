@@ -58,7 +58,8 @@ export class LegacyPeer implements Peer {
       signal,
     });
     const result = resultOf(await initializeAnswer(received, id));
-    const version = String(result["protocolVersion"] ?? legacyVersion);
+    const said = result["protocolVersion"];
+    const version = typeof said === "string" ? said : legacyVersion;
     const session = {
       version,
       about: aboutOf(result),

@@ -19,7 +19,7 @@ import {
   type Request,
   type RpcMessage,
 } from "./rpc.ts";
-import { ParkedTalks, Talk } from "./talk.ts";
+import { Talk, type ParkedTalks } from "./talk.ts";
 
 /** Everything about one call of a modern agent. */
 export interface ModernCall {
@@ -187,7 +187,8 @@ async function watched(route: Route, uris: unknown): Promise<Map<string, Map<str
   for (const uri of Array.isArray(uris) ? (uris as string[]) : []) {
     const target = await route.resolve("resources", uri);
     if (target === undefined) continue;
-    byServer.set(target.server, (byServer.get(target.server) ?? new Map()).set(target.own, uri));
+    const names = byServer.get(target.server) ?? new Map<string, string>();
+    byServer.set(target.server, names.set(target.own, uri));
   }
   return byServer;
 }

@@ -35,7 +35,7 @@ export function changedKind(method: string): "tools" | "prompts" | "resources" |
   return kind as "tools" | "prompts" | "resources" | undefined;
 }
 
-export function nameOf(item: Members, kind: ListKind): string | undefined {
+function nameOf(item: Members, kind: ListKind): string | undefined {
   const name = item[listKinds[kind].member];
   return typeof name === "string" ? name : undefined;
 }

@@ -73,7 +73,9 @@ function writeCursor(kind: ListKind, edition: string, from: number): string {
 function readCursor(cursor: unknown, expected: { kind: ListKind; edition: string; size: number }): number {
   if (cursor === undefined) return 0;
   try {
-    const [kind, edition, from] = JSON.parse(Buffer.from(String(cursor), "base64url").toString()) as unknown[];
+    const [kind, edition, from] = JSON.parse(
+      Buffer.from(typeof cursor === "string" ? cursor : "", "base64url").toString(),
+    ) as unknown[];
     const isValid = kind === expected.kind && edition === expected.edition && Number.isInteger(from);
     if (isValid && (from as number) > 0 && (from as number) < expected.size) return from as number;
   } catch {
@@ -105,7 +107,7 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
 
 /** A resource that nobody lists may come from a template: the servers are asked in turn until one has it. */
 async function askEach(route: Route, request: Request, sink: Sink): Promise<Members> {
-  let refusal: unknown;
+  let refusal: Error | undefined;
   for (const server of route.servers) {
     try {
       const { capabilities } = await route.about(server, sink.signal);
@@ -113,10 +115,14 @@ async function askEach(route: Route, request: Request, sink: Sink): Promise<Memb
       return await route.withPeer(server, sink, (peer) => peer.request(request, sink));
     } catch (error) {
       if (sink.signal.aborted) throw error;
-      if (!(refusal instanceof RpcError)) refusal = error;
+      if (!(refusal instanceof RpcError)) refusal = error as Error;
     }
   }
-  throw refusal ?? new RpcError(invalidParams, `Unknown resource: ${String(request.params?.["uri"])}`);
+  throw refusal ?? new RpcError(invalidParams, `Unknown resource: ${textOf(request.params?.["uri"])}`);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function renameContents(result: Members, own: string, name: string): Members {

@@ -207,7 +207,7 @@ export async function withPeer<T>(
 }
 
 /** Whether an upstream may ask the client anything. */
-export function isInteractive({ capabilities }: Client): boolean {
+function isInteractive({ capabilities }: Client): boolean {
   return ["elicitation", "sampling", "roots"].some((capability) => capabilities[capability] !== undefined);
 }
 
