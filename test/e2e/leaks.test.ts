@@ -42,7 +42,9 @@ beforeAll(async () => {
       result: { content: [{ type: "text", text: content.result }] },
     });
     if (message?.method === "initialize")
-      response.writeHead(200, { "content-type": "application/json", "mcp-session-id": "upstream-session" }).end(text);
+      response
+        .writeHead(200, { "content-type": "text/event-stream", "mcp-session-id": "upstream-session" })
+        .end(`data: ${text}\n\n`);
     else if (tool === "reset") response.destroy();
     else if (tool === "fail") response.writeHead(500, { "content-type": "text/plain" }).end(content.failure);
     else if (tool === "stream")

@@ -1,7 +1,12 @@
 import { Fault, type CallHead, type Outcome } from "@sluice/contracts";
+import { Unread } from "./unread.ts";
 
-/** How many bytes of an answer are kept that nobody reads: REPLIES drops answers of others to make room. */
-const unreadBytes = 16 * 1024 * 1024;
+/** More than this unread, and the upstream has to wait for the reader. */
+const pauseBytes = 8 * 1024 * 1024;
+/** More than this unread that nobody reads, and the answer is given up. */
+const abandonedBytes = 16 * 1024 * 1024;
+/** The same where somebody reads too slowly, and what sends cannot be made to wait. */
+const mostBytes = 32 * 1024 * 1024;
 
 export type Ending = Pick<Outcome, "status"> & Partial<Pick<Outcome, "fault" | "isError" | "events">>;
 
@@ -26,10 +31,13 @@ export class ActiveCall {
   answered = false;
   /** The answer is an event stream. */
   streaming = false;
-  /** Which ingress replica reads; undefined when nobody does. */
+  /** Who reads, as `OwnWord` says; undefined when nobody does. */
   reader: string | undefined;
   readerLeftAt = 0;
-  #bytesRead = 0;
+  /** Since when the upstream waits for a reader that reads nothing. */
+  waitingSince: number | undefined;
+  readonly #unread = new Unread();
+  #goOn: (() => void) | undefined;
   /** Bytes relayed to the client. */
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */
@@ -40,7 +48,7 @@ export class ActiveCall {
     this.head = head;
     this.replyTo = replyTo;
     this.countedAs = `${head.tenant}\0${head.agent.id}\0${this.listening ? "stream" : "call"}`;
-    this.reader = head.stream.slice(0, head.stream.indexOf("."));
+    this.reader = head.stream;
   }
 
   get durationMs(): number {
@@ -51,10 +59,25 @@ export class ActiveCall {
     return this.head.http === "GET" || this.head.method === "subscriptions/listen";
   }
 
-  /** Counts what goes into the answer's stream, and ends the call where that is too much for nobody. */
-  relayed(bytes: number): void {
+  /** The ingress replica of whoever reads. */
+  get readerInstance(): string | undefined {
+    return this.reader?.slice(0, this.reader.indexOf("."));
+  }
+
+  /** Counts what goes into the answer's stream, up to the piece of this number; ends the call where too much is unread. */
+  relayed(bytes: number, last: number): void {
     this.bytes += bytes;
-    if (this.reader === undefined && this.bytes - this.#bytesRead > unreadBytes) this.end(nobodyCameBack());
+    this.#unread.sent(bytes, last);
+    if (this.#unread.bytes > (this.reader === undefined ? abandonedBytes : mostBytes)) this.end(nobodyCameBack());
+  }
+
+  /** Resolves when the reader is near enough that more may be sent; at once where nobody reads or the call has ended. */
+  async room(): Promise<void> {
+    while (this.reader !== undefined && this.ended === undefined && this.#unread.bytes > pauseBytes) {
+      this.waitingSince ??= Date.now();
+      await new Promise<void>((resolve) => (this.#goOn = resolve));
+    }
+    this.waitingSince = undefined;
   }
 
   attach(part: Abortable): void {
@@ -62,20 +85,33 @@ export class ActiveCall {
     if (this.ended !== undefined) part.abort(this.ended);
   }
 
-  read(by: string): void {
+  /** Somebody reads from now on. Gives back who was replaced. */
+  read(by: string): string | undefined {
+    const replaced = this.reader === by ? undefined : this.reader;
     this.reader = by;
+    return replaced;
   }
 
-  leave(): void {
-    if (this.reader === undefined) return;
+  /** Whoever reads is so far. */
+  progress(by: string, upTo: number): void {
+    if (this.reader !== by) return;
+    this.#unread.read(upTo);
+    if (this.waitingSince !== undefined) this.waitingSince = Date.now();
+    this.#goOn?.();
+  }
+
+  /** Nobody reads any more, unless somebody else does by now. */
+  leave(by: string): void {
+    if (this.reader !== by) return;
     this.reader = undefined;
     this.readerLeftAt = Date.now();
-    this.#bytesRead = this.bytes;
+    this.#goOn?.();
   }
 
   end(fault: Fault): void {
     this.ended ??= fault;
     for (const part of this.#parts) part.abort(fault);
+    this.#goOn?.();
   }
 }
 

@@ -98,8 +98,8 @@ export class Calls implements Disposable {
   /** The readers behind a dead ingress are gone: legacy answers go on into their stream, modern ones are cancelled. */
   readerDied(instance: string): void {
     for (const call of this.#active) {
-      if (call.reader !== instance) continue;
-      call.leave();
+      if (call.reader === undefined || call.readerInstance !== instance) continue;
+      call.leave(call.reader);
       if (call.head.era === "modern") call.end(new Fault("client_left", "the client left"));
     }
   }
@@ -124,7 +124,9 @@ export class Calls implements Disposable {
     for (const call of this.#active) {
       const idleMs = now - call.lastActivity;
       if (!call.announced && now - call.startedAt > announceAfterMs) this.#announce(call);
-      if (call.streaming && call.listening) {
+      if (call.waitingSince !== undefined) {
+        if (now - call.waitingSince > unreadTimeoutMs) call.end(nobodyCameBack());
+      } else if (call.streaming && call.listening) {
         if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
           call.end(new Fault("client_left", "the client left"));
       } else if (call.streaming && call.reader === undefined && now - call.readerLeftAt > unreadTimeoutMs) {

@@ -21,6 +21,9 @@ export const configSchema = z.object({
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
   /** Largest JSON answer of an upstream that is relayed; streams have no end. */
   EGRESS_MAX_ANSWER_BYTES: integer(1024 * 1024, 4 * 1024 ** 3).default(128 * 1024 * 1024),
+  /** The bounds of REPLIES, as control has them. */
+  REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
+  REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),
   /** Failures of one upstream of one tenant in a row after which calls to it are answered with 503; 0: never. */
   EGRESS_BREAKER_FAILURES: integer(0, 100_000).default(10),
   /** How long they are, and then how often one call is let through as a probe. */

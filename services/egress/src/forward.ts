@@ -9,8 +9,13 @@ import type { Upstream } from "./upstreams.ts";
 const abandonMs = 10_000;
 const abandoned = new Fault("client_left", "nobody waits for this answer");
 
+/** What of a call is sent. */
+interface Sent extends Pick<CallHead, "http" | "headers" | "agent" | "resumeFrom" | "chunked"> {
+  readonly session?: Pick<NonNullable<CallHead["session"]>, "upstream">;
+}
+
 export interface ForwardOptions {
-  readonly head: CallHead;
+  readonly head: Sent;
   readonly upstream: Upstream;
   readonly connections: Connections;
   readonly body: Buffer | AsyncIterable<Buffer> | null;
@@ -60,8 +65,8 @@ export function abandon(
   session: string,
   { head, upstream, traceparent }: Omit<ForwardOptions, "body" | "connections">,
 ) {
-  const { chunked: _chunked, ...rest } = head;
-  const ending: CallHead = { ...rest, http: "DELETE", session: { id: "", upstream: session } };
+  const { headers, agent } = head;
+  const ending: Sent = { http: "DELETE", headers, agent, session: { upstream: session } };
   try {
     const exchange = forward({ head: ending, upstream, connections: upstream.calls, body: null, traceparent });
     const timer = setTimeout(() => exchange.abort(abandoned), abandonMs);
@@ -76,7 +81,7 @@ export function abandon(
   }
 }
 
-function sign(upstream: Upstream, head: CallHead, body: ForwardOptions["body"]): Record<string, string> {
+function sign(upstream: Upstream, head: Sent, body: ForwardOptions["body"]): Record<string, string> {
   const { signer, pathOnly, query, endpoint } = upstream;
   if (signer === undefined) return {};
   const strict = endpoint.signing?.mode === "strict";

@@ -1,4 +1,3 @@
-import type { Bus } from "@sluice/bus";
 import { chunkBytes, Fault } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
@@ -13,7 +12,6 @@ import type { ListPage, ListPages } from "./list-pages.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 
 export interface RelayOptions {
-  readonly bus: Bus;
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly replies: Replies;
@@ -108,15 +106,13 @@ export class Relay {
   }
 
   async #stream(answer: Answer): Promise<Ending> {
-    const { bus, principals, maxListBytes, onChange } = this.#options;
+    const { principals, replies, maxListBytes, onChange } = this.#options;
     const { call, page } = answer;
     const { tenant, server } = call.head;
-    call.streaming = true;
-    call.announced = call.answered = true;
     const mayList = isListMethod(call.head.method) || call.listening;
     const filter = mayList ? principals.listFilter(call.head) : undefined;
     return await new StreamRelay({
-      bus,
+      writer: replies.stream(call, answer),
       maxListBytes,
       ...answer,
       onAnswer: (bytes) => page?.take(bytes),

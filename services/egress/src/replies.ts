@@ -1,6 +1,8 @@
-import { BodyReceiver, sendBody, type Bus } from "@sluice/bus";
+import { BodyReceiver, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice/bus";
 import { chunkBytes, encodeHeadAndBody, Fault, toFault, type ReplyHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
+import { ReplyShares } from "./reply-shares.ts";
+import { sessionHeader, streamHead } from "./stream-head.ts";
 
 /** The bytes of an answer that does not fit one message, and the way to stop them. */
 export interface LargeBody {
@@ -14,19 +16,45 @@ const bodyIdleTimeoutMs = 30_000;
 const awayMs = 30_000;
 const noBody = Buffer.alloc(0);
 
+export interface RepliesOptions {
+  readonly maxAnswerBytes: number;
+  /** What this replica may fill of REPLIES, at this moment. */
+  readonly mostBytes: () => number;
+  /** How long REPLIES keeps a frame, in milliseconds. */
+  readonly maxAgeMs: number;
+}
+
 /** Speaks to the ingress replica behind a call, in as many messages as it takes. */
 export class Replies {
   readonly #bus: Bus;
   readonly #maxAnswerBytes: number;
+  readonly #shares: ReplyShares;
 
-  constructor(bus: Bus, maxAnswerBytes: number) {
+  constructor(bus: Bus, { maxAnswerBytes, mostBytes, maxAgeMs }: RepliesOptions) {
     this.#bus = bus;
     this.#maxAnswerBytes = maxAnswerBytes;
+    const purge = (tenant: string, before: number) => void purgeFrames(bus, tenant, before).catch(() => {});
+    this.#shares = new ReplyShares({ mostBytes, maxAgeMs, now: Date.now, purge });
   }
 
   fault(call: ActiveCall, { kind, message, details, row }: Fault): void {
     const head: ReplyHead = { egress: this.#bus.instance, kind: "answer", status: row.status, headers: {} };
     this.#tell(call, { ...head, fault: { kind, message, details } }, noBody);
+  }
+
+  /** Begins an answer's stream. The id of a session that begins with it is told apart: the stream is stored. */
+  stream(call: ActiveCall, answer: { status: number; headers: Readonly<Record<string, string>> }): StreamWriter {
+    const bus = this.#bus;
+    const session = answer.headers[sessionHeader];
+    call.streaming = call.announced = call.answered = true;
+    if (session !== undefined && call.head.session === undefined)
+      this.#tell(call, { egress: bus.instance, kind: "session", session, status: 0, headers: {} }, noBody);
+    return new StreamWriter({
+      bus,
+      stream: call.head.stream,
+      head: streamHead({ egress: bus.instance, call, ...answer }),
+      onStored: (stored) => this.#shares.stored(stored),
+    });
   }
 
   /** Sends a whole answer. */

@@ -1,8 +1,12 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Bus, Incoming, OutcomeLog, SectionMap } from "@sluice/bus";
 import {
   decodeHeadAndBody,
   decodeJson,
+  encodeJson,
   Fault,
+  subjects,
+  takeCallMs,
   toFault,
   type CallHead,
   type OwnVerb,
@@ -15,6 +19,9 @@ import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
 import type { Upstreams } from "./upstreams.ts";
+
+/** Calls are taken sooner than this, but for a replica or a connection that was held up. */
+const noticeableMs = 20;
 
 export interface EgressParts {
   readonly bus: Bus;
@@ -49,6 +56,8 @@ export class Egress {
     try {
       if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
       calls.add(call);
+      const waitedMs = Date.now() - head.notAfter + takeCallMs;
+      if (waitedMs > noticeableMs) await this.#lookAgain(call, waitedMs);
       const ending = await this.#carryOut(call, body, span);
       this.#conclude(call, span, ending);
     } catch (error) {
@@ -63,18 +72,27 @@ export class Egress {
     }
   }
 
+  /** A call that lay somewhere may have been given up meanwhile: the word of that lies there too. @throws Fault */
+  async #lookAgain(call: ActiveCall, waitedMs: number): Promise<void> {
+    if (waitedMs > takeCallMs) {
+      this.#parts.log.warn({ call: call.head.call, waitedMs }, "a call came too late, or clocks differ");
+      throw new Fault("unavailable", "the call waited too long to be taken and was not carried out");
+    }
+    await nextTurn();
+    if (call.ended !== undefined) throw call.ended;
+  }
+
   /** Heeds a word about a call or stream, where it is this replica's. */
   heed(verb: OwnVerb, message: Incoming): void {
     const word = decodeJson<OwnWord>(message.data);
     if (verb === "refresh") return this.#parts.mediator.heed(word);
     for (const call of this.#parts.calls.matching(word)) {
       if (verb === "cancel") call.end(new Fault("client_left", "the client left"));
-      else if (verb === "detach") call.leave();
-      else if (verb === "attach" && word.reader !== undefined) call.read(word.reader);
+      else if (verb === "detach" && word.reader !== undefined) call.leave(word.reader);
+      else if (verb === "progress" && word.reader !== undefined) call.progress(word.reader, word.readUpTo ?? 0);
+      else if (verb === "attach" && word.reader !== undefined) this.#attach(call, word.reader);
       else if (verb === "release" && call.listening && call.reader === undefined)
         call.end(new Fault("client_left", "a newer stream took over"));
-      else continue;
-      if (message.reply !== undefined) this.#parts.bus.tell(message.reply, Buffer.from("{}"));
     }
   }
 
@@ -88,6 +106,15 @@ export class Egress {
       if (ending !== undefined) return ending;
     }
     return await mediator.carryOut({ call, body: await replies.bodyOf(call, inline), traceparent });
+  }
+
+  /** A stream has one reader: whoever read it so far is told. */
+  #attach(call: ActiveCall, reader: string): void {
+    const { bus } = this.#parts;
+    const replaced = call.readerInstance;
+    const word: OwnWord = { stream: call.head.stream, ...(call.reader !== undefined && { reader: call.reader }) };
+    if (call.read(reader) === undefined || replaced === undefined || !bus.connected) return;
+    bus.tell(subjects.ownIngress(replaced, "replaced"), encodeJson(word));
   }
 
   #conclude(call: ActiveCall, span: Span, ending: Ending): void {

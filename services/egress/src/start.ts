@@ -15,27 +15,18 @@ import { Egress, type EgressParts } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const defaultTimeoutMs = 300_000;
+/** What all replicas together fill of REPLIES at most; the rest is for what is on its way there. */
+const filledPart = 0.75;
 /** Left for the streams to be stored once they were told to end. */
 const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const { config, bus, log, metrics, scope, nobodyWaits } = context;
+  const { config, bus, log, scope, nobodyWaits } = context;
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
-  const calls = scope.use(
-    new Calls({
-      bus,
-      metrics,
-      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
-      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
-      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
-      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
-      responseTimeoutMs: (head) =>
-        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
-    }),
-  );
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays({ bus, config, scope }, upstreams) });
+  const calls = openCalls(context, upstreams);
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays(context, upstreams) });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -58,6 +49,30 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   );
   scope.defer(() => taking.drain());
   scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+}
+
+function openCalls({ config, bus, metrics, scope }: Context<EgressConfig & BaseConfig>, upstreams: Upstreams): Calls {
+  return scope.use(
+    new Calls({
+      bus,
+      metrics,
+      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
+      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
+      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
+      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
+      responseTimeoutMs: (head) =>
+        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
+    }),
+  );
+}
+
+function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>): Replies {
+  const replicas = scope.use(new Presence(bus, "egress", () => {}));
+  return new Replies(bus, {
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
+    mostBytes: () => (filledPart * config.REPLIES_MAX_BYTES) / Math.max(1, replicas.count),
+    maxAgeMs: config.REPLIES_MAX_AGE_MS,
+  });
 }
 
 function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Upstreams {
@@ -83,13 +98,14 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
 
 /** The two ways that a call can take: to one upstream as it is, or mediated. What changes at one concerns both. */
 function openWays(
-  { bus, config, scope }: Pick<Context<EgressConfig & BaseConfig>, "bus" | "config" | "scope">,
+  context: Context<EgressConfig & BaseConfig>,
   upstreams: Upstreams,
 ): Pick<EgressParts, "replies" | "relay" | "mediator"> {
+  const { bus, config, scope } = context;
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = new Replies(bus, maxAnswerBytes);
+  const replies = openReplies(context);
   const pages = new ListPages();
   const mediator = scope.use(
     new Mediator({
@@ -102,7 +118,6 @@ function openWays(
     }),
   );
   const relay = new Relay({
-    bus,
     upstreams,
     principals,
     replies,

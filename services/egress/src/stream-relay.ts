@@ -1,14 +1,5 @@
-import type { Bus } from "@sluice/bus";
-import { StreamWriter } from "@sluice/bus";
-import {
-  chunkBytes,
-  encodeJson,
-  Fault,
-  sessionNameOf,
-  toFault,
-  type StreamEnd,
-  type StreamHead,
-} from "@sluice/contracts";
+import type { StreamWriter } from "@sluice/bus";
+import { chunkBytes, encodeJson, Fault, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import type { Exchange } from "./exchange.ts";
 import { hideListed, observe, type ListFilter } from "./messages.ts";
@@ -19,11 +10,10 @@ const primingSince = "2025-11-25";
 const noData = Buffer.alloc(0);
 
 export interface StreamRelayOptions {
-  readonly bus: Bus;
   readonly call: ActiveCall;
   readonly exchange: Exchange;
   readonly status: number;
-  readonly headers: Record<string, string>;
+  readonly writer: StreamWriter;
   /** Set where lists may come along that policy filters. */
   readonly filter?: ListFilter;
   readonly maxListBytes: number;
@@ -45,10 +35,10 @@ export class StreamRelay {
   #primed = false;
 
   constructor(options: StreamRelayOptions) {
-    const { bus, call, filter, maxListBytes } = options;
+    const { call, filter, maxListBytes, writer } = options;
     this.#options = options;
     this.#legacy = call.head.era === "legacy";
-    this.#writer = new StreamWriter(bus, call.head.stream, streamHead(options));
+    this.#writer = writer;
     this.#reader = new SseReader(filter === undefined ? chunkBytes : maxListBytes);
   }
 
@@ -89,19 +79,16 @@ export class StreamRelay {
     const flush = async () => {
       if (count === 0) return;
       const bytes = Buffer.concat(parts);
-      this.#options.call.relayed(bytes.length);
       const pieceCount = count;
       [parts, count, size] = [[], 0, 0];
-      await this.#writer.write(bytes, pieceCount);
+      await this.#send(bytes, pieceCount);
     };
     for (const piece of pieces) {
       if (this.#primed && piece.data?.length === 0 && piece.otherLines?.length === 0) continue;
       let bytes = await this.#admit(piece);
       if (bytes.length > chunkBytes) await flush();
-      for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes)) {
-        this.#options.call.relayed(chunkBytes);
-        await this.#writer.write(bytes.subarray(0, chunkBytes), 1);
-      }
+      for (; bytes.length > chunkBytes; bytes = bytes.subarray(chunkBytes))
+        await this.#send(bytes.subarray(0, chunkBytes), 1);
       if (size + bytes.length > chunkBytes) await flush();
       count++;
       parts.push(piece.endsEvent ? this.#finish([bytes], count) : bytes);
@@ -109,6 +96,15 @@ export class StreamRelay {
       if (piece.endsEvent) this.#events++;
     }
     await flush();
+  }
+
+  /** Goes no further ahead of the reader than the call allows: the upstream waits then. */
+  async #send(bytes: Buffer, pieces: number): Promise<void> {
+    const { call } = this.#options;
+    await call.room();
+    call.lastActivity = Date.now();
+    call.relayed(bytes.length, this.#writer.next + pieces - 1);
+    await this.#writer.write(bytes, pieces);
   }
 
   /** Looks at an event and takes out what its reader may not see. */
@@ -147,15 +143,9 @@ export class StreamRelay {
   async #tellFault(fault: Fault): Promise<void> {
     const { rpcId } = this.#options.call.head;
     if (rpcId === undefined || this.#answered) return;
-    const error = {
-      code: fault.row.rpcCode,
-      message: fault.message,
-      data: { error: fault.kind, message: fault.message },
-    };
-    const event = `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n`;
     this.#answered = true;
     this.#isError = true;
-    await this.#writer.write(this.#finish([Buffer.from(event)], 1), 1).catch(() => {});
+    await this.#writer.write(this.#finish([Buffer.from(faultEvent(rpcId, fault))], 1), 1).catch(() => {});
   }
 
   async #end(): Promise<void> {
@@ -163,21 +153,4 @@ export class StreamRelay {
     const end: StreamEnd = { answered: this.#answered, ...(lastId !== undefined && { resumeFrom: lastId }) };
     await this.#writer.end(Buffer.from(encodeJson(end)));
   }
-}
-
-function streamHead({ bus, call, status, headers }: StreamRelayOptions): StreamHead {
-  const { head } = call;
-  return {
-    egress: bus.instance,
-    status,
-    headers,
-    call: head.call,
-    tenant: head.tenant,
-    agent: head.agent.id,
-    server: head.server,
-    era: head.era,
-    listening: call.listening,
-    ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
-    ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
-  };
 }

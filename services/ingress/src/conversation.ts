@@ -5,8 +5,9 @@ import {
   decodeHeadAndBody,
   encodeHeadAndBody,
   Fault,
+  faultEvent,
   subjects,
-  toFault,
+  takeCallMs,
   type CallHead,
   type ReplyHead,
   type StreamEnd,
@@ -24,11 +25,14 @@ const firstWordMs = 5_000;
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
 
+/** A call as it is, but for how and when it is handed over. */
+export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
+
 export interface ConversationOptions {
   readonly bus: Bus;
   readonly streams: Streams;
   readonly response: Answer;
-  readonly head: CallHead;
+  readonly head: HandedHead;
   /** Let go of as soon as egress has it. */
   readonly body: Body;
   readonly traceparent: string;
@@ -46,17 +50,23 @@ export class Conversation implements Dependent {
   #inbox: Waiting | undefined;
   #receiver: BodyReceiver | undefined;
   #streaming = false;
+  /** The session that the answer begins. */
+  #session: string | undefined;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
     this.#relay = new SseRelay({
       bus: options.bus,
       response: options.response,
+      tenant: options.head.tenant,
       stream: options.head.stream,
+      reader: options.head.stream,
       after: 0,
       onHead: (head) => this.#startStream(head),
       onEnd: (end) => this.#endStream(end),
       onLost: () => this.#lost(),
+      onReplaced: () => this.#done.resolve(undefined),
+      onRead: (readUpTo) => options.streams.tellOwner("progress", { ...this.#reading, readUpTo }),
     });
   }
 
@@ -84,6 +94,11 @@ export class Conversation implements Dependent {
     }
   }
 
+  get #reading(): { stream: string; reader: string } {
+    const { stream } = this.#options.head;
+    return { stream, reader: stream };
+  }
+
   /** The replica that worked on this is dead: a client that waits for an answer is told so. */
   egressDied(): void {
     const fault = lostFault();
@@ -105,9 +120,11 @@ export class Conversation implements Dependent {
       onMessage: (message) => this.#onMessage(message),
       onFailure: (fault, reason) => this.#onSilence(fault, reason),
     });
-    const sent: CallHead = large
-      ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }
-      : head;
+    const sent: CallHead = {
+      ...head,
+      notAfter: Date.now() + takeCallMs,
+      ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
+    };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
     const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
     bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
@@ -123,6 +140,7 @@ export class Conversation implements Dependent {
     const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
     this.egress = head.egress;
     if (head.kind === "answer") this.#answer(head, body);
+    else if (head.kind === "session") this.#session = head.session;
     else {
       this.#options.streams.depend(this);
       this.#inbox?.extend(this.#options.responseTimeoutMs + graceMs);
@@ -130,8 +148,10 @@ export class Conversation implements Dependent {
     }
   }
 
-  /** Only where nobody took the call is it certain that it had no effect. */
+  /** Only where nobody took the call is it certain that it had no effect. Whoever has it still need not go on. */
   #onSilence(fault: Fault, reason: WaitFailure): void {
+    const { head, streams } = this.#options;
+    if (reason === "timeout" && !this.#streaming) streams.tellOwner("cancel", { call: head.call });
     if (this.#receiver !== undefined) this.#receiver.fail(fault);
     else if (this.#streaming) return;
     else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
@@ -186,7 +206,11 @@ export class Conversation implements Dependent {
     this.#inbox?.close();
     this.egress = head.egress;
     streams.depend(this);
-    startEventStream(response, head);
+    const session = this.#session ?? this.#options.head.session?.id;
+    if (head.namesSession && session === undefined) {
+      this.#relay.close();
+      this.#done.reject(lostFault());
+    } else startEventStream(response, head, head.namesSession ? session : undefined);
   }
 
   #endStream(_end: StreamEnd): void {
@@ -197,7 +221,7 @@ export class Conversation implements Dependent {
   #endOrphan(fault: Fault): void {
     const { head, response } = this.#options;
     if (head.rpcId === undefined) response.end();
-    else this.#relay.endWith(orphanEvent(head.rpcId, fault));
+    else this.#relay.endWith(`${faultEvent(head.rpcId, fault)}\n`);
     this.#done.resolve(fault);
   }
 
@@ -214,7 +238,7 @@ export class Conversation implements Dependent {
     const { head, streams } = this.#options;
     this.#receiver?.fail(new Fault("client_left", "the client left"));
     if (head.era === "modern" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
-    else streams.tellOwner("detach", { stream: head.stream });
+    else streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
 }
@@ -228,10 +252,11 @@ function* takenFrom(body: Body): Generator<Uint8Array> {
 export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(response: Answer, head: StreamHead): void {
+export function startEventStream(response: Answer, head: StreamHead, session: string | undefined): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
     ...head.headers,
+    ...(session !== undefined && { "mcp-session-id": session }),
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
   });
@@ -249,15 +274,4 @@ export function lostFault(): Fault {
     "upstream_failed",
     "the connection to the upstream was lost; whether the call took effect is unknown",
   );
-}
-
-/** The answer to a request whose real answer will never come. */
-export function orphanEvent(rpcId: string, thrown: unknown): string {
-  const fault = toFault(thrown);
-  const error = {
-    code: fault.row.rpcCode,
-    message: fault.message,
-    data: { error: fault.kind, message: fault.message },
-  };
-  return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(error)}}\n\n`;
 }

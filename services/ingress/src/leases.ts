@@ -120,7 +120,7 @@ export class Leases implements Disposable {
   }
 
   #entryOf(intent: Intent): Entry | undefined {
-    if ((intent.target?.length ?? 0) > longestTarget) return undefined;
+    if (((intent.resumes ?? intent).target?.length ?? 0) > longestTarget) return undefined;
     const kind = kindOf(intent);
     const known = this.#entries.get(kind);
     if (known !== undefined) return known;
@@ -153,6 +153,8 @@ export class Leases implements Disposable {
 }
 
 /** Calls of one kind get one verdict. Only the target is free text, and it comes last. */
-function kindOf({ tenant, agent, protocol, server, method, targetKind, target }: Intent): string {
-  return `${tenant}\0${agent.id}\0${protocol}\0${server}\0${method}\0${targetKind ?? ""}\0${target ?? ""}`;
+function kindOf(intent: Intent): string {
+  const { tenant, agent, protocol, server, resumes } = intent;
+  const { targetKind, target } = resumes ?? intent;
+  return [tenant, agent.id, protocol, server, intent.method, resumes?.method, targetKind, target].join("\0");
 }

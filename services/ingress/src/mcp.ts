@@ -1,22 +1,21 @@
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, sessionNameOf, toFault, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
-import { startSpan, type Span } from "@sluice/telemetry";
+import { Fault, toFault, type Intent } from "@sluice/contracts";
+import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
-import { Conversation, ToldFault } from "./conversation.ts";
-import { parseEventId } from "./event-id.ts";
-import { forwardedHeaders } from "./headers.ts";
+import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
+import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
 import { requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
-import { header, pathOf, type RequestHead } from "./request-head.ts";
-import { resume } from "./resumption.ts";
+import { header, type RequestHead } from "./request-head.ts";
+import { findKept, noSuchStream, resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
-import { findTarget, ownName, type Target } from "./target.ts";
+import { findTarget } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 export interface McpParts {
@@ -41,18 +40,6 @@ export interface McpRequest {
   readonly operation?: Operation;
 }
 
-/** A request on its way: what was found out about it so far. */
-interface Journey extends McpRequest {
-  readonly started: Moment;
-  readonly section: IngressSection;
-  readonly target: Target;
-  readonly operation: Operation;
-  readonly body: Body;
-  readonly span: Span;
-  readonly number: string;
-}
-
-const sessionHeader = "mcp-session-id";
 const noBody = new Body(Buffer.alloc(0));
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
@@ -93,7 +80,7 @@ export class Mcp {
         operation,
         body,
         span,
-        number: this.#parts.streams.nextNumber(),
+        name: this.#parts.streams.nextName(),
         started,
       });
       span.end({
@@ -117,8 +104,8 @@ export class Mcp {
     const operation = await this.#read(arrived.request, noBody);
     const started = thisMoment();
     this.#requireKey(arrived);
-    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), started };
-    const intent = this.#intent(journey);
+    const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), started };
+    const intent = intentOf(journey);
     let admitted: Admitted | undefined;
     try {
       admitted = await admission.ask(intent);
@@ -131,6 +118,12 @@ export class Mcp {
       throw new RequestFault(error, undefined, span.traceId);
     }
     return (end) => this.#conclude(journey, { intent, admitted, ...end });
+  }
+
+  /** Calls `end` when the key that a request came with, or its server, is taken away. @throws Fault */
+  whenWithdrawn(arrived: McpRequest, end: () => void): () => void {
+    const { principal } = arrived;
+    return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
   }
 
   /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
@@ -152,9 +145,14 @@ export class Mcp {
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
-  async #pass(journey: Journey): Promise<void> {
-    this.#requireKey(journey);
-    const intent = this.#intent(journey);
+  async #pass(arrived: Journey): Promise<void> {
+    this.#requireKey(arrived);
+    const { principal, target, response } = arrived;
+    const journey = { ...arrived, kept: await this.#findKept(arrived) };
+    const intent = intentOf(journey);
+    const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () => {
+      response.destroy();
+    });
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
@@ -164,47 +162,41 @@ export class Mcp {
       const fault = toFault(error);
       if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
       throw error;
+    } finally {
+      off();
     }
+  }
+
+  async #findKept(journey: Journey): Promise<Journey["kept"]> {
+    const { request, principal, target } = journey;
+    const lastEventId = header(request, "last-event-id");
+    if (request.method !== "GET" || lastEventId === undefined) return undefined;
+    const asked = { principal, server: target.name, session: sessionOf(journey) };
+    return await findKept(this.#parts.bus, lastEventId, asked);
   }
 
   async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
-    const { request, response, principal, target } = journey;
-    const lastEventId = header(request, "last-event-id");
-    if (request.method !== "GET" || lastEventId === undefined) {
-      const session = header(request, sessionHeader);
-      if (request.method === "GET" && session !== undefined) {
-        this.#parts.streams.tellOwner("release", { session });
-      }
-      await this.#converse(journey, this.#callHead(journey, intent, admitted), { intent, admitted });
-      return;
-    }
-    const from = parseEventId(lastEventId);
-    if (from === undefined)
-      throw new Fault(
-        "not_found",
-        "there is no such stream, or it is no longer kept: open a new one without Last-Event-ID",
-      );
+    const { request, response, kept, name } = journey;
     const { bus, streams } = this.#parts;
-    const { continuation, bytes } = await resume({
-      bus,
-      streams,
-      response,
-      from,
-      principal,
-      server: target.name,
-      session: intent.session,
-    });
+    const decided = { intent, admitted };
+    const head = callHeadOf(journey, decided);
+    if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
+      const session = sessionOf(journey);
+      if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
+      return await this.#converse(journey, head, decided);
+    }
+    if (kept === undefined) throw noSuchStream();
+    const { continuation, bytes } = await resume({ bus, streams, response, kept, reader: name });
     if (continuation === "over" || response.destroyed) {
       response.end();
-      this.#conclude(journey, { intent, admitted, status: response.statusCode, bytes });
+      this.#conclude(journey, { ...decided, status: response.statusCode, bytes });
       return;
     }
-    const head = this.#callHead(journey, intent, admitted);
     const { resumeFrom } = continuation;
-    await this.#converse(journey, resumeFrom === undefined ? head : { ...head, resumeFrom }, { intent, admitted });
+    await this.#converse(journey, { ...head, ...(resumeFrom !== undefined && { resumeFrom }) }, decided);
   }
 
-  async #converse(journey: Journey, head: CallHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
+  async #converse(journey: Journey, head: HandedHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
     const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;
@@ -221,66 +213,6 @@ export class Mcp {
       owner,
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
-  }
-
-  #intent({ request, principal, section, target, operation, body, span, number, started }: Journey): Intent {
-    const session = header(request, sessionHeader);
-    const named = ownName(target, operation, section);
-    return {
-      call: `${this.#parts.bus.instance}-${number}`,
-      at: started.at,
-      label: "mcp_proxy",
-      tenant: principal.tenant,
-      agent: principal.agent,
-      auth: principal.method,
-      protocol: "mcp",
-      era: operation.era,
-      http: request.method ?? "",
-      path: pathOf(request),
-      method: operation.method,
-      server: target.name,
-      trace: span.traceId,
-      bytes: body.length,
-      ...(named !== undefined && { target: named }),
-      ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
-      ...(session !== undefined && { session: sessionNameOf(session) }),
-      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-    };
-  }
-
-  #callHead(
-    { request, principal, section, target, operation, number }: Journey,
-    intent: Intent,
-    admitted: Admitted,
-  ): CallHead {
-    const { bus } = this.#parts;
-    const { session } = admitted;
-    const sessionId = header(request, sessionHeader);
-    return {
-      call: intent.call,
-      tenant: principal.tenant,
-      agent: principal.agent,
-      server: target.name,
-      http: request.method as CallHead["http"],
-      headers: forwardedHeaders(request.headers, {
-        named: target.forwardHeaders,
-        credentials: section.keyHeaders,
-      }),
-      era: operation.era,
-      method: operation.method,
-      stream: `${bus.instance}.${number}`,
-      rule: admitted.policy.rule,
-      policyVersion: admitted.policyVersion,
-      ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
-      ...(sessionId !== undefined &&
-        session?.ok === true && {
-          session: {
-            id: sessionId,
-            upstream: session.upstreamSession,
-            ...(session.isMediated === true && { isMediated: true }),
-          },
-        }),
-    };
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */

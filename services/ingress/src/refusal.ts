@@ -1,5 +1,6 @@
-import { Fault, faultBody, type IngressSection, type Intent, type PolicyVerdict } from "@sluice/contracts";
+import { Fault, rpcErrorOf as errorOf, type IngressSection, type Intent, type PolicyVerdict } from "@sluice/contracts";
 import type { Admitted } from "./admission.ts";
+import { noSuchStream } from "./resumption.ts";
 
 /** The error member of a JSON-RPC answer. */
 export interface RpcError {
@@ -23,9 +24,9 @@ export class Refusal extends Fault {
     this.shown = shown;
   }
 
-  /** The answer gives away nothing but that there is no such thing. */
+  /** The answer to the call gives away nothing but that there is no such thing. */
   get hidden(): boolean {
-    return this.shown.error !== undefined;
+    return this.shown.status === 200 && this.shown.error !== undefined;
   }
 }
 
@@ -37,7 +38,7 @@ export function statusOf(fault: Fault): number {
 /** The JSON-RPC error that tells this fault: its `data` is the body of seed 001, but for what is hidden. */
 export function rpcErrorOf(fault: Fault): RpcError {
   const shown = fault instanceof Refusal ? fault.shown.error : undefined;
-  return shown ?? { code: fault.row.rpcCode, message: fault.message, data: faultBody(fault) };
+  return shown ?? errorOf(fault);
 }
 
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
@@ -50,8 +51,12 @@ export function requireAdmitted(
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
   const fault = policy.ok ? (limit.ok ? undefined : limited(limit.retryAfterSeconds, intent)) : denial(policy, intent);
   if (fault === undefined) return;
-  if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled")
-    throw new Refusal(fault, { status: 200, error: unknown(policy.fault, intent) });
+  if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled") {
+    const isResumption = intent.resumes !== undefined;
+    throw isResumption
+      ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()) })
+      : new Refusal(fault, { status: 200, error: unknown(policy.fault, intent) });
+  }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }
 
@@ -70,7 +75,9 @@ const kinds: Record<AccessFault, { use: string; name: string; allowed: string }>
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
 };
 
-function denial({ fault, allowed }: Denied, { agent, target = "" }: Intent): Fault {
+function denial({ fault, allowed }: Denied, intent: Intent): Fault {
+  const { agent } = intent;
+  const { target = "" } = intent.resumes ?? intent;
   if (fault === "protocol_disabled") return new Fault(fault, "MCP is switched off for this tenant");
   const kind = kinds[fault];
   return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {

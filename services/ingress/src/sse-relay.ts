@@ -11,13 +11,18 @@ const refillBytes = 64 * 1024;
 /** How long a frame that was heard of may take to be found in JetStream. */
 const storeLagMs = 5_000;
 const pollMs = 20;
+/** After so much that was written, whoever sends the stream learns how far its reader is. */
+const progressBytes = 1024 * 1024;
 const boundary = Buffer.from("\n\n");
 const comment = ": \n\n";
 
 export interface SseRelayOptions {
   readonly bus: Bus;
   readonly response: Answer;
+  readonly tenant: string;
   readonly stream: string;
+  /** Names who reads, as `OwnWord` says. */
+  readonly reader: string;
   /** The event that the client has; 0 for a new stream. */
   readonly after: number;
   /** Begins with what JetStream has, instead of live. */
@@ -27,6 +32,10 @@ export interface SseRelayOptions {
   readonly onEnd: (end: StreamEnd) => void;
   /** The rest cannot be had any more: what the client misses is gone. */
   readonly onLost: () => void;
+  /** Somebody else reads the stream from now on. */
+  readonly onReplaced: () => void;
+  /** The client took everything up to this piece, but for what waits to be sent; called now and then. */
+  readonly onRead: (upTo: number) => void;
 }
 
 /**
@@ -34,7 +43,9 @@ export interface SseRelayOptions {
  * spell. Frames are joined by number: each event is written exactly once and in order.
  */
 export class SseRelay {
+  readonly tenant: string;
   readonly stream: string;
+  readonly reader: string;
   head: StreamHead | undefined;
   /** The outcome for the audit trail needs what reached the client. */
   bytes = 0;
@@ -46,10 +57,13 @@ export class SseRelay {
   #closed = false;
   #replaying: Promise<void> | undefined;
   #atBoundary = true;
+  #unreported = 0;
 
   constructor(options: SseRelayOptions) {
     this.#options = options;
+    this.tenant = options.tenant;
     this.stream = options.stream;
+    this.reader = options.reader;
     this.#next = options.after + 1;
     this.#live = options.resumed !== true;
   }
@@ -119,6 +133,16 @@ export class SseRelay {
     response.end();
   }
 
+  /** Ends the connection, because somebody else reads the stream. */
+  replace(): void {
+    const { response, onReplaced } = this.#options;
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#atBoundary && response.headersSent && response.writableLength === 0) response.end();
+    else response.destroy();
+    onReplaced();
+  }
+
   close(): void {
     this.#closed = true;
   }
@@ -147,6 +171,11 @@ export class SseRelay {
     response.write(bytes);
     this.bytes += bytes.length;
     this.#atBoundary = bytes.subarray(-2).equals(boundary);
+    this.#unreported += bytes.length;
+    if (this.#unreported >= progressBytes) {
+      this.#unreported = 0;
+      this.#options.onRead(frame.last);
+    }
     if (this.#live && response.writableLength > slowReaderBytes) void this.replay();
   }
 
@@ -167,7 +196,7 @@ export class SseRelay {
     const { bus } = this.#options;
     for (;;) {
       try {
-        return await storedFrame(bus, this.stream, this.#sequence);
+        return await storedFrame(bus, this, this.#sequence);
       } catch {
         if (this.#closed) return undefined;
         await sleep(pollMs * 10);

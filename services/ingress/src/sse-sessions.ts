@@ -73,7 +73,9 @@ export class SseSessions {
     const own = budget.of(principal);
     const stream = new MessageStream({ response, budget: own, keepAliveMs });
     const session = new SseSession({ carrier: mcp, stream, budget: own, log, principal, server });
+    const off = mcp.whenWithdrawn(arrived, () => void response.destroy());
     const onClose = () => {
+      off();
       this.#sessions.delete(id);
       leave();
       conclude({ status: 200, bytes: stream.bytes });

@@ -1,5 +1,5 @@
 import { Presence, type Bus, type Incoming } from "@sluice/bus";
-import { encodeJson, subjects, type OwnVerb, type OwnWord } from "@sluice/contracts";
+import { decodeJson, encodeJson, subjects, type OwnVerb, type OwnWord } from "@sluice/contracts";
 import type { SseRelay } from "./sse-relay.ts";
 
 /** Something that waits for an egress replica and must not wait for a dead one. */
@@ -12,7 +12,8 @@ export interface Dependent {
 /** Brings frames to the relays that wait for them, and notices when the egress behind them dies. */
 export class Streams implements Disposable {
   readonly #bus: Bus;
-  readonly #relays = new Map<string, Set<SseRelay>>();
+  /** Each stream has one reader. */
+  readonly #relays = new Map<string, SseRelay>();
   readonly #foreign = new Map<string, { unsubscribe(): void }>();
   readonly #dependents = new Set<Dependent>();
   readonly #presence: Presence;
@@ -22,35 +23,35 @@ export class Streams implements Disposable {
   constructor(bus: Bus, keepAliveMs: number) {
     this.#bus = bus;
     bus.listen(subjects.streamsOf(bus.instance), (message) => this.#deliver(message));
+    bus.listen(subjects.ownIngress(bus.instance, "replaced"), (message) => this.#replaced(message));
     this.#presence = new Presence(bus, "egress", (instance) => this.#egressDied(instance));
     bus.onReconnect(() => this.#catchUp());
     this.#timer = setInterval(() => this.#keepAlive(), keepAliveMs);
   }
 
-  /** A name for a call and, with a dot, for its reply stream; unique over all replicas. */
-  nextNumber(): string {
-    return (this.#nextStream++).toString(36);
+  /** A name for a call's reply stream and for who reads it; unique over all replicas. */
+  nextName(): string {
+    return `${this.#bus.instance}.${(this.#nextStream++).toString(36)}`;
   }
 
   get size(): number {
     return this.#relays.size;
   }
 
+  /** Brings a stream's frames to this relay from now on, and no longer to another of this replica. */
   add(relay: SseRelay): void {
-    const { stream } = relay;
-    const relays = this.#relays.get(stream) ?? new Set();
-    this.#relays.set(stream, relays.add(relay));
+    const { stream, tenant } = relay;
+    this.#relays.get(stream)?.replace();
+    this.#relays.set(stream, relay);
     if (stream.startsWith(`${this.#bus.instance}.`) || this.#foreign.has(stream)) return;
     this.#foreign.set(
       stream,
-      this.#bus.listen(subjects.stream(stream), (message) => this.#deliver(message)),
+      this.#bus.listen(subjects.stream(tenant, stream), (message) => this.#deliver(message)),
     );
   }
 
   remove(relay: SseRelay): void {
-    const relays = this.#relays.get(relay.stream);
-    relays?.delete(relay);
-    if (relays === undefined || relays.size > 0) return;
+    if (this.#relays.get(relay.stream) !== relay) return;
     this.#relays.delete(relay.stream);
     this.#foreign.get(relay.stream)?.unsubscribe();
     this.#foreign.delete(relay.stream);
@@ -70,14 +71,9 @@ export class Streams implements Disposable {
     if (this.#bus.connected) this.#bus.tell(subjects.own(verb), encodeJson(word));
   }
 
-  /** As `tellOwner`, and waits a moment for the owner's word that it heeded. */
-  async askOwner(verb: OwnVerb, word: OwnWord, timeoutMs: number): Promise<void> {
-    await this.#bus.ask(subjects.own(verb), encodeJson(word), { timeoutMs }).catch(() => {});
-  }
-
   /** Ends the event streams of this replica: their clients come back to another one with the id of their last event. */
   endAll(): void {
-    for (const relays of this.#relays.values()) for (const relay of relays) relay.hangUp();
+    for (const relay of this.#relays.values()) relay.hangUp();
   }
 
   [Symbol.dispose](): void {
@@ -86,8 +82,15 @@ export class Streams implements Disposable {
   }
 
   #deliver(message: Incoming): void {
-    const stream = message.subject.slice(subjects.stream("").length);
-    for (const relay of this.#relays.get(stream) ?? []) relay.heard(message.data);
+    const [instance, number] = message.subject.split(".").slice(-2);
+    this.#relays.get(`${instance}.${number}`)?.heard(message.data);
+  }
+
+  /** Another replica reads the stream now. */
+  #replaced({ data }: Incoming): void {
+    const { stream = "", reader } = decodeJson<OwnWord>(data);
+    const relay = this.#relays.get(stream);
+    if (relay?.reader === reader) relay?.replace();
   }
 
   #egressDied(instance: string): void {
@@ -95,10 +98,10 @@ export class Streams implements Disposable {
   }
 
   #catchUp(): void {
-    for (const relays of this.#relays.values()) for (const relay of relays) void relay.replay();
+    for (const relay of this.#relays.values()) void relay.replay();
   }
 
   #keepAlive(): void {
-    for (const relays of this.#relays.values()) for (const relay of relays) relay.keepAlive();
+    for (const relay of this.#relays.values()) relay.keepAlive();
   }
 }

@@ -1,5 +1,5 @@
 import type { SectionMap } from "@sluice/bus";
-import type { Agent, IngressSection } from "@sluice/contracts";
+import { allServers, Fault, type Agent, type IngressSection } from "@sluice/contracts";
 
 /** Who calls, after authentication. */
 export interface Principal {
@@ -11,12 +11,20 @@ export interface Principal {
   readonly keyHash: string;
 }
 
+/** What somebody uses for longer: as who, and which server. */
+export interface Use {
+  readonly principal: Principal;
+  /** `allServers` for all of a tenant together. */
+  readonly server: string;
+}
+
 /** What ingress knows of the tenants; replaced as a whole at each change. */
 export class Tenants {
   #sections: SectionMap<"ingress"> = new Map();
   #keys = new Map<string, Principal>();
   #keyHeaders: ReadonlySet<string> = new Set();
   #version = 0;
+  readonly #uses = new Map<symbol, Use & { readonly end: () => void }>();
 
   configure(sections: SectionMap<"ingress">): void {
     const keys = new Map<string, Principal>();
@@ -30,6 +38,25 @@ export class Tenants {
     this.#sections = sections;
     this.#keys = keys;
     this.#keyHeaders = headers;
+    for (const use of [...this.#uses.values()]) if (!this.allows(use)) use.end();
+  }
+
+  /** Whether who came so may still come so: with this key, to this server. */
+  allows({ principal, server }: Use): boolean {
+    const servers = this.#sections.get(principal.tenant)?.servers ?? [];
+    const isServed = server === allServers ? servers.length > 0 : servers.some(({ name }) => name === server);
+    return isServed && this.knows(principal);
+  }
+
+  /**
+   * Calls `end` when the key or the server is taken away, until the function that it gives back is called.
+   * @throws Fault `unauthorized` where that has happened since the principal came.
+   */
+  whenWithdrawn(use: Use, end: () => void): () => void {
+    if (!this.allows(use)) throw new Fault("unauthorized", "the API key is no longer valid");
+    const token = Symbol(use.server);
+    this.#uses.set(token, { ...use, end });
+    return () => this.#uses.delete(token);
   }
 
   /** The newest version among the tenants; 0 where there is none. */

@@ -33,7 +33,8 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
   const rulebook = deps.rulebook();
   let denied = 0;
   const verdicts = calls.map((call) => {
-    const { tenant, agent, protocol, method, target, targetKind } = call;
+    const { tenant, agent, protocol } = call;
+    const { method, target, targetKind } = call.resumes ?? call;
     const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target, targetKind });
     if (!verdict.ok) denied++;
     return verdict.ok ? { ...verdict, leaseMs } : verdict;

@@ -19,6 +19,11 @@ export async function store(
   if (!isStored(answer)) throw new Fault("unavailable", "the message could not be stored");
 }
 
+/** Where a message was stored that JetStream says it stored. */
+export function sequenceOf(message: Incoming): number {
+  return (JSON.parse(asBuffer(message.data).toString("utf8")) as PubAck).seq ?? 0;
+}
+
 /** Whether a message is JetStream's word that it stored what was published. */
 export function isStored(message: Incoming): boolean {
   const ack = JSON.parse(asBuffer(message.data).toString("utf8")) as PubAck;

@@ -11,10 +11,14 @@ export interface StoredFrame {
 }
 
 /** Reads one stored frame of a stream at or after a position, without a consumer (measurement 11); undefined where there is none yet. */
-export async function storedFrame(bus: Bus, stream: string, fromSequence: number): Promise<StoredFrame | undefined> {
+export async function storedFrame(
+  bus: Bus,
+  { tenant, stream }: { readonly tenant: string; readonly stream: string },
+  fromSequence: number,
+): Promise<StoredFrame | undefined> {
   const answer = await bus.ask(
     `$JS.API.DIRECT.GET.${streams.replies.name}`,
-    encodeJson({ seq: fromSequence, next_by_subj: subjects.stream(stream) }),
+    encodeJson({ seq: fromSequence, next_by_subj: subjects.stream(tenant, stream) }),
     { timeoutMs },
   );
   const status = answer.headers?.code ?? 0;
@@ -24,4 +28,10 @@ export async function storedFrame(bus: Bus, stream: string, fromSequence: number
     throw new Fault("unavailable", "stored answers cannot be read at the moment");
   }
   return { frame: decodeFrame(answer.data), nextSequence: sequence + 1 };
+}
+
+/** Takes away what is stored of a tenant's streams in front of a position. */
+export async function purgeFrames(bus: Bus, tenant: string, beforeSequence: number): Promise<void> {
+  const question = encodeJson({ filter: subjects.streamsOfTenant(tenant), seq: beforeSequence });
+  await bus.ask(`$JS.API.STREAM.PURGE.${streams.replies.name}`, question, { timeoutMs });
 }

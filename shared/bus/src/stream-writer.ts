@@ -2,7 +2,7 @@ import { encodeFrame, encodeJson, Fault, subjects, type Frame, type StreamHead }
 import type { Bus } from "./bus.ts";
 import { natsItself } from "./inbox.ts";
 import type { Incoming } from "./incoming.ts";
-import { isStored } from "./durable.ts";
+import { isStored, sequenceOf } from "./durable.ts";
 
 /** Every so many frames or bytes JetStream is asked to confirm (measurement 4). */
 const confirmEveryFrames = 32;
@@ -16,6 +16,17 @@ const patienceMs = 90_000;
 /** Between two tries to store what was refused. */
 const retryMs = 250;
 
+/** What a stored message takes beside its bytes: the subject and JetStream's own. */
+const overheadBytes = 96;
+
+export interface StreamWriterOptions {
+  readonly bus: Bus;
+  readonly stream: string;
+  readonly head: StreamHead;
+  /** JetStream has stored more of the stream, up to this position of its own. */
+  readonly onStored?: (stored: { tenant: string; sequence: number; bytes: number }) => void;
+}
+
 interface Kept {
   readonly last: number;
   readonly bytes: Buffer;
@@ -26,6 +37,7 @@ interface Kept {
  * Unconfirmed frames are kept and sent again after a reconnect; readers drop doubles by number.
  */
 export class StreamWriter {
+  readonly #options: StreamWriterOptions;
   readonly #bus: Bus;
   readonly #subject: string;
   readonly #off: () => void;
@@ -39,9 +51,11 @@ export class StreamWriter {
   #broken: Fault | undefined;
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(bus: Bus, stream: string, head: StreamHead) {
+  constructor(options: StreamWriterOptions) {
+    const { bus, stream, head } = options;
+    this.#options = options;
     this.#bus = bus;
-    this.#subject = subjects.stream(stream);
+    this.#subject = subjects.stream(head.tenant, stream);
     this.#off = bus.onReconnect(() => this.#resend());
     this.#publish({ first: 0, last: 0, bytes: Buffer.from(encodeJson(head)), head: true, end: false });
   }
@@ -112,7 +126,12 @@ export class StreamWriter {
     this.#waitingSince = 0;
     const from = this.#kept.findIndex((kept) => kept.last > upTo);
     const dropped = this.#kept.splice(0, from === -1 ? this.#kept.length : from);
-    for (const kept of dropped) this.#keptBytes -= kept.bytes.length;
+    let bytes = 0;
+    for (const kept of dropped) bytes += kept.bytes.length;
+    this.#keptBytes -= bytes;
+    const { tenant } = this.#options.head;
+    bytes += dropped.length * overheadBytes;
+    if (bytes > 0) this.#options.onStored?.({ tenant, sequence: sequenceOf(answer), bytes });
     this.#wakeAll();
   }
 

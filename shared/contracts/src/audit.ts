@@ -35,6 +35,14 @@ export const intentSchema = z.object({
   target: z.string().max(longestTarget).optional(),
   /** What the target is, where the method does not say it (completion/complete). */
   targetKind: z.enum(listedKinds).optional(),
+  /** What was called whose answer's rest this asks for: the rules have to allow it still. */
+  resumes: z
+    .object({
+      method: z.string().max(128),
+      target: z.string().max(longestTarget).optional(),
+      targetKind: z.enum(listedKinds).optional(),
+    })
+    .optional(),
   server: z.string().max(128),
   /** The name of the legacy session, never its id. */
   session: z.string().refine(isSessionName).optional(),

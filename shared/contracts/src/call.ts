@@ -1,8 +1,11 @@
-import type { Agent } from "./audit.ts";
+import type { Agent, ListedKind } from "./audit.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
 /** Names all servers of a tenant together; no endpoint can be called so. */
 export const allServers = "*";
+
+/** How long a call may take to be taken by an egress replica, in milliseconds. */
+export const takeCallMs = 3_000;
 
 /** What ingress hands to egress with the body: everything egress needs to forward, and nothing the agent authenticated with. */
 export interface CallHead {
@@ -16,14 +19,19 @@ export interface CallHead {
   readonly era: "legacy" | "modern";
   /** The JSON-RPC method, empty where there is no body. */
   readonly method: string;
+  /** What the method acts on, as access rules name it. */
+  readonly target?: string;
+  readonly targetKind?: ListedKind;
   /** The JSON-RPC id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
   readonly session?: { readonly id: string; readonly upstream: string; readonly isMediated?: boolean };
   /** The client wants one plain answer and no stream. */
   readonly isPlain?: boolean;
-  /** Name of the reply stream, should the upstream stream. */
+  /** Name of the reply stream, should the upstream stream; its first reader has the same name. */
   readonly stream: string;
+  /** Unix milliseconds on the caller's clock: whoever takes the call later leaves it, because the caller has given it up. */
+  readonly notAfter: number;
   /** The upstream's event id after which a GET goes on. */
   readonly resumeFrom?: string;
   readonly rule?: string;
@@ -38,8 +46,10 @@ export interface ReplyHead {
   /**
    * `taken`: this replica works on it, the answer takes longer than a moment. `ready`: send the chunks of the body to
    * `to`. `answer`: the upstream's answer, its body in this message or, where `chunked`, in those that follow.
+   * `session`: the session that the stream begins with, whose head must not hold the id.
    */
-  readonly kind: "taken" | "ready" | "answer";
+  readonly kind: "taken" | "ready" | "answer" | "session";
+  readonly session?: string;
   readonly to?: string;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -48,15 +58,21 @@ export interface ReplyHead {
   readonly fault?: { readonly kind: FaultKind; readonly message: string; readonly details?: FaultDetails };
 }
 
-/** The first frame of a streamed reply: the answer's head, and whose stream it is. */
+/** The first frame of a streamed reply: the answer's head, and whose stream it is. It is stored: no credential may be in it. */
 export interface StreamHead {
   readonly egress: string;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** The answer has an `mcp-session-id`: the call's own, or the one told ahead to whoever made the call. */
+  readonly namesSession: boolean;
   readonly call: string;
   readonly tenant: string;
   readonly agent: string;
   readonly server: string;
+  /** What was called, so that the rules can be asked again when somebody comes back for the rest. */
+  readonly method: string;
+  readonly target?: string;
+  readonly targetKind?: ListedKind;
   /** The name of the legacy session, where there is one. */
   readonly session?: string;
   readonly rpcId?: string;
@@ -72,8 +88,10 @@ export interface OwnWord {
   readonly session?: string;
   /** With the session: the call that has this JSON-RPC id. */
   readonly rpcId?: string;
-  /** The ingress replica that reads from now on. */
+  /** Who reads from now on, reads no longer, or has read: `<ingress instance>.<number of its call>`. */
   readonly reader?: string;
+  /** How far the reader is: the number of the last piece that it wrote to its client. */
+  readonly readUpTo?: number;
   /** With the session: by server, its resources to be watched → what the client calls them. */
   readonly subscriptions?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** A server said by this notification that a list of it has changed. */

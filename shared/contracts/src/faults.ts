@@ -71,3 +71,13 @@ export function toFault(thrown: unknown): Fault {
 export function faultBody(fault: Fault): Record<string, unknown> {
   return { error: fault.kind, message: fault.message, ...fault.details };
 }
+
+/** A fault as the error of a JSON-RPC answer; `data` is the body of seed 001. */
+export function rpcErrorOf(fault: Fault): { code: number; message: string; data: unknown } {
+  return { code: fault.row.rpcCode, message: fault.message, data: faultBody(fault) };
+}
+
+/** The lines of the event that answers a request with a fault; an id and a blank line may follow. */
+export function faultEvent(rpcId: string, fault: Fault): string {
+  return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(rpcErrorOf(fault))}}\n`;
+}

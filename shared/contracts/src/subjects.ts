@@ -1,3 +1,5 @@
+import { hash } from "node:crypto";
+
 /**
  * Every subject on the bus. Form: `gw.<kind>.v1.<service>.<verb>`, kind first so that permissions and filters are prefixes.
  * No text from outside ever becomes part of a subject.
@@ -48,8 +50,8 @@ export const subjects = {
   /** Words to every egress replica, heeded by the one that owns the call or stream. */
   own: (verb: OwnVerb) => `gw.own.v1.egress.${verb}`,
   ownAll: "gw.own.v1.egress.*",
-  /** A word to the ingress replica that has a client's event stream. */
-  ownIngress: (instance: string, verb: "post") => `gw.own.v1.ingress.${instance}.${verb}`,
+  /** A word to the ingress replica that has a client's event stream: a message for it, or that somebody else reads it now. */
+  ownIngress: (instance: string, verb: "post" | "replaced") => `gw.own.v1.ingress.${instance}.${verb}`,
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,
@@ -60,8 +62,9 @@ export const subjects = {
   /** The only inbox subjects that a service may publish on: whose an answer is stands in its subject, where NATS sees to it. */
   answersBy: (service: ServiceName) => `gw.inbox.v1.*.*.*.${service}`,
   /** The frames of one streamed reply; `stream` is `<ingress instance>.<number>`. Captured by the REPLIES stream. */
-  stream: (stream: string) => `gw.stream.v1.${stream}`,
-  streamsOf: (instance: string) => `gw.stream.v1.${instance}.*`,
+  stream: (tenant: string, stream: string) => `gw.stream.v1.${tokenOf(tenant)}.${stream}`,
+  streamsOf: (instance: string) => `gw.stream.v1.*.${instance}.*`,
+  streamsOfTenant: (tenant: string) => `gw.stream.v1.${tokenOf(tenant)}.>`,
   streamAll: "gw.stream.v1.>",
 } as const;
 
@@ -77,7 +80,7 @@ export function addresseeOf(subject: string): string | undefined {
   return /^gw\.(?:ask|call|own|inbox)\.v1\.([^.]+)\./.exec(subject)?.[1];
 }
 
-export type OwnVerb = "cancel" | "attach" | "detach" | "release" | "refresh";
+export type OwnVerb = "cancel" | "attach" | "detach" | "progress" | "release" | "refresh";
 
 export const aliveEveryMs = 1_000;
 /** A replica that was not heard for this long is taken for dead. */
@@ -91,3 +94,8 @@ export const streams = {
 } as const;
 
 export const confBucket = "conf";
+
+/** Stands for a tenant in a subject. */
+function tokenOf(tenant: string): string {
+  return hash("sha256", tenant, "hex").slice(0, 16);
+}

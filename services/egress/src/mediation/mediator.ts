@@ -1,5 +1,5 @@
 import type { Bus } from "@sluice/bus";
-import { allServers, Fault, subjects, encodeJson, type CallHead, type OwnWord } from "@sluice/contracts";
+import { allServers, Fault, rpcErrorOf, subjects, encodeJson, type CallHead, type OwnWord } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Replies } from "../replies.ts";
@@ -105,8 +105,8 @@ export class Mediator implements AsyncDisposable {
     const end = new AbortController();
     call.attach({ abort: () => end.abort() });
     const output = new Output({
-      bus: this.#options.bus,
       call,
+      stream: (head) => this.#options.replies.stream(call, head),
       reply: (answer) => this.#options.replies.whole(call, answer),
     });
     const { head } = call;
@@ -181,9 +181,8 @@ export class Mediator implements AsyncDisposable {
     }
     if (!output.isStream || !(error instanceof Fault)) throw error;
     if (error.kind === "client_left") return { ...(await output.finish(undefined)), fault: error.kind };
-    const { kind, message, row } = error;
-    const body = { code: row.rpcCode, message, data: { error: kind, message } };
-    return { ...(await output.finish(id === undefined ? undefined : { ...answer, error: body })), fault: kind };
+    const failure = { ...answer, error: rpcErrorOf(error) };
+    return { ...(await output.finish(id === undefined ? undefined : failure)), fault: error.kind };
   }
 
   #route(

@@ -1,5 +1,5 @@
-import { StreamWriter, type Bus } from "@sluice/bus";
-import { chunkBytes, encodeJson, sessionNameOf, type StreamEnd } from "@sluice/contracts";
+import type { StreamWriter } from "@sluice/bus";
+import { chunkBytes, encodeJson, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import { isObject, type RpcMessage } from "./rpc.ts";
 
@@ -7,8 +7,9 @@ import { isObject, type RpcMessage } from "./rpc.ts";
 const primingSince = "2025-11-25";
 
 export interface OutputOptions {
-  readonly bus: Bus;
   readonly call: ActiveCall;
+  /** Begins the answer's stream. */
+  readonly stream: (head: { status: number; headers: Record<string, string> }) => StreamWriter;
   /** Sends a whole answer. */
   readonly reply: (answer: { status: number; headers: Record<string, string>; body: Buffer }) => Promise<Ending>;
 }
@@ -29,24 +30,11 @@ export class Output {
   }
 
   /** Begins the stream, where it has not begun. */
-  open(headers: Record<string, string> = {}): void {
+  open(): void {
     if (this.#writer !== undefined) return;
-    const { bus, call } = this.#options;
+    const { call, stream } = this.#options;
     const { head } = call;
-    call.streaming = call.announced = call.answered = true;
-    this.#writer = new StreamWriter(bus, head.stream, {
-      egress: bus.instance,
-      status: 200,
-      headers: { "content-type": "text/event-stream", ...headers },
-      call: head.call,
-      tenant: head.tenant,
-      agent: head.agent.id,
-      server: head.server,
-      era: head.era,
-      listening: call.listening,
-      ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
-      ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
-    });
+    this.#writer = stream({ status: 200, headers: { "content-type": "text/event-stream" } });
     const version = head.headers["mcp-protocol-version"] ?? "";
     if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
   }
@@ -82,12 +70,12 @@ export class Output {
       let rest: Buffer = Buffer.from(lines);
       call.lastActivity = Date.now();
       for (; rest.length > chunkBytes; rest = rest.subarray(chunkBytes)) {
-        call.relayed(chunkBytes);
+        call.relayed(chunkBytes, writer.next);
         await writer.write(rest.subarray(0, chunkBytes), 1);
       }
       const tail = call.head.era === "legacy" ? `id: ${call.head.stream}.${writer.next}\n\n` : "\n";
       const bytes = Buffer.concat([rest, Buffer.from(tail)]);
-      call.relayed(bytes.length);
+      call.relayed(bytes.length, writer.next);
       await writer.write(bytes, 1);
     };
     this.#turn = this.#turn.then(write);

@@ -131,17 +131,16 @@ export async function send(line: Line, sending: Sending): Promise<Received> {
   const { upstream, head, traceparent, maxAnswerBytes } = line;
   const { http, message, session, resumeFrom, signal } = sending;
   if (signal.aborted) throw left;
-  const { chunked: _chunked, session: _session, resumeFrom: _resumeFrom, ...rest } = head;
   const exchange = forward({
     head: {
-      ...rest,
+      agent: head.agent,
       http,
       headers: {
         ...forwarded(line),
         ...(message !== undefined && { "content-type": "application/json" }),
         ...sending.headers,
       },
-      ...(session !== undefined && { session: { id: "", upstream: session } }),
+      ...(session !== undefined && { session: { upstream: session } }),
       ...(resumeFrom !== undefined && { resumeFrom }),
     },
     upstream,

@@ -1,0 +1,34 @@
+import { sessionNameOf, type StreamHead } from "@sluice/contracts";
+import type { ActiveCall } from "./active-call.ts";
+
+export const sessionHeader = "mcp-session-id";
+
+export interface StreamHeadOptions {
+  readonly egress: string;
+  readonly call: ActiveCall;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The head of an answer's stream. It is stored, so it has the session's name and not its id. */
+export function streamHead({ egress, call, status, headers }: StreamHeadOptions): StreamHead {
+  const { head } = call;
+  const { [sessionHeader]: session, ...others } = headers;
+  return {
+    egress,
+    status,
+    headers: others,
+    namesSession: session !== undefined,
+    call: head.call,
+    tenant: head.tenant,
+    agent: head.agent.id,
+    server: head.server,
+    era: head.era,
+    listening: call.listening,
+    method: head.method || head.http,
+    ...(head.target !== undefined && { target: head.target }),
+    ...(head.targetKind !== undefined && { targetKind: head.targetKind }),
+    ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
+    ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
+  };
+}

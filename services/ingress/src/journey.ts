@@ -1,0 +1,91 @@
+import { sessionNameOf, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
+import type { Span } from "@sluice/telemetry";
+import type { Admitted } from "./admission.ts";
+import type { Body } from "./body.ts";
+import type { HandedHead } from "./conversation.ts";
+import { forwardedHeaders } from "./headers.ts";
+import type { McpRequest } from "./mcp.ts";
+import type { Operation } from "./operation.ts";
+import type { Moment } from "./outcome.ts";
+import { header, pathOf } from "./request-head.ts";
+import type { KeptStream } from "./resumption.ts";
+import { ownName, type Target } from "./target.ts";
+
+/** A request on its way: what was found out about it so far. */
+export interface Journey extends McpRequest {
+  readonly started: Moment;
+  readonly section: IngressSection;
+  readonly target: Target;
+  readonly operation: Operation;
+  readonly body: Body;
+  readonly span: Span;
+  /** `<ingress instance>.<number>`; names the call, its stream and its reader. */
+  readonly name: string;
+  /** The stream whose rest is asked for, where it is kept and the principal's own. */
+  readonly kept?: KeptStream | undefined;
+}
+
+const sessionHeader = "mcp-session-id";
+
+export const sessionOf = ({ request }: Pick<Journey, "request">) => header(request, sessionHeader);
+
+/** What the audit trail and those who admit learn of a request. */
+export function intentOf(journey: Journey): Intent {
+  const { request, principal, section, target, operation, body, span, name, started, kept } = journey;
+  const session = sessionOf(journey);
+  const named = ownName(target, operation, section);
+  return {
+    call: name.replace(".", "-"),
+    at: started.at,
+    label: "mcp_proxy",
+    tenant: principal.tenant,
+    agent: principal.agent,
+    auth: principal.method,
+    protocol: "mcp",
+    era: operation.era,
+    http: request.method ?? "",
+    path: pathOf(request),
+    method: operation.method,
+    server: target.name,
+    trace: span.traceId,
+    bytes: body.length,
+    ...(named !== undefined && { target: named }),
+    ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
+    ...(session !== undefined && { session: sessionNameOf(session) }),
+    ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    ...(kept !== undefined && { resumes: kept.called }),
+  };
+}
+
+/** What egress learns of a request. */
+export function callHeadOf(
+  { request, principal, section, target, operation, name }: Journey,
+  { intent, admitted }: { intent: Intent; admitted: Admitted },
+): HandedHead {
+  const { session } = admitted;
+  const sessionId = sessionOf({ request });
+  return {
+    call: intent.call,
+    tenant: principal.tenant,
+    agent: principal.agent,
+    server: target.name,
+    http: request.method as CallHead["http"],
+    headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
+    era: operation.era,
+    method: operation.method,
+    stream: name,
+    rule: admitted.policy.rule,
+    policyVersion: admitted.policyVersion,
+    ...(intent.target !== undefined && { target: intent.target }),
+    ...(intent.targetKind !== undefined && { targetKind: intent.targetKind }),
+    ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    ...(sessionId !== undefined &&
+      session?.ok === true && {
+        session: {
+          id: sessionId,
+          upstream: session.upstreamSession,
+          ...(session.isMediated === true && { isMediated: true }),
+        },
+      }),
+  };
+}
