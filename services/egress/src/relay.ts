@@ -4,7 +4,7 @@ import { checkAnswer } from "./answer-check.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
 import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
-import { hideListed, isListMethod } from "./messages.ts";
+import { hideListed, hideWatched, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
 import { StreamRelay } from "./stream-relay.ts";
@@ -72,8 +72,16 @@ export class Relay {
     const { head } = call;
     const connections = call.listening ? upstream.streams : upstream.calls;
     connections.requireRoom();
-    const body = head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call);
-    const exchange = forward({ head, upstream, connections, body, traceparent });
+    const exchange =
+      head.method === "subscriptions/listen"
+        ? await this.#subscribe({ call, inline, traceparent }, upstream)
+        : forward({
+            head,
+            upstream,
+            connections,
+            body: head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call),
+            traceparent,
+          });
     call.attach(exchange);
     const { status, headers } = await exchange.head;
     call.lastActivity = Date.now();
@@ -89,6 +97,14 @@ export class Relay {
       if (head.session === undefined && typeof given === "string") abandon(given, { head, upstream, traceparent });
       throw error;
     }
+  }
+
+  /** What an agent may not read it cannot watch: it is left out of what the upstream is asked for. */
+  async #subscribe({ call, inline, traceparent }: Carried, upstream: Upstream): Promise<Exchange> {
+    const { principals, replies } = this.#options;
+    const { chunked: _chunked, ...head } = call.head;
+    const body = await hideWatched(await replies.bodyOf(call, inline), principals.listFilter(call.head));
+    return forward({ head, upstream, connections: upstream.streams, body, traceparent });
   }
 
   /** Exchanges the upstream's session id for the client's, and forgets a session that the upstream ended. */
