@@ -1,5 +1,15 @@
 import type { Bus } from "@sluice/bus";
-import { allServers, Fault, rpcErrorOf, subjects, encodeJson, type CallHead, type OwnWord } from "@sluice/contracts";
+import {
+  allServers,
+  Fault,
+  rpcErrorOf,
+  subjects,
+  encodeJson,
+  type CallHead,
+  type OwnWord,
+  toFault,
+} from "@sluice/contracts";
+import { describeError, type Log } from "@sluice/telemetry";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Replies } from "../replies.ts";
@@ -24,6 +34,7 @@ import type { Line } from "./wire.ts";
 
 export interface MediatorOptions {
   readonly bus: Bus;
+  readonly log: Log;
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
@@ -179,10 +190,13 @@ export class Mediator implements AsyncDisposable {
       const status = head.era === "modern" ? modernStatus(error) : 200;
       return await output.finish({ ...answer, error: error.body }, status);
     }
-    if (!output.isStream || !(error instanceof Fault)) throw error;
-    if (error.kind === "client_left") return { ...(await output.finish(undefined)), fault: error.kind };
-    const failure = { ...answer, error: rpcErrorOf(error) };
-    return { ...(await output.finish(id === undefined ? undefined : failure)), fault: error.kind };
+    if (!output.isStream) throw error;
+    const fault = toFault(error);
+    if (fault.kind === "internal")
+      this.#options.log.error({ call: head.call, error: describeError(error) }, "call failed");
+    if (fault.kind === "client_left") return { ...(await output.finish(undefined)), fault: fault.kind };
+    const failure = { ...answer, error: rpcErrorOf(fault) };
+    return { ...(await output.finish(id === undefined ? undefined : failure)), fault: fault.kind };
   }
 
   #route(
@@ -196,6 +210,8 @@ export class Mediator implements AsyncDisposable {
     const mayUse = principals.listFilter(head);
     return new Route({
       servers,
+      isMerged: head.server === allServers,
+      decided: head.target,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
       late: this.#late,

@@ -15,6 +15,7 @@ import {
   methodNotFound,
   objectOf,
   RpcError,
+  textOf,
   type Members,
   type Request,
   type RpcMessage,
@@ -127,7 +128,7 @@ function modernResult(method: string, result: Members, ttlMs = 0): Members {
 function shownNotice(notice: Request, { logLevel }: Client): Request | undefined {
   if (notice.method === "notifications/progress") return notice;
   if (notice.method !== "notifications/message" || logLevel === undefined) return undefined;
-  const level = levels.indexOf(String(notice.params?.["level"]));
+  const level = levels.indexOf(textOf(notice.params?.["level"]));
   return level < 0 || level >= levels.indexOf(logLevel) ? notice : undefined;
 }
 
@@ -220,7 +221,7 @@ async function listenToAll(
         signal,
         ask: () => Promise.reject(new RpcError(methodNotFound, "nobody can be asked on this stream")),
         notify: ({ method, params = {} }) => {
-          const uri = names.get(String(params["uri"]));
+          const uri = names.get(textOf(params["uri"]));
           if (method === "notifications/resources/updated" && uri !== undefined) say(method, { ...params, uri });
           const kind = changedKind(method);
           if (kind !== undefined && wanted[changes[kind]] === true) gathered.add(method);
