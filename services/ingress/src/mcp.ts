@@ -38,6 +38,8 @@ export interface McpRequest {
   readonly startedAt?: number;
   /** What the body says, where that was read already. */
   readonly operation?: Operation;
+  /** Where it came by the path of a method: the HTTP method it came with, and the MCP method it is admitted and recorded as. */
+  readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
 
 /** A request on its way: what was found out about it so far. */
@@ -53,6 +55,8 @@ interface Journey extends McpRequest {
 
 const sessionHeader = "mcp-session-id";
 const noBody = Buffer.alloc(0);
+/** Plain answers have no other way to tell an error than their status. */
+const plainRefusals = { deniedWith200: false, hiddenStatus: 404 };
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
 export class Mcp {
@@ -152,7 +156,7 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent, journey.section);
+      requireAdmitted(admitted, intent, journey.byPath === undefined ? journey.section : plainRefusals);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
@@ -217,7 +221,8 @@ export class Mcp {
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }
 
-  #intent({ request, principal, section, target, operation, body, span, number, startedAt }: Journey): Intent {
+  #intent(journey: Journey): Intent {
+    const { request, principal, section, target, operation, byPath, body, span, number, startedAt } = journey;
     const session = header(request, sessionHeader);
     const named = ownName(target, operation, section);
     return {
@@ -229,9 +234,9 @@ export class Mcp {
       auth: principal.method,
       protocol: "mcp",
       era: operation.era,
-      http: request.method ?? "",
+      http: byPath?.http ?? request.method ?? "",
       path: pathOf(request),
-      method: operation.method,
+      method: byPath?.method ?? operation.method,
       server: target.name,
       trace: span.traceId,
       bytes: body.length,
@@ -242,7 +247,7 @@ export class Mcp {
     };
   }
 
-  #callHead({ request, principal, target, operation, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
+  #callHead({ request, principal, target, operation, byPath, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
     const { bus } = this.#parts;
     const { session } = admitted;
     const sessionId = header(request, sessionHeader);
@@ -262,6 +267,7 @@ export class Mcp {
       rule: admitted.policy.rule,
       policyVersion: admitted.policyVersion,
       ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+      ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
       ...(sessionId !== undefined &&
         session?.ok === true && {
           session: {

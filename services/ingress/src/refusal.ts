@@ -40,18 +40,24 @@ export function rpcErrorOf(fault: Fault): RpcError {
   return shown ?? { code: fault.row.rpcCode, message: fault.message, data: faultBody(fault) };
 }
 
+/** How refusals look to the caller. */
+interface Shape extends Pick<IngressSection, "deniedWith200"> {
+  /** HTTP status of what is answered as unknown. */
+  readonly hiddenStatus?: number;
+}
+
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
 export function requireAdmitted(
   { policy, limit, session }: Admitted,
   intent: Intent,
-  { deniedWith200 }: Pick<IngressSection, "deniedWith200">,
+  { deniedWith200, hiddenStatus = 200 }: Shape,
 ): void {
   if (session?.ok === false)
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
   const fault = policy.ok ? (limit.ok ? undefined : limited(limit.retryAfterSeconds, intent)) : denial(policy, intent);
   if (fault === undefined) return;
   if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled")
-    throw new Refusal(fault, { status: 200, error: unknown(policy.fault, intent) });
+    throw new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }
 

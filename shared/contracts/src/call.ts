@@ -20,8 +20,10 @@ export interface CallHead {
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
   readonly session?: { readonly id: string; readonly upstream: string; readonly isMediated?: boolean };
-  /** The client wants one plain answer and no stream. */
+  /** The client wants one plain answer and no stream; its HTTP status tells errors apart (seed 001's routes). */
   readonly isPlain?: boolean;
+  /** The client wants a list in one piece. */
+  readonly isWholeList?: boolean;
   /** Name of the reply stream, should the upstream stream. */
   readonly stream: string;
   /** The upstream's event id after which a GET goes on. */

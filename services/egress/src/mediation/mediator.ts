@@ -162,7 +162,7 @@ export class Mediator implements AsyncDisposable {
   ): Promise<Ending> {
     const answer = { jsonrpc: "2.0", id: id ?? null } as const;
     if (error instanceof RpcError) {
-      const status = head.era === "modern" ? modernStatus(error) : 200;
+      const status = head.era === "modern" ? modernStatus(error, head) : 200;
       return await output.finish({ ...answer, error: error.body }, status);
     }
     if (!output.isStream || !(error instanceof Fault)) throw error;
@@ -180,6 +180,7 @@ export class Mediator implements AsyncDisposable {
     const mayUse = principals.listFilter(head);
     return new Route({
       servers,
+      isWhole: head.isWholeList === true,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
       late: this.#late,

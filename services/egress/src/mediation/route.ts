@@ -11,6 +11,8 @@ export interface RouteOptions {
   /** In the order of the configuration. */
   readonly servers: readonly string[];
   readonly mode: PrefixMode;
+  /** Lists are answered in one piece. */
+  readonly isWhole?: boolean;
   readonly lists: Lists;
   readonly late: Late;
   readonly viewOf: (server: string) => View;
@@ -38,6 +40,10 @@ export class Route {
     this.#options = options;
     this.servers = options.servers;
     this.names = new Names(this.isMerged ? options.mode : "never", options.servers);
+  }
+
+  get isWhole(): boolean {
+    return this.#options.isWhole === true;
   }
 
   get isMerged(): boolean {
