@@ -21,8 +21,10 @@ const bigTools = Array.from({ length: 40 }, (_, index) => ({
 /** A modern server that fails on demand and tells what it was sent. */
 function answerScripted({ message }: ReceivedRequest, response: ServerResponse): void {
   const { id, method, params } = message ?? {};
-  const reply = (result: object) => answerJson(response, { jsonrpc: "2.0", id, result: { resultType: "complete", ...result } });
-  const refuse = (code: number, text: string) => answerJson(response, { jsonrpc: "2.0", id, error: { code, message: text, data: { hint: 1 } } });
+  const reply = (result: object) =>
+    answerJson(response, { jsonrpc: "2.0", id, result: { resultType: "complete", ...result } });
+  const refuse = (code: number, text: string) =>
+    answerJson(response, { jsonrpc: "2.0", id, error: { code, message: text, data: { hint: 1 } } });
   if (method === "server/discover") return reply({ supportedVersions: ["2026-07-28"], capabilities: { tools: {} } });
   if (method === "tools/list") return reply({ tools: bigTools, ttlMs: 0, cacheScope: "private" });
   const name = String(params?.["name"]);
@@ -48,9 +50,14 @@ beforeAll(async () => {
     await startTestHouse({
       env: { PUBLIC_URL: "https://gateway.example.com/base/" },
       tenants: {
-        acme: { agents: ["a-1", "limited-1"], mcp: { endpoints, registration }, accessRules, limits },
+        acme: { agents: ["a-1", "limited-1", "audited-1"], mcp: { endpoints, registration }, accessRules, limits },
         one: { agents: ["a-1"], mcp: { endpoints: [{ name: "modern", url: modern.url }] }, accessRules },
-        hiding: { agents: ["a-1"], mcp: { endpoints }, accessRules, settings: { hide_denied: true, denied_status: 200 } },
+        hiding: {
+          agents: ["a-1"],
+          mcp: { endpoints },
+          accessRules,
+          settings: { hide_denied: true, denied_status: 200 },
+        },
         off: { agents: ["a-1"], mcp: { endpoints }, accessRules, settings: { mcp_enabled: false } },
       },
     }),
@@ -65,7 +72,11 @@ interface Asking {
   readonly headers?: Record<string, string>;
 }
 
-async function ask(path: string, body?: unknown, { tenant = "acme", agent = "a-1", method, headers = {} }: Asking = {}) {
+async function ask(
+  path: string,
+  body?: unknown,
+  { tenant = "acme", agent = "a-1", method, headers = {} }: Asking = {},
+) {
   const answer = await send(`${house.house.url}/mcp/${path}`, {
     method: method ?? (body === undefined ? "GET" : "POST"),
     headers: as(house.key(agent, tenant), headers),
@@ -96,7 +107,12 @@ describe("a tool is called by plain JSON or JSON-RPC", () => {
   it("in its own name, stateless, and with the bytes of its arguments", async () => {
     scripted.requests.splice(0);
     const body = `{"name":"big-1","arguments":{"n":${exact}},"_meta":{"mine":1,"io.modelcontextprotocol/clientInfo":{"name":"forged"}}}`;
-    const headers = { "mcp-session-id": "x", "last-event-id": "y", "mcp-protocol-version": "2025-06-18", "mcp-param-n": "9" };
+    const headers = {
+      "mcp-session-id": "x",
+      "last-event-id": "y",
+      "mcp-protocol-version": "2025-06-18",
+      "mcp-param-n": "9",
+    };
     expect((await ask("tools/call", body, { headers })).status).toBe(200);
     const received = scripted.requests.find(({ message }) => message?.method === "tools/call");
     expect(received?.body.toString()).toContain(exact);
@@ -125,7 +141,11 @@ describe("a tool is called by plain JSON or JSON-RPC", () => {
 });
 
 describe("what goes wrong is told in the shape that was sent", () => {
-  const denied = { error: "tool_access_denied", message: "Agent 'a-1' is not authorized to invoke tool 'get-env'", allowedTools };
+  const denied = {
+    error: "tool_access_denied",
+    message: "Agent 'a-1' is not authorized to invoke tool 'get-env'",
+    allowedTools,
+  };
 
   it("a denied tool: 403, by the name its server calls it too", async () => {
     for (const name of ["get-env", "everything_get-env"])
@@ -167,7 +187,10 @@ describe("what goes wrong is told in the shape that was sent", () => {
     const plain = await ask(path, body);
     expect(plain).toMatchObject({ status, json: { error: kind, message: expect.any(String) } });
     const asked = await ask(path, rpc(path, body));
-    expect(asked).toMatchObject({ status, json: { jsonrpc: "2.0", id: "seven", error: { message: plain.json.message } } });
+    expect(asked).toMatchObject({
+      status,
+      json: { jsonrpc: "2.0", id: "seven", error: { message: plain.json.message } },
+    });
   });
 
   it("an upstream's own error comes with its code and data", async () => {
@@ -176,15 +199,24 @@ describe("what goes wrong is told in the shape that was sent", () => {
   });
 
   it("what is hidden looks like what does not exist, whatever status the tenant has for refusals", async () => {
-    const [hidden, unknown] = [await ask("tools/call", { name: "get-env" }, { tenant: "hiding" }), await ask("tools/call", { name: "big-none" }, { tenant: "hiding" })];
-    expect(hidden).toMatchObject({ status: 404, json: { error: "not_found", code: -32602, message: "Unknown tool: get-env" } });
+    const [hidden, unknown] = [
+      await ask("tools/call", { name: "get-env" }, { tenant: "hiding" }),
+      await ask("tools/call", { name: "big-none" }, { tenant: "hiding" }),
+    ];
+    expect(hidden).toMatchObject({
+      status: 404,
+      json: { error: "not_found", code: -32602, message: "Unknown tool: get-env" },
+    });
     expect(hidden.text.replaceAll("get-env", "big-none")).toBe(unknown.text);
     expect(hidden.status).toBe(unknown.status);
   });
 
   it("a tenant that has switched MCP off: 403", async () => {
     for (const path of ["tools/list", "registration"])
-      expect(await ask(path, undefined, { tenant: "off" })).toMatchObject({ status: 403, json: { error: "protocol_disabled" } });
+      expect(await ask(path, undefined, { tenant: "off" })).toMatchObject({
+        status: 403,
+        json: { error: "protocol_disabled" },
+      });
   });
 
   it.each([
@@ -211,7 +243,12 @@ describe("what goes wrong is told in the shape that was sent", () => {
   it("405 with Allow, 415 and 413 as at /mcp", async () => {
     const url = `${house.house.url}/mcp`;
     const key = house.key("a-1");
-    for (const [path, allow] of [["tools/call", "POST"], ["initialize", "POST"], ["tools/list", "GET, POST"], ["registration", "GET"]]) {
+    for (const [path, allow] of [
+      ["tools/call", "POST"],
+      ["initialize", "POST"],
+      ["tools/list", "GET, POST"],
+      ["registration", "GET"],
+    ]) {
       const wrong = await send(`${url}/${path}`, { method: "DELETE", headers: as(key) });
       expect([wrong.status, wrong.headers.allow]).toEqual([405, allow]);
     }
@@ -247,7 +284,9 @@ describe("lists, resources and initialize", () => {
     const [first] = json.resources as { uri: string }[];
     const read = await ask("resources/read", { uri: first?.uri });
     expect(read.json.contents[0].uri).toBe(first?.uri);
-    expect((await ask("resources/read", rpc("resources/read", { uri: first?.uri }))).json.result.contents).toEqual(read.json.contents);
+    expect((await ask("resources/read", rpc("resources/read", { uri: first?.uri }))).json.result.contents).toEqual(
+      read.json.contents,
+    );
     const large = "y".repeat(700_000);
     expect(textOf((await ask("tools/call", { name: "big-0", arguments: { large } })).json)).toContain(large);
   });
@@ -255,10 +294,17 @@ describe("lists, resources and initialize", () => {
   it("initialize tells what there is, and opens no session", async () => {
     const params = { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "c", version: "1" } };
     const plain = await ask("initialize", params);
-    expect(plain).toMatchObject({ status: 200, json: { protocolVersion: "2026-07-28", serverInfo: { name: "sluice" } } });
+    expect(plain).toMatchObject({
+      status: 200,
+      json: { protocolVersion: "2026-07-28", serverInfo: { name: "sluice" } },
+    });
     expect(plain.json.capabilities).toHaveProperty("tools");
     expect(plain.headers).not.toHaveProperty("mcp-session-id");
-    expect((await ask("initialize", rpc("initialize", params))).json).toEqual({ jsonrpc: "2.0", id: "seven", result: plain.json });
+    expect((await ask("initialize", rpc("initialize", params))).json).toEqual({
+      jsonrpc: "2.0",
+      id: "seven",
+      result: plain.json,
+    });
     const one = await ask("initialize", "{}", { tenant: "one" });
     expect(one.json.serverInfo).toEqual({ name: "modern-fixture", version: "1.0.0" });
   });
@@ -313,37 +359,25 @@ it("a client that leaves ends its call at the upstream", async () => {
   scripted.handler = answer;
 });
 
-describe("the audit trail", () => {
-  interface Row {
-    path: string;
-    http: string;
-    method: string;
-    target: string | null;
-    decision: string;
-    status: number;
-    fault: string | null;
-    is_error: boolean | null;
-  }
-  const rows = (path: string) =>
-    house.query<Row>("select * from audit_calls where path = $1 and tenant = 'acme' order by at", [path]);
-  const latest = async (path: string, before: number) =>
-    await until("the row", async () => {
-      const all = await rows(path);
-      return all.length > before && all.every(({ status }) => status !== null) ? all : undefined;
-    });
-
-  it.each([
-    ["tools/call", { name: "echo", arguments: { message: "x" } }, { method: "tools/call", target: "echo", decision: "allow", status: 200 }],
-    ["tools/call", { name: "everything_get-env" }, { target: "get-env", decision: "deny", status: 403, fault: "tool_access_denied" }],
+it("the audit trail has one row per call, with the path it came by", async () => {
+  const calls: [string, unknown, object][] = [
+    [
+      "tools/call",
+      { name: "echo", arguments: { message: "x" } },
+      { method: "tools/call", target: "echo", status: 200 },
+    ],
+    ["tools/call", { name: "everything_get-env" }, { target: "get-env", decision: "deny", status: 403 }],
     ["tools/call", { name: "scripted_fail-hard" }, { target: "fail-hard", decision: "allow", status: 502 }],
-    ["tools/list", undefined, { method: "tools/list", http: "GET", decision: "allow", status: 200 }],
-    ["initialize", {}, { method: "initialize", http: "POST", decision: "allow", status: 200 }],
-    ["registration", undefined, { method: "tools/list", http: "GET", decision: "allow", status: 200 }],
-  ])("has one row for a call of %s", async (path, body, expected) => {
-    const before = (await rows(`/mcp/${path}`)).length;
-    await ask(path, body);
-    const all = await latest(`/mcp/${path}`, before);
-    expect(all).toHaveLength(before + 1);
-    expect(all.at(-1)).toMatchObject(expected);
+    ["tools/list", undefined, { method: "tools/list", http: "GET", status: 200 }],
+    ["initialize", {}, { method: "initialize", http: "POST", status: 200 }],
+    ["registration", undefined, { method: "tools/list", http: "GET", status: 200 }],
+  ];
+  for (const [path, body] of calls) await ask(path, body, { agent: "audited-1" });
+  const rows = await until("the rows", async () => {
+    const found = await house.query<{ status: number | null }>(
+      "select * from audit_calls where agent_id = 'audited-1' order by at",
+    );
+    return found.length >= calls.length && found.every(({ status }) => status !== null) ? found : undefined;
   });
+  expect(rows).toMatchObject(calls.map(([path, , expected]) => ({ path: `/mcp/${path}`, ...expected })));
 });

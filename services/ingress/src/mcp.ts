@@ -247,7 +247,11 @@ export class Mcp {
     };
   }
 
-  #callHead({ request, principal, target, operation, byPath, number }: Journey, intent: Intent, admitted: Admitted): CallHead {
+  #callHead(
+    { request, principal, target, operation, byPath, number }: Journey,
+    intent: Intent,
+    admitted: Admitted,
+  ): CallHead {
     const { bus } = this.#parts;
     const { session } = admitted;
     const sessionId = header(request, sessionHeader);

@@ -45,8 +45,7 @@ export class PathCalls {
       if (form.isRpc) await this.#relay(received, method, call);
       else this.#answer(received.response, plain(await this.#gather(received, method, { call }), method));
     } catch (error) {
-      if (form?.isRpc === true)
-        throw error instanceof RequestFault ? error : new RequestFault(error, form.rpcId, "");
+      if (form?.isRpc === true) throw error instanceof RequestFault ? error : new RequestFault(error, form.rpcId, "");
       this.#fail(received, error);
     } finally {
       budget.give(body.length);

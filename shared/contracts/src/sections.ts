@@ -20,7 +20,7 @@ export const ingressSectionSchema = z.object({
   keys: z.record(z.string(), agentSchema),
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
-  registration: registrationSchema,
+  registration: registrationSchema.prefault({}),
   /** The MCP endpoints. */
   servers: z
     .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))
