@@ -6,6 +6,7 @@ import { constants } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { isatty } from "node:tty";
 import { fileURLToPath } from "node:url";
+import { whenNpmIsGone } from "../cli/bin/npm-parent.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const BIN = join(ROOT, "node_modules", ".bin");
@@ -89,6 +90,7 @@ function build() {
 function runTask() {
   const child = spawn(node, [join(ROOT, TASKS[task][0]), ...TASKS[task].slice(1), ...args], { env, stdio: "inherit" });
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  whenNpmIsGone(() => child.kill("SIGTERM"));
   forwardInterrupt(child);
   child.once("error", (error) => fail(`${node} can't be started: ${error.message}`));
   child.once("exit", (code, signal) => {

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { isatty } from "node:tty";
 import { fileURLToPath } from "node:url";
+import { whenNpmIsGone } from "./npm-parent.mjs";
 
 const NODE_MAJOR = 24;
 const main = new URL("../dist/main.js", import.meta.url);
@@ -14,6 +15,7 @@ else await runHere();
 
 async function runHere() {
   delete process.env.SLUICE_REEXECUTED;
+  whenNpmIsGone(() => process.kill(process.pid, "SIGTERM"));
   await import(main.href);
 }
 
@@ -27,6 +29,7 @@ function runWithOwnNode() {
   }
   const env = { ...process.env, SLUICE_REEXECUTED: "1" };
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit", env });
+  whenNpmIsGone(() => child.kill("SIGTERM"));
   const inTerminal = [0, 1, 2].some((fd) => isatty(fd));
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   process.on("SIGINT", () => inTerminal || child.kill("SIGINT"));

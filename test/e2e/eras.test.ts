@@ -1,7 +1,7 @@
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFixture } from "../conformance/fixtures/fixture.ts";
-import { startKeyShim } from "../conformance/key-shim.ts";
+import { startShim } from "../conformance/shim.ts";
 import { legacyClient, modernClient } from "./official-clients.ts";
 import { startOldSseServer, type OldSseServer } from "./old-sse-server.ts";
 import { modernHeaders, send } from "./wire.ts";
@@ -36,15 +36,26 @@ afterAll(() => stack.disposeAsync());
 
 /** Each request goes to another replica of ingress. */
 async function balanced(server: string, agent = "admin-1"): Promise<string> {
+  let turn = 0;
   const targets = house.house.of("ingress").map(({ url }) => url ?? "");
-  return stack.use(await startKeyShim({ targets, path: `/mcp/${server}`, key: house.key(agent) })).url;
+  return stack.use(
+    await startShim({
+      next: () => new URL(`/mcp/${server}`, targets[turn++ % targets.length]),
+      headers: ["x-agent-api-key", house.key(agent)],
+    }),
+  ).url;
 }
 
 const asking = [
   ["sampling", "test_sampling", { prompt: "say" }, "sampled"],
   ["elicitation", "test_elicitation", { message: "who" }, "Ada"],
   ["roots", "test_input_required_result_list_roots", {}, "file:///workspace"],
-  ["several at once, with the server's own state", "test_input_required_result_multiple_inputs", {}, "everything was answered"],
+  [
+    "several at once, with the server's own state",
+    "test_input_required_result_multiple_inputs",
+    {},
+    "everything was answered",
+  ],
   ["several rounds", "test_input_required_result_multi_round", {}, "done"],
 ] as const;
 
@@ -116,7 +127,9 @@ describe("what a retry brings back", () => {
     };
   };
   const answers = (asked: Record<string, unknown>) =>
-    Object.fromEntries(Object.keys(asked).map((key) => [key, { action: "accept", content: { username: "Ada", email: "a@b.c" } }]));
+    Object.fromEntries(
+      Object.keys(asked).map((key) => [key, { action: "accept", content: { username: "Ada", email: "a@b.c" } }]),
+    );
 
   it("is good once, for the same request of the same agent, and is asked again for what is missing", async () => {
     const first = await ask("admin-1");
@@ -124,7 +137,11 @@ describe("what a retry brings back", () => {
     const { requestState = "", inputRequests = {} } = first.result ?? {};
     const foreign = await ask("admin-2", { requestState, inputResponses: answers(inputRequests) });
     expect(foreign.error?.code).toBe(-32602);
-    const other = await ask("admin-1", { arguments: { message: "else" }, requestState, inputResponses: answers(inputRequests) });
+    const other = await ask("admin-1", {
+      arguments: { message: "else" },
+      requestState,
+      inputResponses: answers(inputRequests),
+    });
     expect(other.error?.code).toBe(-32602);
     const again = await ask("admin-1", { requestState, inputResponses: {} });
     expect(again.result?.inputRequests).toEqual(inputRequests);
@@ -141,12 +158,15 @@ describe("what a retry brings back", () => {
     const owner = /^slr\.(i[0-9a-f]{12})\./.exec(requestState)?.[1] ?? "";
     const dead = await until("the owner", async () => {
       for (const replica of house.house.of("egress"))
-        if (((await (await fetch(`${replica.health}/health`)).json()) as { instance: string }).instance === owner) return replica;
+        if (((await (await fetch(`${replica.health}/health`)).json()) as { instance: string }).instance === owner)
+          return replica;
       return undefined;
     });
     dead.endedOnPurpose = true;
     dead.process.kill("SIGKILL");
-    const lost = await until("an answer", () => ask("admin-1", { requestState, inputResponses: answers(inputRequests) }));
+    const lost = await until("an answer", () =>
+      ask("admin-1", { requestState, inputResponses: answers(inputRequests) }),
+    );
     expect(lost.error).toBeDefined();
     const anew = await until("a new beginning", async () => (await ask("admin-1")).result);
     const done = await ask("admin-1", { requestState: anew.requestState, inputResponses: answers(anew.inputRequests) });

@@ -3,7 +3,7 @@ import { freePort } from "@sluice/launcher";
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFixture } from "../conformance/fixtures/fixture.ts";
-import { startKeyShim } from "../conformance/key-shim.ts";
+import { startShim } from "../conformance/shim.ts";
 import { startEverything } from "./everything.ts";
 import { legacyClient, modernClient } from "./official-clients.ts";
 import { startOldSseServer } from "./old-sse-server.ts";
@@ -25,17 +25,27 @@ class PlainServer {
     if (method === "DELETE") return void response.writeHead(this.sessions.delete(session) ? 200 : 404).end();
     if (method !== "POST") return void response.writeHead(405).end();
     if (message?.method === "server/discover") return void response.writeHead(400).end();
-    const reply = (result: unknown, extra = {}) => answerJson(response, { jsonrpc: "2.0", id: message?.id, result }, extra);
+    const reply = (result: unknown, extra = {}) =>
+      answerJson(response, { jsonrpc: "2.0", id: message?.id, result }, extra);
     if (message?.method === "initialize") {
       const id = `plain-${this.sessions.size}-${Date.now()}`;
       this.sessions.add(id);
       const serverInfo = { name: "plain", version: "1" };
-      return reply({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo }, { "mcp-session-id": id });
+      return reply(
+        { protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo },
+        { "mcp-session-id": id },
+      );
     }
     if (!this.sessions.has(session)) return void response.writeHead(404).end();
     if (message?.id === undefined) return void response.writeHead(202).end();
     if (message.method === "tools/list")
-      return reply({ tools: this.tools.map((name) => ({ name, inputSchema: { type: "object" }, "x-unknown": 12345678901234567890n.toString() })) });
+      return reply({
+        tools: this.tools.map((name) => ({
+          name,
+          inputSchema: { type: "object" },
+          "x-unknown": 12345678901234567890n.toString(),
+        })),
+      });
     const name = String(message.params?.["name"]);
     this.calls.push(name);
     return reply({ content: [{ type: "text", text: `plain ${name}` }] });
@@ -77,8 +87,14 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 
 async function balanced(agent = "admin-1", tenant = "acme"): Promise<string> {
+  let turn = 0;
   const targets = house.house.of("ingress").map(({ url }) => url ?? "");
-  return stack.use(await startKeyShim({ targets, path: "/mcp", key: house.key(agent, tenant) })).url;
+  return stack.use(
+    await startShim({
+      next: () => new URL("/mcp", targets[turn++ % targets.length]),
+      headers: ["x-agent-api-key", house.key(agent, tenant)],
+    }),
+  ).url;
 }
 
 const namesOf = async ({ listTools }: { listTools: () => Promise<{ tools: { name: string }[] }> }) =>
@@ -92,12 +108,28 @@ describe.each([
     await using client = await connect(await balanced());
     const { tools, _meta } = await client.listTools();
     const names = tools.map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(["everything_echo", "plain_echo", "only_plain", "old_shout", "test_simple_text", "get-sum"]));
+    expect(names).toEqual(
+      expect.arrayContaining([
+        "everything_echo",
+        "plain_echo",
+        "only_plain",
+        "old_shout",
+        "test_simple_text",
+        "get-sum",
+      ]),
+    );
     expect(names).not.toContain("echo");
     expect(names).toContain("plain_everything_trap");
     expect(new Set(names).size).toBe(names.length);
     expect(_meta).toMatchObject({
-      "sluice/upstreams": { everything: "ok", plain: "ok", ancient: "ok", modern: "ok", dead: "unavailable", slow: "unavailable" },
+      "sluice/upstreams": {
+        everything: "ok",
+        plain: "ok",
+        ancient: "ok",
+        modern: "ok",
+        dead: "unavailable",
+        slow: "unavailable",
+      },
     });
   });
 
@@ -142,7 +174,8 @@ describe.each([
     expect(prompts.map(({ name }) => name)).toEqual(expect.arrayContaining(["simple-prompt", "test_simple_prompt"]));
     const { resources } = legacy !== undefined ? await legacy.listResources() : await modern!.listResources();
     expect(resources.map(({ uri }) => uri)).toContain("test://static-text");
-    const read = async (uri: string) => (legacy !== undefined ? await legacy.readResource({ uri }) : await modern!.readResource({ uri }));
+    const read = async (uri: string) =>
+      legacy !== undefined ? await legacy.readResource({ uri }) : await modern!.readResource({ uri });
     expect(JSON.stringify(await read("test://static-text"))).toContain("test://static-text");
     expect(JSON.stringify(await read("demo://resource/dynamic/text/3"))).toContain("demo://resource/dynamic/text/3");
   });
@@ -179,11 +212,17 @@ describe("a federated session", () => {
   it("is unknown on another route, to another agent and after its end (A19)", async () => {
     const url = house.house.url;
     const key = house.key("admin-1");
-    const initialize = { jsonrpc: "2.0", id: 1, method: "initialize", params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "raw", version: "1" } } };
+    const initialize = {
+      jsonrpc: "2.0",
+      id: 1,
+      method: "initialize",
+      params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "raw", version: "1" } },
+    };
     const opened = await send({ url: `${url}/mcp`, key, body: initialize });
     const session = String(opened.headers["mcp-session-id"]);
     const headers = { ...legacyHeaders, "mcp-session-id": session };
-    const ask = (path: string, as: string) => send({ url: `${url}${path}`, key: as, headers, body: call(2, "only_plain") });
+    const ask = (path: string, as: string) =>
+      send({ url: `${url}${path}`, key: as, headers, body: call(2, "only_plain") });
     expect((await ask("/mcp", key)).status).toBe(200);
     expect((await ask("/mcp/plain", key)).status).toBe(404);
     expect((await ask("/mcp", house.key("narrow-1"))).status).toBe(404);

@@ -100,7 +100,8 @@ async function drive(): Promise<void> {
     replica.endedOnPurpose = true;
     await replica.process.stop();
   }
-  const url = `${house.house.url}/mcp`;
+  const all = `${house.house.url}/mcp`;
+  const url = `${all}/main`;
   const headers = as(house.key("a-1"), { cookie: credentials.cookie });
   const call = (tool: string) =>
     send(`${url}?key=${credentials.query}`, { headers, body: toolCall(tool, { secret: content.argument }) });
@@ -108,11 +109,11 @@ async function drive(): Promise<void> {
   for (const tool of ["echo", "stream", "fail", "reset", "denied", "limited", hostileName])
     answers.push(await call(tool));
   answers.push(
-    await send(`${url}/down`, { headers, body: toolCall("echo", { secret: content.argument }) }),
+    await send(`${all}/down`, { headers, body: toolCall("echo", { secret: content.argument }) }),
     await send(url, { headers, body: `{"${content.unparsed}":1,"${content.unparsed}":2` }),
     await send(url, { headers, body: `{"jsonrpc":"2.0","id":1,"method":"${content.unparsed} "}` }),
     await send(url, { headers: { ...headers, "mcp-name": content.unparsed }, body: toolCall("echo") }),
-    await send(`${url}/${credentials.query}`, { headers, body: toolCall("echo") }),
+    await send(`${all}/${credentials.query}`, { headers, body: toolCall("echo") }),
     await send(`${url}?k=${credentials.query}`, {
       headers: { ...json, authorization: `Bearer ${credentials.bearer}` },
       body: toolCall("echo"),

@@ -10,22 +10,38 @@ import {
 /** The one thing that the tests do with either generation of the official client, whatever its types. */
 export interface OfficialClient extends AsyncDisposable {
   readonly listTools: () => Promise<{ tools: { name: string }[]; _meta?: unknown }>;
-  readonly callTool: (name: string, args?: Record<string, unknown>, onProgress?: (step: number) => void) => Promise<string>;
+  readonly callTool: (
+    name: string,
+    args?: Record<string, unknown>,
+    onProgress?: (step: number) => void,
+  ) => Promise<string>;
   readonly legacy?: Client;
   readonly modern?: ModernClient;
 }
 
 const capabilities = { sampling: {}, elicitation: { form: {} }, roots: {} };
-const sampled = { model: "test-model", role: "assistant" as const, content: { type: "text" as const, text: "sampled" } };
-const filled = { action: "accept" as const, content: { username: "Ada", email: "ada@example.com", name: "Ada", ok: true } };
+const sampled = {
+  model: "test-model",
+  role: "assistant" as const,
+  content: { type: "text" as const, text: "sampled" },
+};
+const filled = {
+  action: "accept" as const,
+  content: { username: "Ada", email: "ada@example.com", name: "Ada", ok: true },
+};
 const roots = { roots: [{ uri: "file:///workspace", name: "workspace" }] };
-const textOf = (result: unknown) => (result as { content: { text: string }[] }).content.map(({ text }) => text).join("\n");
+const textOf = (result: unknown) =>
+  (result as { content: { text: string }[] }).content.map(({ text }) => text).join("\n");
 
-const keyHeaders = (key: string | undefined): Record<string, string> => (key === undefined ? {} : { "x-agent-api-key": key });
+const keyHeaders = (key: string | undefined): Record<string, string> =>
+  key === undefined ? {} : { "x-agent-api-key": key };
 
 /** The 1.x client, which speaks the legacy era alone, and can be asked everything. */
 export async function legacyClient(url: string, key?: string): Promise<OfficialClient> {
-  const client = new Client({ name: "legacy-test", version: "1" }, { capabilities: { ...capabilities, elicitation: {} } });
+  const client = new Client(
+    { name: "legacy-test", version: "1" },
+    { capabilities: { ...capabilities, elicitation: {} } },
+  );
   client.setRequestHandler(CreateMessageRequestSchema, () => sampled);
   client.setRequestHandler(ElicitRequestSchema, () => filled);
   client.setRequestHandler(ListRootsRequestSchema, () => roots);
@@ -35,7 +51,11 @@ export async function legacyClient(url: string, key?: string): Promise<OfficialC
     legacy: client,
     listTools: () => client.listTools(),
     callTool: async (name, args = {}, onProgress) =>
-      textOf(await client.callTool({ name, arguments: args }, undefined, { onprogress: ({ progress }) => onProgress?.(progress) })),
+      textOf(
+        await client.callTool({ name, arguments: args }, undefined, {
+          onprogress: ({ progress }) => onProgress?.(progress),
+        }),
+      ),
     [Symbol.asyncDispose]: () => client.close(),
   };
 }
@@ -55,7 +75,9 @@ export async function modernClient(url: string, key?: string): Promise<OfficialC
     modern: client,
     listTools: () => client.listTools(),
     callTool: async (name, args = {}, onProgress) =>
-      textOf(await client.callTool({ name, arguments: args }, { onprogress: ({ progress }) => onProgress?.(progress) })),
+      textOf(
+        await client.callTool({ name, arguments: args }, { onprogress: ({ progress }) => onProgress?.(progress) }),
+      ),
     [Symbol.asyncDispose]: () => client.close(),
   };
 }

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/no-deprecated -- the old transport is what is tried */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";

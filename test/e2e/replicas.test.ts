@@ -57,7 +57,7 @@ function serve({ method, headers, message }: ReceivedRequest, response: Paramete
   response.writeHead(200, { "content-type": "text/event-stream" }).end(eventStreamOf([answer]));
 }
 
-const urls = () => house.house.of("ingress").map(({ url }) => `${url}/mcp`);
+const urls = () => house.house.of("ingress").map(({ url }) => `${url}/mcp/first`);
 const from = (agent: string, at = 0): Sent => ({
   url: urls()[at] ?? "",
   key: house.key(agent),
@@ -135,7 +135,7 @@ describe("two replicas of each service: a session", () => {
       expect(unknown.status).toBe(404);
       for (const other of [
         await attempt("a-2", session),
-        await attempt("a-1", session, "/second"),
+        await attempt("a-1", session, "/../second"),
         await attempt("a-2", session.slice(0, -1)),
         await attempt("a-2", `upstream-a-1`),
         await attempt("a-2", "\"'; --"),

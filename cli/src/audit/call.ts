@@ -9,8 +9,9 @@ export interface CallQuery {
 export interface Call {
   readonly call: string;
   readonly at: Date;
-  readonly state: "done" | "outcome unknown";
+  readonly state: "done" | "under way" | "outcome unknown";
   readonly agent_id: string;
+  readonly http: string;
   readonly method: string;
   readonly target: string | null;
   readonly decision: "allow" | "deny" | null;

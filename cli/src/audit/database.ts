@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pg from "pg";
 import type { Call, CallQuery } from "./call.ts";
+import { runningIngresses, withState } from "./running.ts";
 
 export interface DatabaseAddress {
   readonly databaseUrl: string | undefined;
@@ -12,8 +13,8 @@ export interface DatabaseAddress {
 export interface AuditDatabase extends AsyncDisposable {
   /** The last calls that fit, the oldest first. */
   last(query: CallQuery, limit: number): Promise<Call[]>;
-  /** Calls of which something was stored in the last `windowSeconds`, the oldest first. */
-  recent(query: CallQuery, windowSeconds: number): Promise<Call[]>;
+  /** Calls of which something was stored in the last `windowSeconds`, and those named besides, the oldest first. */
+  recent(query: CallQuery, besides: { windowSeconds: number; calls: readonly string[] }): Promise<Call[]>;
 }
 
 /** Counts of bytes and events: far below what a number holds exactly. */
@@ -21,33 +22,44 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 /** Connects to where the audit service stores. @throws Error that says what to do. */
 export async function openDatabase(address: DatabaseAddress): Promise<AuditDatabase> {
+  const { databaseUrl, ingresses } = await whereOf(address);
   const client = new pg.Client({
-    connectionString: await urlOf(address),
+    connectionString: databaseUrl,
     application_name: "sluice-cli",
     connectionTimeoutMillis: 5_000,
     options: "-c default_transaction_read_only=on",
   });
-  client.on("error", () => {});
+  let isLost = false;
+  client.on("error", () => (isLost = true));
+  client.on("end", () => (isLost = true));
   await client.connect().catch((error: Error) => {
     throw new Error(
       `the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`,
     );
   });
+  const calls = async (text: string, values: unknown[]): Promise<Call[]> => {
+    const found = await select(client, text, values).catch((error: pg.DatabaseError) => {
+      if (!isLost && !error.code?.startsWith(shutdownCodes)) throw error;
+      throw new Error(ingresses === undefined ? "the audit database has stopped" : "Sluice has stopped", {
+        cause: error,
+      });
+    });
+    const running = found.every(({ state }) => state === "done") ? undefined : await runningIngresses(ingresses ?? []);
+    return found.map((call) => withState(call, running, Date.now()));
+  };
   return {
     last: (query, limit) =>
-      select(
-        client,
+      calls(
         `select * from (select * from audit_calls where ${filter} order by at desc limit $4) as newest order by at`,
         [...valuesOf(query), limit],
       ),
-    recent: (query, windowSeconds) =>
-      select(
-        client,
-        `select * from audit_calls where ${filter} and call in
-          (select call from audit_events where stored_at > now() - make_interval(secs => $4)) order by at`,
-        [...valuesOf(query), windowSeconds],
+    recent: (query, besides) =>
+      calls(
+        `select * from audit_calls where ${filter} and (call = any($5) or call in
+          (select call from audit_events where stored_at > now() - make_interval(secs => $4))) order by at`,
+        [...valuesOf(query), besides.windowSeconds, besides.calls],
       ),
-    [Symbol.asyncDispose]: () => client.end(),
+    [Symbol.asyncDispose]: () => client.end().catch(() => {}),
   };
 }
 
@@ -59,6 +71,8 @@ function valuesOf({ tenant, agent, since }: CallQuery): unknown[] {
 }
 
 const undefinedTable = "42P01";
+/** PostgreSQL Error Codes: operator intervention. */
+const shutdownCodes = "57P";
 
 async function select(client: pg.Client, text: string, values: unknown[]): Promise<Call[]> {
   try {
@@ -71,8 +85,14 @@ async function select(client: pg.Client, text: string, values: unknown[]): Promi
   }
 }
 
-async function urlOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<string> {
-  if (databaseUrl !== undefined && databaseUrl !== "") return databaseUrl;
+interface Where {
+  readonly databaseUrl: string;
+  /** Health URLs of the ingress replicas of a local instance; undefined where there is none. */
+  readonly ingresses?: readonly string[];
+}
+
+async function whereOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<Where> {
+  if (databaseUrl !== undefined && databaseUrl !== "") return { databaseUrl };
   const file = join(dataDir, "run.json");
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw new Error(`${file} can't be read (${error.code})`, { cause: error });
@@ -80,8 +100,9 @@ async function urlOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<string>
       `no running Sluice found in ${dataDir}. Start one with: npm start. Or set DATABASE_URL, or give its directory with --data`,
     );
   });
-  const url = (JSON.parse(text) as { databaseUrl?: unknown }).databaseUrl;
-  if (typeof url !== "string")
+  const run = JSON.parse(text) as { databaseUrl?: unknown; services?: readonly { name: string; health: string }[] };
+  if (typeof run.databaseUrl !== "string")
     throw new Error(`${file} names no databaseUrl. Start Sluice anew with: npm start. Or set DATABASE_URL`);
-  return url;
+  const ingresses = (run.services ?? []).filter(({ name }) => name === "ingress").map(({ health }) => health);
+  return { databaseUrl: run.databaseUrl, ingresses };
 }

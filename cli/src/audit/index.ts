@@ -28,16 +28,12 @@ export function addAuditCommands(program: Command): void {
     .option("-f, --follow", "go on with calls as they end, until Ctrl-C")
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
-    .action((flags: Flags, command: Command) => run(flags, command));
+    .action(run);
 }
 
-async function run(flags: Flags, command: Command): Promise<void> {
-  try {
-    await using database = await openDatabase({ dataDir: flags.data, databaseUrl: process.env["DATABASE_URL"] });
-    await tail(database, optionsOf(flags), print);
-  } catch (error) {
-    command.error(`error: ${(error as Error).message}`);
-  }
+async function run(flags: Flags): Promise<void> {
+  await using database = await openDatabase({ dataDir: flags.data, databaseUrl: process.env["DATABASE_URL"] });
+  await tail(database, optionsOf(flags), print);
 }
 
 function optionsOf({ agent, tenant, since, limit, follow, json }: Flags): TailOptions {

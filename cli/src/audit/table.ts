@@ -4,6 +4,8 @@ interface TableColumn {
   readonly title: string;
   readonly width: number;
   readonly right?: true;
+  /** Never cut: it may push what comes after it. */
+  readonly whole?: true;
   readonly text: (call: Call) => string;
 }
 
@@ -12,10 +14,10 @@ const columns: readonly TableColumn[] = [
   { title: "AGENT", width: 16, text: (call) => call.agent_id },
   { title: "METHOD", width: 14, text: (call) => call.method },
   { title: "TARGET", width: 24, text: (call) => call.target ?? "-" },
-  { title: "RESULT", width: 26, text: resultOf },
-  { title: "MS", width: 8, right: true, text: (call) => call.duration_ms?.toFixed(1) ?? "-" },
-  { title: "RULE", width: 28, text: (call) => call.rule ?? "-" },
-  { title: "CALL", width: 0, text: (call) => call.call },
+  { title: "CALL", width: 18, whole: true, text: (call) => call.call },
+  { title: "MS", width: 9, right: true, text: (call) => call.duration_ms?.toFixed(1) ?? "-" },
+  { title: "RESULT", width: 26, whole: true, text: resultOf },
+  { title: "RULE", width: 0, whole: true, text: (call) => call.rule ?? "-" },
 ];
 
 /** The line above the calls. */
@@ -39,8 +41,8 @@ function lineOf(textOf: (column: TableColumn) => string): string {
     .trimEnd();
 }
 
-function fit(text: string, { width, right }: TableColumn): string {
-  const cut = width > 0 && text.length > width ? `${text.slice(0, width - 1)}…` : text;
+function fit(text: string, { width, right, whole }: TableColumn): string {
+  const cut = whole !== true && text.length > width ? `${text.slice(0, width - 1)}…` : text;
   return right === true ? cut.padStart(width) : cut.padEnd(width);
 }
 

@@ -1,5 +1,8 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -24,7 +27,7 @@ beforeAll(async () => {
   await database.query(await readFile(join(repository, "services/audit/migrations/0001-audit-events.sql"), "utf8"));
   await writeFile(join(dir, "run.json"), JSON.stringify({ databaseUrl: postgres.url }), { mode: 0o600 });
   for (let number = 1; number <= 25; number++) await intent(`c-${number}`, { minutesAgo: 100 - number });
-  await intent("c-other", { agent: "alchemy-1", tenant: "beta", target: "\u001b[2Jevil\nline\u202e", minutesAgo: 1 });
+  await intent("c-other", { agent: "alchemy-1", tenant: "beta", target: "\u001b[2Jevil\nline\u202e", minutesAgo: 10 });
   await outcome("c-25");
 }, 120_000);
 
@@ -52,11 +55,16 @@ async function intent(
   );
 }
 
-async function outcome(call: string) {
+interface OutcomeOptions {
+  readonly rule?: string;
+  readonly fault?: string;
+}
+
+async function outcome(call: string, { rule = "accessRules[0]", fault }: OutcomeOptions = {}) {
   await database.query(
-    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, duration_ms)
-     values ($1 || '.o', $1, 'outcome', now(), 'i1', 20, 200, 'allow', 'accessRules[0]', 12.34)`,
-    [call],
+    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, fault, duration_ms)
+     values ($1 || '.o', $1, 'outcome', now(), 'i1', 20, 200, 'allow', $2, $3, 12.34)`,
+    [call, rule, fault ?? null],
   );
 }
 
@@ -68,10 +76,10 @@ async function tail(...args: string[]): Promise<string[]> {
 describe("sluice audit tail", () => {
   test("shows the last 20 calls, the newest last, one aligned line each", async () => {
     const [header, ...lines] = await tail();
-    expect(header).toMatch(/^TIME +AGENT +METHOD +TARGET +RESULT +MS +RULE +CALL$/);
+    expect(header).toMatch(/^TIME +AGENT +METHOD +TARGET +CALL +MS +RESULT +RULE$/);
     expect(lines).toHaveLength(20);
-    expect(lines.at(-1)).toMatch(/ c-other$/);
-    expect(lines.at(-2)).toMatch(/sentinel-1 +tools\/call +echo +allow\/200 +12\.3 +accessRules\[0\] +c-25$/);
+    expect(lines.at(-1)).toMatch(/ c-other /);
+    expect(lines.at(-2)).toMatch(/sentinel-1 +tools\/call +echo +c-25 +12\.3 +allow\/200 +accessRules\[0\]$/);
     expect(new Set(lines.slice(0, -1).map((line) => line.indexOf("c-")))).toEqual(new Set([header?.indexOf("CALL")]));
   });
 
@@ -117,11 +125,31 @@ describe("sluice audit tail", () => {
       await intent("f-1");
       await outcome("f-1");
       await intent("f-2");
+      await intent("f-3");
+      await outcome("f-3");
+      await vi.waitFor(() => expect(lines).toEqual(["c-other", "f-1", "f-3"]), 10_000);
       await outcome("f-2");
-      await vi.waitFor(() => expect(lines.toSorted()).toEqual(["c-other", "f-1", "f-2"]), 10_000);
+      await vi.waitFor(() => expect(lines).toEqual(["c-other", "f-1", "f-3", "f-2"]), 10_000);
     } finally {
       await following.stop();
     }
+  });
+
+  test("--follow says that Sluice has stopped, and no more", async () => {
+    const lines: string[] = [];
+    const following = await spawnService({
+      name: "tail",
+      command: process.execPath,
+      args: [...sluice, "--data", dir, "--follow", "--limit", "0"],
+      env,
+      onLine: (line) => lines.push(line),
+    });
+    await vi.waitFor(() => expect(lines).toHaveLength(1), 10_000);
+    await database.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sluice-cli'",
+    );
+    expect(await following.exit).toEqual({ code: 1, signal: null });
+    expect(lines.slice(1)).toEqual(["sluice: Sluice has stopped"]);
   });
 
   test.each([
@@ -132,11 +160,46 @@ describe("sluice audit tail", () => {
     await expect(tail(...args)).rejects.toMatchObject({ stderr: expect.stringMatching(expected) });
   });
 
+  test("only a wrong option is answered with the usage", async () => {
+    await expect(tail("--data", "/nowhere")).rejects.toMatchObject({ stderr: expect.not.stringContaining("Usage") });
+    await expect(tail("--limt", "1")).rejects.toMatchObject({ stderr: expect.stringContaining("Usage") });
+  });
+
   test("a database that does not answer is told without its password", async () => {
     const url = `postgres://sluice:the-password@127.0.0.1:${await freePort()}/sluice`;
     const failed = run(process.execPath, sluice, { env: { ...env, DATABASE_URL: url } });
     await expect(failed).rejects.toMatchObject({
       stderr: expect.stringMatching(/^(?!.*the-password).*does not answer.*npm start/s),
     });
+  });
+
+  test("result and rule are shown whole, whatever their length", async () => {
+    const rule = `accessRules[${"1".repeat(60)}]`;
+    await intent("l-1", { tenant: "long" });
+    await outcome("l-1", { rule, fault: "a_fault_with_quite_a_long_name_indeed" });
+    expect((await tail("--tenant", "long"))[1]).toMatch(
+      new RegExp(`allow/200 a_fault_with_quite_a_long_name_indeed +${rule.replaceAll(/[[\]]/g, "\\$&")}$`),
+    );
+  });
+
+  test("a call without an outcome is under way while the ingress that took it runs", async () => {
+    const health = createServer((_request, response) => response.end(JSON.stringify({ instance: "alive" })));
+    health.listen(0, "127.0.0.1");
+    await once(health, "listening");
+    const services = [{ name: "ingress", health: `http://127.0.0.1:${(health.address() as AddressInfo).port}` }];
+    const data = join(dir, "with-ingress");
+    await mkdir(data);
+    await writeFile(join(data, "run.json"), JSON.stringify({ databaseUrl: postgres.url, services }));
+    await intent("alive-1", { tenant: "running", minutesAgo: 20 });
+    await intent("dead-1", { tenant: "running", minutesAgo: 0 });
+    try {
+      const calls = (await tail("--tenant", "running", "--json", "--data", data)).map((line) => JSON.parse(line));
+      expect(calls).toMatchObject([
+        { call: "alive-1", state: "under way" },
+        { call: "dead-1", state: "outcome unknown" },
+      ]);
+    } finally {
+      health.close();
+    }
   });
 });

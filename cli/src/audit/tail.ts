@@ -15,29 +15,33 @@ export type Print = (line: string) => Promise<boolean>;
 const pollMs = 500;
 /** Transactions become visible out of order, but none this much later than it began. */
 const windowSeconds = 60;
-/** Younger calls without an outcome are most likely still running. */
-const unknownAfterMs = 10_000;
 
-/** Prints the last calls and, where asked, goes on with those that end from now on. */
+/** Prints the last calls and, where asked, goes on with those that end from now on. A followed call is printed once. */
 export async function tail(database: AuditDatabase, options: TailOptions, print: Print): Promise<void> {
   const lineFor = options.json ? (call: Call) => JSON.stringify(call) : callLine;
-  const already = new Set((options.follow ? await database.recent(options, windowSeconds) : []).map(keyOf));
-  const last = options.limit === 0 ? [] : await database.last(options, options.limit);
-  if (!options.json && !(await print(header))) return;
-  for (const call of last) if (!(await print(lineFor(call)))) return;
-  let printed = new Set([...already, ...last.map(keyOf)]);
-  while (options.follow) {
+  const { follow, limit, json } = options;
+  const earlier = follow ? await database.recent(options, { windowSeconds, calls: [] }) : [];
+  const last = limit === 0 ? [] : await database.last(options, limit);
+  if (!json && !(await print(header))) return;
+  for (const call of last) if (!(follow && isUnderWay(call)) && !(await print(lineFor(call)))) return;
+  const known = [...earlier, ...last];
+  let printed = new Set(known.filter((call) => !isUnderWay(call)).map(idOf));
+  let awaited = known.filter(isUnderWay).map(idOf);
+  if (!follow) return;
+  for (;;) {
     await delay(pollMs);
-    const recent = (await database.recent(options, windowSeconds)).filter(isSettled);
-    for (const call of recent) if (!printed.has(keyOf(call)) && !(await print(lineFor(call)))) return;
-    printed = new Set(recent.map(keyOf));
+    const recent = await database.recent(options, { windowSeconds, calls: awaited });
+    const settled = recent.filter((call) => !isUnderWay(call));
+    for (const call of settled) if (!printed.has(idOf(call)) && !(await print(lineFor(call)))) return;
+    printed = new Set(settled.map(idOf));
+    awaited = recent.filter(isUnderWay).map(idOf);
   }
 }
 
-function keyOf(call: Call): string {
-  return `${call.state} ${call.call}`;
+function idOf({ call }: Call): string {
+  return call;
 }
 
-function isSettled(call: Call): boolean {
-  return call.state === "done" || Date.now() - call.at.getTime() > unknownAfterMs;
+function isUnderWay({ state }: Call): boolean {
+  return state === "under way";
 }

@@ -7,6 +7,12 @@ export const demoAgents = [
   { id: "admin-1", name: "Admin", owner: "platform" },
 ] as const;
 
+export const demoTenant = "demo";
+/** The endpoint that is the demo upstream. */
+export const demoServer = "everything";
+/** How the reference to the secret that the demo signs with is written, wherever the file lies. */
+export const signingSecretFile = /\$\{file:[^}]*demo-signing-secret\}/g;
+
 export interface DemoConf {
   readonly port: number;
   /** Agent id → `sha256:<hex>` of its key. */
@@ -18,14 +24,14 @@ export interface DemoConf {
 export function demoTenantsYaml({ port, hashes, secretFile }: DemoConf): string {
   const conf = {
     tenants: {
-      demo: {
+      [demoTenant]: {
         settings: { mcp_enabled: true },
         authentication: [{ type: "apiKey", headerName: "x-agent-api-key" }],
         agents: demoAgents.map((agent) => ({ ...agent, apiKeys: [hashes[agent.id]] })),
         mcp: {
           endpoints: [
             {
-              name: "everything",
+              name: demoServer,
               url: `http://127.0.0.1:${port}/mcp`,
               signing: { keyId: "sluice-demo", secret: `\${file:${secretFile}}` },
             },
@@ -48,5 +54,7 @@ export function demoTenantsYaml({ port, hashes, secretFile }: DemoConf): string 
       },
     },
   };
-  return `# Written anew at each start of the demo: copy it to change it, then use sluice up --conf.\n${stringify(conf)}`;
+  return `# The demo's configuration, yours to edit: changes are in force within seconds and stay. Where this file is missing at a
+# start, it is made anew. Only the port in the url of "${demoServer}" is the demo's own, and changes where another program has it.
+${stringify(conf)}`;
 }

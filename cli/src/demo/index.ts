@@ -3,8 +3,15 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { freePort, spawnService, type House } from "@sluice/launcher";
-import { demoAgents, demoTenantsYaml } from "./conf.ts";
+import { spawnService, type House } from "@sluice/launcher";
+import { demoAgents, demoTenant } from "./conf.ts";
+import { keepTenantsFile } from "./tenants-file.ts";
+
+/** The demo's configuration and keys, made or kept. */
+export interface DemoPlan {
+  readonly confDir: string;
+  start(): Promise<Demo>;
+}
 
 /** The demo: the official everything server as upstream, three agents with the rules of seed 001. */
 export interface Demo extends AsyncDisposable {
@@ -20,30 +27,33 @@ export interface DemoOptions {
   readonly onProgress: (line: string) => void;
 }
 
-const demoTenant = "demo";
-
-export async function startDemo({ dataDir, onProgress }: DemoOptions): Promise<Demo> {
+export async function prepareDemo({ dataDir, onProgress }: DemoOptions): Promise<DemoPlan> {
   const confDir = join(dataDir, "conf");
   await mkdir(confDir, { recursive: true });
   const keys = await demoKeys(dataDir);
   const secretFile = join(dataDir, "demo-signing-secret");
   await keep(secretFile, () => randomBytes(32).toString("base64url"));
-  onProgress("starting the demo upstream");
-  const port = await freePort();
-  const upstream = await startEverything(port, join(dataDir, "logs", "demo-upstream.log"));
   const hashes = Object.fromEntries(Object.entries(keys).map(([agent, key]) => [agent, `sha256:${sha256(key)}`]));
-  await writeFile(join(confDir, "tenants.yaml"), demoTenantsYaml({ port, hashes, secretFile }));
-  return {
-    confDir,
-    keys,
-    lost: upstream.exit.then(({ code, signal }) => `the demo upstream ended (${signal ?? code})`),
-    writeFile: async (house) => {
-      const agents = Object.fromEntries(Object.entries(keys).map(([agent, apiKey]) => [agent, { apiKey }]));
-      const demo = { url: house.url, adminUrl: house.adminUrl, tenant: demoTenant, agents };
-      await writeFile(join(dataDir, "demo.json"), `${JSON.stringify(demo, null, 2)}\n`, { mode: 0o600 });
-    },
-    [Symbol.asyncDispose]: async () => void (await upstream.stop()),
+  const { port } = await keepTenantsFile(join(confDir, "tenants.yaml"), { hashes, secretFile });
+  const start = async (): Promise<Demo> => {
+    onProgress("starting the demo upstream");
+    const upstream = await startEverything(port, join(dataDir, "logs", "demo-upstream.log"));
+    return {
+      confDir,
+      keys,
+      lost: upstream.exit.then(({ code, signal }) => `the demo upstream ended (${signal ?? code})`),
+      writeFile: (house) => writeDemoFile(join(dataDir, "demo.json"), house, keys),
+      [Symbol.asyncDispose]: async () => void (await upstream.stop()),
+    };
   };
+  return { confDir, start };
+}
+
+function writeDemoFile(file: string, { url, adminUrl }: House, keys: Demo["keys"]): Promise<void> {
+  const agents = Object.fromEntries(Object.entries(keys).map(([agent, apiKey]) => [agent, { apiKey }]));
+  return writeFile(file, `${JSON.stringify({ url, adminUrl, tenant: demoTenant, agents }, null, 2)}\n`, {
+    mode: 0o600,
+  });
 }
 
 /** The official server listens on every interface by itself; loopback.js confines it. It gets no environment of ours to show. */

@@ -7,9 +7,8 @@ export function describeHouse(house: House, dataDir: string): string {
   return lines([
     `Sluice is ready.`,
     ``,
-    `  URL      ${house.url}/mcp`,
-    `  admin    ${house.adminUrl} (token: adminToken in ${join(dataDir, "state.json")})`,
-    `  logs     ${join(dataDir, "logs")}`,
+    ...urlLines(house),
+    ...placeLines(house, dataDir),
     `  audit    npx sluice audit tail${dataDir === ".sluice" ? "" : ` --data ${dataDir}`}`,
     ``,
     `Ctrl-C stops all of it.`,
@@ -24,11 +23,11 @@ export function describeDemo(house: House, demo: Demo, dataDir: string): string 
   return lines([
     `Sluice is ready.`,
     ``,
-    `  URL      ${house.url}/mcp`,
+    ...urlLines(house),
     `  key      ${key}   (agent ${agent})`,
     `  agents   ${relative(process.cwd(), join(dataDir, "demo.json")) || "demo.json"} holds every agent's key`,
     `  rules    ${relative(process.cwd(), join(demo.confDir, "tenants.yaml"))} (edit it: it is reloaded)`,
-    `  admin    ${house.adminUrl}`,
+    ...placeLines(house, dataDir),
     ``,
     `A call that ${agent} may make:`,
     ``,
@@ -46,6 +45,18 @@ export function describeDemo(house: House, demo: Demo, dataDir: string): string 
     ``,
     `Ctrl-C stops all of it.`,
   ]);
+}
+
+/** One for each ingress replica: they take the same calls. */
+function urlLines(house: House): string[] {
+  return house.of("ingress").map(({ url }, index) => `  ${index === 0 ? "URL" : "   "}      ${url}/mcp`);
+}
+
+function placeLines({ adminUrl }: House, dataDir: string): string[] {
+  return [
+    `  admin    ${adminUrl} (token: adminToken in ${join(dataDir, "state.json")})`,
+    `  logs     ${join(dataDir, "logs")}`,
+  ];
 }
 
 const initialize = JSON.stringify({

@@ -1,8 +1,9 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
-import { isFreePort, startHouse, type House } from "@sluice/launcher";
-import { startDemo, type Demo } from "../demo/index.ts";
+import { checkConfiguration, isFreePort, lockDataDir, startHouse, type House } from "@sluice/launcher";
+import { prepareDemo, type Demo } from "../demo/index.ts";
 import { describeDemo, describeHouse } from "./describe.ts";
+import { tellOfStop, watchInterrupts } from "./stop.ts";
 
 interface UpOptions {
   readonly conf?: string;
@@ -11,9 +12,6 @@ interface UpOptions {
   readonly demo: boolean;
   readonly replicas: number;
 }
-
-/** A terminal's Ctrl-C can arrive twice within this time, from the group and from a parent that passes it on. */
-const secondInterruptMs = 500;
 
 const environmentHelp = `
 NATS_URL, REDIS_URL and DATABASE_URL name servers to use instead of starting them.
@@ -35,50 +33,47 @@ export function addUpCommand(program: Command): void {
 }
 
 async function up(options: UpOptions): Promise<void> {
-  const stop = untilInterrupted();
-  const say = (line: string) => process.stderr.write(`sluice: ${line}\n`);
+  const interruption = watchInterrupts();
   const dataDir = resolve(options.data);
+  if (options.conf === undefined && !options.demo) throw new Error("name a configuration with --conf");
+  await using scope = new AsyncDisposableStack();
+  scope.use(await lockDataDir(dataDir));
   if (!(await isFreePort(options.port)))
     throw new Error(`port ${options.port} is in use: name another one with --port`);
-  await using scope = new AsyncDisposableStack();
-  let demo: Demo | undefined;
-  if (options.conf === undefined && options.demo) demo = scope.use(await startDemo({ dataDir, onProgress: say }));
-  if (demo === undefined && options.conf === undefined) throw new Error("name a configuration with --conf");
+  const plan = options.conf === undefined ? await prepareDemo({ dataDir, onProgress: say }) : undefined;
+  const confDir = plan?.confDir ?? resolve(options.conf ?? "");
+  for (const warning of await checkConfiguration(join(confDir, "tenants.yaml"))) say(warning);
+  const demo = plan === undefined ? undefined : scope.use(await plan.start());
   const house = scope.use(
     await startHouse({
-      confDir: demo?.confDir ?? resolve(options.conf ?? ""),
+      confDir,
       dataDir,
       port: options.port,
       replicas: replicasOf(options.replicas),
+      restart: true,
       onProgress: say,
     }),
   );
-  if (demo !== undefined) await demo.writeFile(house);
+  await demo?.writeFile(house);
   process.stdout.write(
     demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data),
   );
-  await untilOver(house, demo, stop);
+  await untilOver(house, demo, interruption.stop);
   say("stopping");
+  const told = tellOfStop(house, interruption, say);
+  await scope.disposeAsync();
+  told[Symbol.dispose]();
+}
+
+function say(line: string): void {
+  process.stderr.write(`sluice: ${line}\n`);
 }
 
 async function untilOver(house: House, demo: Demo | undefined, stop: Promise<undefined>): Promise<void> {
   const lost = await Promise.race([stop, house.lost, ...(demo === undefined ? [] : [demo.lost])]);
   if (lost === undefined) return;
-  process.stderr.write(`sluice: ${lost}\n`);
+  say(lost);
   process.exitCode = 1;
-}
-
-function untilInterrupted(): Promise<undefined> {
-  const { promise, resolve: interrupted } = Promise.withResolvers<undefined>();
-  let firstAt = 0;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      if (firstAt !== 0 && Date.now() - firstAt > secondInterruptMs) process.exit(130);
-      firstAt ||= Date.now();
-      interrupted(undefined);
-    });
-  }
-  return promise;
 }
 
 function replicasOf(number: number) {

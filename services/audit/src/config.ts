@@ -8,7 +8,7 @@ export const configSchema = z.object({
     error: "must be a URL: postgres://user:password@host:port/database",
   }),
   /** How long a message may be in work before another replica gets it. */
-  AUDIT_ACK_WAIT_MS: integer(1_000, 3_600_000).default(60_000),
+  AUDIT_ACK_WAIT_MS: integer(1_000, 3_600_000).default(15_000),
   /** A transaction is begun with this many events, or this long after the first. */
   AUDIT_BATCH_EVENTS: integer(1, 10_000).default(500),
   AUDIT_BATCH_WAIT_MS: integer(0, 60_000).default(50),

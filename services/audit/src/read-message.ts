@@ -1,5 +1,5 @@
-import { asBuffer, auditMessageSchema } from "@sluice/contracts";
-import type { z } from "zod";
+import { asBuffer, intentSchema, outcomeSchema } from "@sluice/contracts";
+import { z } from "zod";
 import { intentRow, outcomeRow, type EventRow } from "./event-row.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
@@ -7,21 +7,51 @@ export class Poison extends Error {
   override readonly name = "Poison";
 }
 
+/** One event of a message, with its row. */
+export interface ReadEvent {
+  readonly row: EventRow;
+  readonly event: unknown;
+}
+
+/** What can be stored of a message, and what can't be, each with the reason. */
+export interface ReadMessage {
+  readonly events: readonly ReadEvent[];
+  readonly unreadable: readonly { readonly event: unknown; readonly reason: string }[];
+}
+
 const mostReasons = 5;
 const latestMs = Date.UTC(9999, 11, 31);
 const highestStatus = 999;
+const envelopeSchema = z.union([
+  z.object({ from: z.string(), calls: z.array(z.unknown()).min(1) }),
+  z.object({ from: z.string(), outcomes: z.array(z.unknown()).min(1) }),
+]);
+const at = z.int().min(0).max(latestMs, "not a time that can be stored");
+const storableIntent = intentSchema.extend({ at });
+const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
 
-/** The rows of one message of the AUDIT stream. @throws Poison */
-export function readMessage(data: Uint8Array): EventRow[] {
-  const parsed = auditMessageSchema.safeParse(parse(data));
-  if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues).join("; ")}`);
+/** The events of one message of the AUDIT stream: one that can't be stored takes no other with it. @throws Poison */
+export function readMessage(data: Uint8Array): ReadMessage {
+  const parsed = envelopeSchema.safeParse(parse(data));
+  if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues)}`);
   const message = parsed.data;
-  const events = "calls" in message ? message.calls : message.outcomes;
-  if (events.some(({ at }) => at < 0 || at > latestMs)) throw new Poison("at: not a time that can be stored");
-  if ("calls" in message) return message.calls.map((intent) => intentRow(intent, message.from));
-  if (message.outcomes.some(({ status }) => status < 0 || status > highestStatus))
-    throw new Poison("status: not an HTTP status");
-  return message.outcomes.map(outcomeRow);
+  if ("outcomes" in message) return readEach(message.outcomes, storableOutcome, outcomeRow);
+  return readEach(message.calls, storableIntent, (intent) => intentRow(intent, message.from));
+}
+
+function readEach<Schema extends z.ZodType>(
+  all: readonly unknown[],
+  schema: Schema,
+  rowOf: (event: z.infer<Schema>) => EventRow,
+): ReadMessage {
+  const events: ReadEvent[] = [];
+  const unreadable: { event: unknown; reason: string }[] = [];
+  for (const event of all) {
+    const parsed = schema.safeParse(event);
+    if (parsed.success) events.push({ row: rowOf(parsed.data), event });
+    else unreadable.push({ event, reason: `it does not fit the schema: ${reasonsOf(parsed.error.issues)}` });
+  }
+  return { events, unreadable };
 }
 
 function parse(data: Uint8Array): unknown {
@@ -32,15 +62,9 @@ function parse(data: Uint8Array): unknown {
   }
 }
 
-/** Of a union, the complaints of the alternative that came closest. */
-function reasonsOf(issues: readonly z.core.$ZodIssue[]): string[] {
-  return issues.slice(0, mostReasons).flatMap((issue) => {
-    if (issue.code !== "invalid_union") return [`${issue.path.join(".")}: ${issue.message}`];
-    const closest = issue.errors.toSorted((a, b) => depth(b) - depth(a))[0] ?? [];
-    return reasonsOf(closest);
-  });
-}
-
-function depth(issues: readonly z.core.$ZodIssue[]): number {
-  return Math.max(0, ...issues.map((issue) => issue.path.length));
+function reasonsOf(issues: readonly z.core.$ZodIssue[]): string {
+  return issues
+    .slice(0, mostReasons)
+    .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
+    .join("; ");
 }

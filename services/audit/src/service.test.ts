@@ -226,13 +226,7 @@ describe("exactly once", () => {
 describe("what goes wrong", () => {
   test.each([
     ["is not JSON", new TextEncoder().encode("{"), "it is not JSON"],
-    ["does not fit the schema", encodeJson({ from: "i1", calls: [{ ...intent("bad"), tenant: 7 }] }), "calls.0.tenant"],
-    [
-      "holds a number that can't be stored",
-      encodeJson({ from: "i1", outcomes: [outcome("bad", { bytes: 1.5 })] }),
-      "bytes",
-    ],
-    ["holds a time out of range", encodeJson({ from: "i1", calls: [intent("bad", { at: 9e15 })] }), "at:"],
+    ["holds no events", encodeJson({ from: "i1", calls: [] }), "calls"],
   ])("A36: a message that %s goes to the dead letters and the consumer goes on", async (_what, poison, reason) => {
     const replica = await startReplica();
     await store(ingress, { subject: subjects.audit("ingress"), payload: poison }, 5_000);
@@ -242,6 +236,41 @@ describe("what goes wrong", () => {
     const letter = await lastDeadLetter(control);
     expect(letter).toMatchObject({ reason: expect.stringContaining(reason), subject: "gw.audit.v1.ingress" });
     expect(Buffer.from(letter.data, "base64").equals(poison)).toBe(true);
+  });
+
+  test.each([
+    ["does not fit the schema", { ...outcome("bad"), fault: 7 }, "fault"],
+    ["holds a number that can't be stored", outcome("bad", { bytes: 1.5 }), "bytes"],
+    ["holds a time out of range", outcome("bad", { at: 9e15 }), "at:"],
+    ["holds no HTTP status", outcome("bad", { status: 1_000 }), "status:"],
+  ])("A36: an event that %s goes to the dead letters and the consumer goes on", async (_what, event, reason) => {
+    const replica = await startReplica();
+    await conclude(event as Outcome);
+    await admit(intent("good"));
+    await untilStored(1);
+    await vi.waitFor(async () => expect(await replica.metric("sluice_audit_dead_letters_total")).toBe(1), patience);
+    expect(await lastDeadLetter(control)).toMatchObject({ reason: expect.stringContaining(reason) });
+  });
+
+  test("A36: one event that can't be stored takes none of its message with it, and its dead letter holds it alone", async () => {
+    const replica = await startReplica();
+    const bad = outcome("bad", { durationMs: -5 });
+    await conclude(outcome("a-1"), bad, outcome("a-2"));
+    await untilStored(2);
+    await vi.waitFor(async () => expect(await replica.metric("sluice_audit_dead_letters_total")).toBe(1), patience);
+    const letter = await lastDeadLetter(control);
+    expect(letter).toMatchObject({ reason: expect.stringContaining("durationMs"), subject: "gw.audit.v1.ingress" });
+    expect(JSON.parse(Buffer.from(letter.data, "base64").toString())).toEqual(bad);
+  });
+
+  test("A36: of one message's rows that the database refuses in part, the others are stored", async () => {
+    const replica = await startReplica();
+    await vi.waitFor(() => expect(replica.isReady()).toBe(true), patience);
+    await database.query("alter table audit_events add check (target <> 'refused')");
+    await admit(intent("a-1"), intent("a-2", { target: "refused" }), intent("a-3"));
+    await untilStored(2);
+    await vi.waitFor(async () => expect(await replica.metric("sluice_audit_dead_letters_total")).toBe(1), patience);
+    expect(await rows("select call from audit_events order by call")).toEqual([{ call: "a-1" }, { call: "a-3" }]);
   });
 
   test("A36: rows that the database refuses go to the dead letters, their neighbours are stored", async () => {

@@ -30,7 +30,7 @@ export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: 
     batch,
     metrics,
     log,
-    keepDeadLetter: (delivery, reason) => keepDeadLetter(bus, delivery, reason),
+    keepDeadLetter: (dead, reason) => keepDeadLetter(bus, dead, reason),
   });
   const queue = new AuditQueue(bus, { ackWaitMs, onDelivery: (delivery) => writer.take(delivery) });
   const holding = setInterval(() => bus.connected && writer.hold(), ackWaitMs / holdsPerAckWait);

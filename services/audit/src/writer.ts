@@ -1,24 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Delivery } from "@sluice/bus";
+import { encodeJson } from "@sluice/contracts";
 import { describeError, type Log } from "@sluice/telemetry";
 import type { AuditMetrics } from "./audit-metrics.ts";
 import { Batches, type Ripeness } from "./batches.ts";
-import type { EventRow } from "./event-row.ts";
 import { Unstorable, type Events } from "./events-postgres.ts";
-import { Poison, readMessage } from "./read-message.ts";
+import type { DeadLetter } from "./dead-letters.ts";
+import { Poison, readMessage, type ReadEvent } from "./read-message.ts";
 
 export interface WriterOptions {
   readonly events: Events;
   readonly batch: Ripeness;
   readonly metrics: AuditMetrics;
   readonly log: Log;
-  /** Keeps a message that can't be stored; resolves once it is kept. */
-  readonly keepDeadLetter: (delivery: Delivery, reason: string) => Promise<void>;
+  /** Keeps what can't be stored; resolves once it is kept. */
+  readonly keepDeadLetter: (dead: DeadLetter, reason: string) => Promise<void>;
 }
 
 interface Held {
   readonly delivery: Delivery;
-  readonly rows: readonly EventRow[];
+  readonly events: readonly ReadEvent[];
 }
 
 const firstRetryMs = 100;
@@ -40,14 +41,26 @@ export class Writer {
   }
 
   take(delivery: Delivery): void {
+    this.#held.add(delivery);
     try {
-      const rows = readMessage(delivery.data);
-      this.#held.add(delivery);
-      this.#batches.add({ delivery, rows }, rows.length);
+      const { events, unreadable } = readMessage(delivery.data);
+      if (unreadable.length === 0) this.#batches.add({ delivery, events }, events.length);
+      else void this.#takeRest(delivery, events, unreadable);
     } catch (error) {
       if (!(error instanceof Poison)) throw error;
-      void this.#bury(delivery, error.message);
+      void this.#bury(delivery, [{ dead: delivery, reason: error.message }]);
     }
+  }
+
+  /** The message is acknowledged when all of it is kept, here or there. */
+  async #takeRest(
+    delivery: Delivery,
+    events: readonly ReadEvent[],
+    unreadable: readonly { event: unknown; reason: string }[],
+  ): Promise<void> {
+    const burials = unreadable.map(({ event, reason }) => ({ dead: letterOf(delivery, event), reason }));
+    if (events.length === 0) await this.#bury(delivery, burials);
+    else if (await this.#keepAll(delivery, burials)) this.#batches.add({ delivery, events }, events.length);
   }
 
   /** Asks for more time for everything in hand. */
@@ -69,9 +82,8 @@ export class Writer {
   async #storeUntilDone(batch: readonly Held[]): Promise<void> {
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
       try {
-        return await this.#store(batch);
+        return await this.#storeOrBury(batch);
       } catch (error) {
-        if (error instanceof Unstorable) return await this.#storeOneByOne(batch, error);
         this.#options.metrics.failures.inc();
         this.#options.log.warn(
           { error: describeError(error), messages: batch.length },
@@ -84,9 +96,18 @@ export class Writer {
     }
   }
 
+  async #storeOrBury(batch: readonly Held[]): Promise<void> {
+    try {
+      await this.#store(batch);
+    } catch (error) {
+      if (!(error instanceof Unstorable)) throw error;
+      await this.#storeOneByOne(batch, error);
+    }
+  }
+
   async #store(batch: readonly Held[]): Promise<void> {
     const { events, metrics } = this.#options;
-    const rows = batch.flatMap((held) => held.rows);
+    const rows = batch.flatMap((held) => held.events.map(({ row }) => row));
     const stored = await events.store(rows);
     for (const { delivery } of batch) this.#done(delivery);
     metrics.batch.observe(rows.length);
@@ -96,8 +117,13 @@ export class Writer {
 
   async #storeOneByOne(batch: readonly Held[], refusal: Unstorable): Promise<void> {
     const [only] = batch;
+    if (only === undefined) return;
+    const { delivery, events } = only;
+    const [event] = events;
     if (batch.length > 1) for (const held of batch) await this.#storeUntilDone([held]);
-    else if (only !== undefined) await this.#bury(only.delivery, refusal.message);
+    else if (events.length > 1) await this.#storeEachEvent(delivery, events);
+    else if (event !== undefined)
+      await this.#bury(delivery, [{ dead: letterOf(delivery, event.event), reason: refusal.message }]);
   }
 
   #done(delivery: Delivery): void {
@@ -112,20 +138,50 @@ export class Writer {
     }
   }
 
-  async #bury(delivery: Delivery, reason: string): Promise<void> {
-    const { log, metrics, keepDeadLetter } = this.#options;
-    try {
-      await keepDeadLetter(delivery, reason);
-      this.#done(delivery);
-      metrics.deadLetters.inc();
-      log.error({ subject: delivery.subject, reason }, "a message can't be stored and went to AUDIT_DEAD");
-    } catch (error) {
-      this.#held.delete(delivery);
-      delivery.nak(deadLetterRetryMs);
-      log.error(
-        { subject: delivery.subject, reason, error: describeError(error) },
-        "a message can't be stored, nor kept in AUDIT_DEAD",
-      );
+  /** Of a message that the store refuses, each event that it takes is stored. @throws where the store is away */
+  async #storeEachEvent(delivery: Delivery, events: readonly ReadEvent[]): Promise<void> {
+    const { events: stored, metrics } = this.#options;
+    const refused: Burial[] = [];
+    for (const { row, event } of events) {
+      try {
+        metrics.stored.inc(await stored.store([row]));
+      } catch (error) {
+        if (!(error instanceof Unstorable)) throw error;
+        refused.push({ dead: letterOf(delivery, event), reason: error.message });
+      }
     }
+    await this.#bury(delivery, refused);
   }
+
+  async #bury(delivery: Delivery, burials: readonly Burial[]): Promise<void> {
+    if (await this.#keepAll(delivery, burials)) this.#done(delivery);
+  }
+
+  /** Whether all of it is kept in AUDIT_DEAD; where not, the message comes again. */
+  async #keepAll(delivery: Delivery, burials: readonly Burial[]): Promise<boolean> {
+    const { log, metrics, keepDeadLetter } = this.#options;
+    const { subject } = delivery;
+    for (const { dead, reason } of burials) {
+      try {
+        await keepDeadLetter(dead, reason);
+        metrics.deadLetters.inc();
+        log.error({ subject, reason }, "an event can't be stored and went to AUDIT_DEAD");
+      } catch (error) {
+        this.#held.delete(delivery);
+        delivery.nak(deadLetterRetryMs);
+        log.error({ subject, reason, error: describeError(error) }, "an event can't be stored, nor kept in AUDIT_DEAD");
+        return false;
+      }
+    }
+    return true;
+  }
+}
+
+interface Burial {
+  readonly dead: DeadLetter;
+  readonly reason: string;
+}
+
+function letterOf({ subject }: Delivery, event: unknown): DeadLetter {
+  return { subject, data: encodeJson(event) };
 }

@@ -1,13 +1,14 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Fault, faultBody, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
+import type { ConfigurationStatus } from "./configuration.ts";
 import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
 
 const largestBodyBytes = 64 * 1024;
 
 /** What `GET /v1/status` tells. */
 export interface AdminStatus {
-  readonly configuration: { readonly version: number; readonly loadedAt: string; readonly error?: string };
+  readonly configuration: ConfigurationStatus;
   readonly tenants: readonly string[];
   /** Replicas alive, by service. */
   readonly services: Readonly<Record<string, number>>;

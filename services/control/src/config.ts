@@ -19,7 +19,7 @@ const adminToken = z
 
 /** What control reads from the environment beside the base settings. */
 export const configSchema = z.object({
-  CONF_DIR: z.string().min(1).default("conf"),
+  CONF_DIR: z.string().min(1, "must name a directory").default("conf"),
   ADMIN_HOST: z.string().default("127.0.0.1"),
   ADMIN_PORT: integer(0, 65_535).default(8090),
   /** Further values of the Host header that are served, beside loopback names. */

@@ -8,7 +8,12 @@ import { ConfProblems, readConf } from "./read-conf.ts";
 export interface ConfigurationStatus {
   readonly version: number;
   readonly loadedAt: string;
+  /** Why the file as it is now is not in force. */
   readonly error?: string;
+  /** What is in force and most likely not what was meant. */
+  readonly warnings?: readonly string[];
+  /** Why the bus does not take the configuration; it is tried again. */
+  readonly publishing?: string;
 }
 
 export interface ConfigurationOptions {
@@ -17,18 +22,30 @@ export interface ConfigurationOptions {
   readonly guard: AddressGuard;
   /** Makes this configuration the current one everywhere; resolves with its version. */
   readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
+  /** What the services hold of an earlier run. */
+  readonly published: () => Promise<{ version: number; tenants: readonly string[] } | undefined>;
+  readonly onPublishFailed: () => void;
   readonly onRefused: (error: ConfProblems) => void;
-  readonly onPublished: (version: number) => void;
+  readonly onPublished: (version: number, warnings: readonly string[]) => void;
+}
+
+interface Accepted {
+  readonly conf: Conf;
+  readonly digest: string;
+  readonly warnings: readonly string[];
 }
 
 /** One file of configuration, kept published. A broken edit is refused whole and the last good one stays. */
 export class Configuration {
   readonly #options: ConfigurationOptions;
   #text: string | undefined;
-  #good: { conf: Conf; digest: string } | undefined;
+  #good: Accepted | undefined;
+  /** Whose tenants the services hold, where the file is broken from the start. */
+  #earlierTenants: readonly string[] = [];
   #version = 0;
   #loadedAt = new Date(0);
   #error: string | undefined;
+  #publishing: string | undefined;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(options: ConfigurationOptions) {
@@ -40,17 +57,32 @@ export class Configuration {
       version: this.#version,
       loadedAt: this.#loadedAt.toISOString(),
       ...(this.#error !== undefined && { error: this.#error }),
+      ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
+      ...(this.#publishing !== undefined && { publishing: this.#publishing }),
     };
   }
 
-  get tenants(): string[] {
-    return Object.keys(this.#good?.conf.tenants ?? {});
+  get tenants(): readonly string[] {
+    return this.#good === undefined ? this.#earlierTenants : Object.keys(this.#good.conf.tenants);
   }
 
-  /** Reads and publishes for the first time. @throws ConfProblems */
+  /**
+   * Reads and publishes for the first time. A broken file leaves in force what the services hold.
+   * @throws ConfProblems where they hold nothing.
+   */
   async open(): Promise<void> {
-    this.#text = await this.#readText();
-    this.#good = this.#accept(this.#text);
+    try {
+      this.#text = await this.#readText();
+      this.#good = this.#accept(this.#text);
+    } catch (error) {
+      const earlier = await this.#options.published();
+      if (earlier === undefined || !(error instanceof ConfProblems)) throw error;
+      this.#version = earlier.version;
+      this.#earlierTenants = earlier.tenants;
+      this.#loadedAt = new Date();
+      this.#refuse(error);
+      return;
+    }
     await this.#publish();
   }
 
@@ -61,9 +93,7 @@ export class Configuration {
         await this.#readAgain();
       } catch (error) {
         if (!(error instanceof ConfProblems)) throw error;
-        if (this.#error === error.message) return;
-        this.#error = error.message;
-        this.#options.onRefused(error);
+        this.#refuse(error);
       }
     });
   }
@@ -71,6 +101,12 @@ export class Configuration {
   /** Publishes what is in force where the bus does not hold it (any more). */
   republish(): Promise<void> {
     return this.#inTurn(() => this.#publish());
+  }
+
+  #refuse(error: ConfProblems): void {
+    if (this.#error === error.message) return;
+    this.#error = error.message;
+    this.#options.onRefused(error);
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -86,24 +122,39 @@ export class Configuration {
     if (this.#text === before) return;
     const read = this.#accept(this.#text);
     this.#error = undefined;
-    if (read.digest === this.#good?.digest) return;
+    const isSame = read.digest === this.#good?.digest;
     this.#good = read;
+    if (isSame) return;
     await this.#publish();
   }
 
   async #publish(): Promise<void> {
     if (this.#good === undefined) return;
-    const { conf, digest } = this.#good;
-    const version = await this.#options.publish(conf, { digest, after: this.#version });
+    const { conf, digest, warnings } = this.#good;
+    const version = await this.#tryToPublish(conf, digest);
     if (version === this.#version) return;
     this.#version = version;
     this.#loadedAt = new Date();
-    this.#options.onPublished(version);
+    this.#options.onPublished(version, warnings);
   }
 
-  #accept(text: string): { conf: Conf; digest: string } {
-    const conf = readConf(text, this.#options);
-    return { conf, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+  async #tryToPublish(conf: Conf, digest: string): Promise<number> {
+    try {
+      const version = await this.#options.publish(conf, { digest, after: this.#version });
+      this.#publishing = undefined;
+      return version;
+    } catch (error) {
+      this.#publishing = error instanceof Error ? error.message : "unknown";
+      this.#options.onPublishFailed();
+      throw error;
+    }
+  }
+
+  #accept(text: string): Accepted {
+    const warnings: string[] = [];
+    const { file, guard } = this.#options;
+    const conf = readConf(text, { file, guard, warn: (line) => void warnings.push(line) });
+    return { conf, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
   async #readText(): Promise<string> {

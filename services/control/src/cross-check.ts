@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Conf, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
@@ -56,7 +57,7 @@ const knownKeys = [
 
 const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
 
-/** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses. */
+/** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses, limits on nothing. */
 export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
   const holders = new Map<string, string>();
   return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
@@ -67,6 +68,10 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
+      ...tenant.limits.flatMap((limit, index) => {
+        const reason = pathRefusal(limit.path);
+        return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];
+      }),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });
@@ -98,11 +103,14 @@ function checkUrl(path: readonly PropertyKey[], url: string, guard: AddressGuard
 }
 
 function repeated(values: readonly string[], pathOf: (index: number) => PropertyKey[], what: string): Finding[] {
-  return values.flatMap((value, index) =>
-    values.indexOf(value) === index
-      ? []
-      : [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }],
-  );
+  const seen = new Set<string>();
+  return values.flatMap((value, index) => {
+    if (!seen.has(value)) {
+      seen.add(value);
+      return [];
+    }
+    return [{ path: pathOf(index), reason: `another ${what} of this tenant has this name already` }];
+  });
 }
 
 function checkKeys(path: readonly PropertyKey[], tenant: Tenant, holders: Map<string, string>): Finding[] {

@@ -32,7 +32,6 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
   );
   return {
     version,
-    mcpEnabled: tenant.settings.mcp_enabled,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),

@@ -4,11 +4,15 @@ const farthest = 3;
 
 /** The key of the configuration that a misspelt one was probably meant to be. */
 export function nearestKey(misspelt: string): string | undefined {
-  const ranked = [...keysOf(confJsonSchema())]
-    .map((key) => ({ key, distance: editDistance(key.toLowerCase(), misspelt.toLowerCase()) }))
+  return nearest(misspelt, keysOf(confJsonSchema()));
+}
+
+/** The word that a misspelt one was probably meant to be. */
+export function nearest(misspelt: string, words: Iterable<string>): string | undefined {
+  const [best] = [...words]
+    .map((word) => ({ word, distance: editDistance(word.toLowerCase(), misspelt.toLowerCase()) }))
     .toSorted((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= Math.min(farthest, misspelt.length / 2) ? best.key : undefined;
+  return best !== undefined && best.distance <= Math.min(farthest, misspelt.length / 2) ? best.word : undefined;
 }
 
 function keysOf(schema: unknown, found = new Set<string>()): Set<string> {

@@ -74,6 +74,18 @@ describe("a mistake is named with file, line, column and reason", () => {
     expect(refusalOf(text)).toMatch(expected);
   });
 
+  test("YAML that does not parse is told without what only follows from it", () => {
+    expect(refusalOf(`${good}${"  [\n".repeat(9)}`).split("\n").length).toBeLessThanOrEqual(2);
+  });
+
+  test.each(["Authorization", "host", "Accept-Language", "content-type", "Mcp-Name", "cookie", "x y", ""])(
+    "%j is no header for keys",
+    (name) => {
+      const text = `${good}    authentication: [{ type: apiKey, headerName: ${JSON.stringify(name)} }]\n`;
+      expect(refusalOf(text)).toMatch(/^tenants\.yaml:10:\d+: tenants\.acme\.authentication\.0\.headerName: /);
+    },
+  );
+
   test("every problem is told at once", () => {
     expect(refusalOf(good.replace("sentinel-1", "sentinel 1").replace("https:", "ftp:")).split("\n")).toHaveLength(2);
   });
@@ -85,6 +97,42 @@ describe("a mistake is named with file, line, column and reason", () => {
     );
     expect(refusalOf(`a0: &a0 [x]\n${levels.join("\n")}\n`)).toMatch(/^tenants\.yaml:1:1: .*alias/i);
   });
+});
+
+describe("a limit's path", () => {
+  const withPath = (path: string) =>
+    `${good}    limits:\n      - { path: ${path}, maxRequests: 1, windowSeconds: 60 }\n`;
+
+  test.each([
+    ["/mcp/tool/call", "did you mean /mcp/tools/call?"],
+    ["/mcp/resource/templates/list", "did you mean /mcp/resources/templates/list?"],
+    ["/a2a/task/send", "did you mean /a2a/tasks/send?"],
+    ["/mcp/x", "write it like /mcp/tools/call"],
+  ])("%s is refused, because it would count nothing", (path, hint) => {
+    expect(refusalOf(withPath(path))).toMatch(/^tenants\.yaml:11:11: tenants\.acme\.limits\.0\.path: /);
+    expect(refusalOf(withPath(path))).toContain(hint);
+  });
+
+  test.each(["/mcp/tools/call", "/mcp/tasks/update", "/mcp/notifications/roots/list_changed", "/a2a/agent-card"])(
+    "%s is good",
+    (path) => expect(readConf(withPath(path), source).tenants["acme"]?.limits[0]?.path).toBe(path),
+  );
+});
+
+test("an agentPattern that fits no agent is good and warned of", () => {
+  const warnings: string[] = [];
+  const rules = `    accessRules:
+      - { agentPattern: "sentinel-*", allowedTools: ["*"] }
+      - { agentPattern: "sentinal-*", allowedTools: ["*"] }
+    limits:
+      - { path: /mcp/tools/call, agentPattern: nobody, maxRequests: 1, windowSeconds: 60 }
+      - { path: /mcp/tools/call, maxRequests: 1, windowSeconds: 60 }
+`;
+  readConf(`${good}${rules}`, { ...source, warn: (line) => void warnings.push(line) });
+  expect(warnings).toEqual([
+    "tenants.yaml:12:11: tenants.acme.accessRules.1.agentPattern: sentinal-* fits no agent of this tenant",
+    "tenants.yaml:14:34: tenants.acme.limits.0.agentPattern: nobody fits no agent of this tenant",
+  ]);
 });
 
 describe("an upstream's URL", () => {

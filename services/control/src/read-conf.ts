@@ -2,7 +2,9 @@ import { confSchema, type Conf } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from "yaml";
 import type { z } from "zod";
+import { warningsOf } from "./conf-warnings.ts";
 import { crossCheck, type Finding } from "./cross-check.ts";
+import { checkSizes } from "./check-sizes.ts";
 import { nearestKey } from "./nearest-key.ts";
 
 /** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
@@ -15,13 +17,17 @@ export interface ConfSource {
   readonly file: string;
   /** Which addresses the configuration may name. */
   readonly guard: AddressGuard;
+  /** Gets a line of the same form for what is valid and yet most likely not what was meant. */
+  readonly warn?: (line: string) => void;
 }
 
+/** A broken line makes those after it look broken too. */
+const mostSyntaxErrors = 2;
 const mostProblems = 20;
 const mostAliases = 100;
 
 /** Reads a whole `tenants.yaml`, or throws ConfProblems and accepts nothing of it. */
-export function readConf(text: string, { file, guard }: ConfSource): Conf {
+export function readConf(text: string, { file, guard, warn }: ConfSource): Conf {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const at = (offset: number, reason: string) => {
@@ -29,15 +35,22 @@ export function readConf(text: string, { file, guard }: ConfSource): Conf {
     return `${file}:${line}:${col}: ${reason}`;
   };
   const broken = [...document.errors, ...document.warnings];
-  if (broken.length > 0) throw refusal(broken.map((error) => at(error.pos[0], error.message)));
+  if (broken.length > 0)
+    throw refusal(broken.slice(0, mostSyntaxErrors).map((error) => at(error.pos[0], error.message)));
   const special = specialKeyOf(document);
   if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
-  const findings = parsed.success ? crossCheck(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
-  if (parsed.success && findings.length === 0) return parsed.data;
-  throw refusal(
-    findings.map(({ path, reason }) => at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`)),
-  );
+  const findings = parsed.success ? check(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
+  const tell = ({ path, reason }: Finding) =>
+    at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`);
+  if (!parsed.success || findings.length > 0) throw refusal(findings.map(tell));
+  if (warn !== undefined) for (const warning of warningsOf(parsed.data)) warn(tell(warning));
+  return parsed.data;
+}
+
+function check(conf: Conf, guard: AddressGuard): Finding[] {
+  const findings = crossCheck(conf, guard);
+  return findings.length > 0 ? findings : checkSizes(conf);
 }
 
 /** A key that JavaScript takes for something else, and the schema would silently pass over. */

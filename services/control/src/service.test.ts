@@ -33,11 +33,14 @@ beforeEach(async () => {
 
 afterEach(() => scope.disposeAsync());
 
-function confWith(agent: string): string {
-  const hash = createHash("sha256").update(`key of ${agent}`).digest("hex");
+function confWith(...agents: string[]): string {
+  const entries = agents.map((agent) => {
+    const hash = createHash("sha256").update(`key of ${agent}`).digest("hex");
+    return `{ id: ${agent}, apiKeys: ["sha256:${hash}"] }`;
+  });
   return `tenants:
   acme:
-    agents: [{ id: ${agent}, apiKeys: ["sha256:${hash}"] }]
+    agents: [${entries.join(", ")}]
     mcp: { endpoints: [{ name: main, url: "http://127.0.0.1:3001/mcp" }] }
 `;
 }
@@ -94,6 +97,18 @@ async function follow() {
   scope.use(await watchSection(bus, "ingress", note));
   return seen;
 }
+
+test("a pattern that fits no agent is warned of in the log and the status, and is no error", async () => {
+  await save(`${confWith("sentinel-1")}    accessRules: [{ agentPattern: "sentinal-*", allowedTools: ["*"] }]\n`);
+  const control = await startControl();
+  await control.untilReady();
+  const { configuration } = await control.status();
+  expect(configuration.error).toBeUndefined();
+  expect(configuration.warnings).toEqual([expect.stringMatching(/tenants\.yaml:5:21: .*sentinal-\* fits no agent/)]);
+  expect(control.lines.join("\n")).toContain("sentinal-* fits no agent");
+  await save(confWith("sentinel-1"));
+  await vi.waitFor(async () => expect((await control.status()).configuration.warnings).toBeUndefined(), patience);
+});
 
 describe("the configuration reaches the services", () => {
   test("an edit is in force in less than a second, under the next version", async () => {
@@ -164,6 +179,51 @@ describe("the configuration reaches the services", () => {
     const seen = await follow();
     expect(seen.at(-1)?.agents).toEqual(["sentinel-1"]);
   });
+
+  test("12,000 agents of one tenant are in force like one, and so is the withdrawal of a key among them", async () => {
+    const agents = Array.from({ length: 12_000 }, (_, index) => `agent-${index}`);
+    await (await startControl()).untilReady();
+    const seen = await follow();
+    await save(confWith("leaked", ...agents));
+    await vi.waitFor(() => expect(seen.at(-1)?.agents).toHaveLength(12_001), patience);
+    await save(confWith(...agents));
+    await vi.waitFor(() => expect(seen.at(-1)?.agents).toHaveLength(12_000), patience);
+    expect(seen.at(-1)).toEqual({ version: 3, agents });
+    await save(confWith("sentinel-1"));
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual({ version: 4, agents: ["sentinel-1"] }), patience);
+  }, 60_000);
+
+  test("a restart with a broken file becomes ready with what the services hold, and takes the next good edit", async () => {
+    const first = await startControl();
+    await first.untilReady();
+    await first.service.stop();
+    await save("tenants: 7\n");
+    const second = await startControl();
+    await second.untilReady();
+    const { configuration, tenants } = await second.status();
+    expect({ ...configuration, tenants }).toMatchObject({
+      version: 1,
+      error: expect.stringContaining("tenants.yaml:1:1: tenants: "),
+      tenants: ["acme"],
+    });
+    const seen = await follow();
+    expect(seen).toEqual([{ version: 1, agents: ["sentinel-1"] }]);
+    await save(confWith("alchemy-1"));
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual({ version: 2, agents: ["alchemy-1"] }), patience);
+    expect((await second.status()).configuration.error).toBeUndefined();
+  });
+
+  test("an edit that the bus does not take is told until it is taken", async () => {
+    const control = await startControl();
+    await control.untilReady();
+    await nats.stop();
+    await save(confWith("alchemy-1"));
+    await vi.waitFor(async () => expect((await control.status()).configuration.publishing).toBeDefined(), patience);
+    await nats.restart();
+    await vi.waitFor(async () => expect((await control.status()).configuration.version).toBe(2), patience);
+    expect((await control.status()).configuration.publishing).toBeUndefined();
+    expect((await follow()).at(-1)?.agents).toEqual(["alchemy-1"]);
+  }, 60_000);
 
   test("a broken file at the start ends the service with code 2 and the reason", async () => {
     await writeFile(join(confDir, "tenants.yaml"), "tenants: 7\n");

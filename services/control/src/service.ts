@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ensureTopology, Presence, publishEdition } from "@sluice/bus";
+import { ensureTopology, Presence, publishedEdition, publishEdition } from "@sluice/bus";
 import { serviceNames } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
@@ -20,12 +20,12 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
   const configuration = createConfiguration(context);
+  await serveAdmin(context, configuration);
+  context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
-  context.report(() => ({ configuration: configuration.status }));
-  await serveAdmin(context, configuration);
 }
 
 function createConfiguration({ config, bus, log, metrics }: ControlContext): Configuration {
@@ -39,11 +39,18 @@ function createConfiguration({ config, bus, log, metrics }: ControlContext): Con
     help: "Version of the configuration in force",
     registers: [metrics],
   });
+  const failures = new Counter({
+    name: "sluice_conf_publish_failures_total",
+    help: "Times that the bus did not take the configuration; each is tried again",
+    registers: [metrics],
+  });
   return new Configuration({
     file: join(config.CONF_DIR, "tenants.yaml"),
     guard: createAddressGuard(config.UPSTREAM_NETWORKS),
     publish: (conf, { digest, after }) =>
       publishEdition(bus, { digest, after, cut: (version) => cutSections(conf, version) }),
+    published: () => publishedEdition(bus),
+    onPublishFailed: () => failures.inc(),
     onRefused: (error) => {
       errors.inc();
       log.error(
@@ -51,9 +58,10 @@ function createConfiguration({ config, bus, log, metrics }: ControlContext): Con
         "the edited configuration is refused; the last good one stays in force",
       );
     },
-    onPublished: (version) => {
+    onPublished: (version, warnings) => {
       current.set(version);
       log.info({ version }, "configuration published");
+      for (const warning of warnings) log.warn({ warning }, "the configuration is valid and may not be what was meant");
     },
   });
 }

@@ -17,6 +17,7 @@ export class ActiveCall {
   /** The agent, and whether it is a call or a stream. */
   readonly countedAs: string;
   readonly startedAt = Date.now();
+  readonly #startTickMs = performance.now();
   /** When something last came from the upstream. */
   lastActivity = this.startedAt;
   /** The caller was told that this replica works on it, or has its answer. */
@@ -40,6 +41,10 @@ export class ActiveCall {
     this.replyTo = replyTo;
     this.countedAs = `${head.tenant}\0${head.agent.id}\0${this.listening ? "stream" : "call"}`;
     this.reader = head.stream.slice(0, head.stream.indexOf("."));
+  }
+
+  get durationMs(): number {
+    return performance.now() - this.#startTickMs;
   }
 
   get listening(): boolean {

@@ -81,8 +81,8 @@ export class Calls implements Disposable {
     if (this.#active.size === 0) this.#idle?.();
   }
 
-  count({ head, startedAt }: ActiveCall, { status, fault }: Ending): void {
-    this.#durations.observe({ tenant: head.tenant, server: head.server }, (Date.now() - startedAt) / 1000);
+  count({ head, durationMs }: ActiveCall, { status, fault }: Ending): void {
+    this.#durations.observe({ tenant: head.tenant, server: head.server }, durationMs / 1000);
     this.#counter.inc({ tenant: head.tenant, server: head.server, status, fault: fault ?? "" });
   }
 

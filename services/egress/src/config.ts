@@ -1,10 +1,10 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer } from "@sluice/runtime";
+import { integer, oneOf } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
   /** Which pool this replica works for; MCP and A2A traffic never share one. */
-  EGRESS_POOL: z.enum(["mcp"]).default("mcp"),
+  EGRESS_POOL: oneOf(["mcp"]).default("mcp"),
   /** Calls under way at once; more are answered with 503. */
   EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(8_000),
   /** Connections to one upstream of one tenant for calls, and as many for streams of the server's own messages. */

@@ -1,11 +1,13 @@
 import { Fault, longestTarget, type ListedKind } from "@sluice/contracts";
-import { compile, cutElements, raw, scan, type JsonRange } from "@sluice/json";
+import { compile, cutElements, raw, scan, text, type JsonRange } from "@sluice/json";
 
 /** What the gateway wants to know of a message from an upstream; the bytes themselves are relayed. */
 export interface Observation {
   /** The answer to the request with this raw JSON id; undefined for anything but an answer. */
   readonly answers: string | undefined;
   readonly isError: boolean;
+  /** The notification by which the upstream says that a list has changed. */
+  readonly changed?: string;
 }
 
 const observed = compile([["id"], ["method"], ["error"], ["result", "isError"]], []);
@@ -16,8 +18,16 @@ export function observe(bytes: Buffer): Observation {
   const seen = scan(bytes, observed);
   if (!seen.ok) return nothing;
   const [id, method, error, isError] = seen.values;
-  if (id === undefined || method !== undefined) return nothing;
+  if (method !== undefined) return id === undefined ? observeNotice(raw(bytes, method)) : nothing;
+  if (id === undefined) return nothing;
   return { answers: raw(bytes, id).toString("utf8"), isError: error !== undefined || isError?.kind === "true" };
+}
+
+const changeEnd = Buffer.from('/list_changed"');
+
+function observeNotice(method: Buffer): Observation {
+  if (!method.subarray(-changeEnd.length).equals(changeEnd)) return nothing;
+  return { ...nothing, changed: method.toString("utf8", 1, method.length - 1) };
 }
 
 /** The lists a result may hold: under which member, what names an element, and what it is to policy. */
@@ -54,6 +64,17 @@ export async function hideListed(bytes: Buffer, filter: ListFilter): Promise<Buf
   // From the last list on, so that the places of those before still hold.
   cuts.sort((one, other) => other.range.start - one.range.start);
   return cuts.reduce((shown, { range, keep }) => cutElements(shown, range, keep), bytes);
+}
+
+const watched = compile([{ path: ["params", "notifications", "resourceSubscriptions"], items: true }], []);
+
+/** Cuts out of a request to listen the resources that its sender may not read (MCP 2026-07-28, Subscriptions). */
+export async function hideWatched(bytes: Buffer, filter: ListFilter): Promise<Buffer> {
+  const seen = scan(bytes, watched);
+  const list = seen.ok ? seen.values[0] : undefined;
+  if (list?.items === undefined || list.items.length === 0) return bytes;
+  const names = list.items.map((item) => text(bytes, item));
+  return cutElements(bytes, list, await kept({ kind: "resources", names }, filter));
 }
 
 function namesOf(items: readonly JsonRange[]): (string | undefined)[] {

@@ -9,7 +9,8 @@ import { hideListed, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
 import { StreamRelay } from "./stream-relay.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { ListPage, ListPages } from "./list-pages.ts";
+import type { Upstream, Upstreams } from "./upstreams.ts";
 
 export interface RelayOptions {
   readonly bus: Bus;
@@ -18,6 +19,9 @@ export interface RelayOptions {
   readonly replies: Replies;
   readonly maxListBytes: number;
   readonly maxAnswerBytes: number;
+  readonly pages: ListPages;
+  /** Told when an upstream says by this notification that a list has changed. */
+  readonly onChange: (place: { tenant: string; server: string }, method: string) => void;
   /** Whether what an upstream refused so is to be tried in another way; what it refused it did not do. */
   readonly isTakenOver: (call: ActiveCall, refusal: { status: number; body: Buffer }) => Promise<boolean>;
 }
@@ -34,6 +38,7 @@ interface Answer {
   readonly exchange: Exchange;
   readonly status: number;
   readonly headers: Record<string, string>;
+  readonly page: ListPage | undefined;
 }
 
 /** Carries calls to one upstream of the agent's own era and their answers back, byte for byte. */
@@ -46,11 +51,27 @@ export class Relay {
 
   /** Resolves with nothing where the call is to be carried out in another way. @throws Fault where there is no answer. */
   async carry({ call, inline, traceparent }: Carried): Promise<Ending | undefined> {
-    const { upstreams, replies, maxAnswerBytes } = this.#options;
+    const { upstreams } = this.#options;
     const { head } = call;
     const upstream = upstreams.find(head.tenant, head.server);
     if (upstream === undefined)
       throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
+    const page = isListMethod(head.method) ? this.#options.pages.of(head, upstream.endpoint, inline) : undefined;
+    const kept = await page?.answer();
+    if (kept !== undefined) return await this.#reply(call, kept);
+    try {
+      return await this.#forward({ call, inline, traceparent }, { upstream, page });
+    } finally {
+      page?.done();
+    }
+  }
+
+  async #forward(
+    { call, inline, traceparent }: Carried,
+    { upstream, page }: { upstream: Upstream; page: ListPage | undefined },
+  ): Promise<Ending | undefined> {
+    const { replies, maxAnswerBytes } = this.#options;
+    const { head } = call;
     const connections = call.listening ? upstream.streams : upstream.calls;
     connections.requireRoom();
     const body = head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call);
@@ -63,7 +84,7 @@ export class Relay {
     if (Number(headers["content-length"]) > maxAnswerBytes) throw drop(exchange, tooLarge());
     try {
       const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
-      const answer = { call, exchange, status, headers: relayed };
+      const answer = { call, exchange, status, headers: relayed, page };
       return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
     } catch (error) {
       const given = headers["mcp-session-id"];
@@ -87,16 +108,32 @@ export class Relay {
   }
 
   async #stream(answer: Answer): Promise<Ending> {
-    const { bus, principals, maxListBytes } = this.#options;
-    const { call } = answer;
+    const { bus, principals, maxListBytes, onChange } = this.#options;
+    const { call, page } = answer;
+    const { tenant, server } = call.head;
     call.streaming = true;
     call.announced = call.answered = true;
     const mayList = isListMethod(call.head.method) || call.listening;
     const filter = mayList ? principals.listFilter(call.head) : undefined;
-    return await new StreamRelay({ bus, maxListBytes, ...answer, ...(filter !== undefined && { filter }) }).run();
+    return await new StreamRelay({
+      bus,
+      maxListBytes,
+      ...answer,
+      onAnswer: (bytes) => page?.take(bytes),
+      onChange: (method) => onChange({ tenant, server }, method),
+      ...(filter !== undefined && { filter }),
+    }).run();
   }
 
-  async #unary({ call, exchange, status, headers }: Answer): Promise<Ending | undefined> {
+  /** Answers with a page that is kept. */
+  async #reply(call: ActiveCall, kept: Buffer): Promise<Ending> {
+    const { principals, replies } = this.#options;
+    const body = await hideListed(kept, principals.listFilter(call.head));
+    const headers = { "content-type": "application/json" };
+    return { ...(await replies.whole(call, { status: 200, headers, body })), isError: false };
+  }
+
+  async #unary({ call, exchange, status, headers, page }: Answer): Promise<Ending | undefined> {
     const { principals, replies, maxListBytes, isTakenOver } = this.#options;
     const isList = isListMethod(call.head.method) && status < 300;
     const { bytes, complete } = await exchange.collect(isList ? maxListBytes : chunkBytes);
@@ -108,6 +145,7 @@ export class Relay {
     const mayTakeOver = status >= 400 && call.head.chunked === undefined;
     if (mayTakeOver && (await isTakenOver(call, { status, body: bytes }))) return undefined;
     const observed = checkAnswer(bytes, status, call.head.rpcId);
+    if (status === 200) page?.take(bytes);
     const body = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
     const ending = await replies.whole(call, { status, headers, body });
     return { ...ending, ...(observed?.answers !== undefined && { isError: observed.isError }) };

@@ -85,6 +85,7 @@ export class Replies {
     const { inbox: inboxes, instance } = this.#bus;
     const receiver = new BodyReceiver(this.#bus);
     const inbox = inboxes.open({
+      from: "ingress",
       timeoutMs: bodyIdleTimeoutMs,
       onMessage: (message) => {
         inbox.extend(bodyIdleTimeoutMs);

@@ -1,5 +1,13 @@
 import type { Bus, Incoming, OutcomeLog, SectionMap } from "@sluice/bus";
-import { decodeHeadAndBody, decodeJson, Fault, toFault, type CallHead, type OwnVerb, type OwnWord } from "@sluice/contracts";
+import {
+  decodeHeadAndBody,
+  decodeJson,
+  Fault,
+  toFault,
+  type CallHead,
+  type OwnVerb,
+  type OwnWord,
+} from "@sluice/contracts";
 import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry";
 import { ActiveCall, type Ending } from "./active-call.ts";
 import type { Calls } from "./calls.ts";
@@ -34,7 +42,7 @@ export class Egress {
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
     const { calls, outcomes, log, replies } = this.#parts;
-    if (message.reply === undefined || message.reply === "") return;
+    if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
     const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
@@ -66,7 +74,7 @@ export class Egress {
       else if (verb === "release" && call.listening && call.reader === undefined)
         call.end(new Fault("client_left", "a newer stream took over"));
       else continue;
-      if (message.reply !== undefined && message.reply !== "") this.#parts.bus.tell(message.reply, Buffer.from("{}"));
+      if (message.reply !== undefined) this.#parts.bus.tell(message.reply, Buffer.from("{}"));
     }
   }
 
@@ -88,7 +96,7 @@ export class Egress {
       call: head.call,
       at: Date.now(),
       decision: "allow",
-      durationMs: Date.now() - call.startedAt,
+      durationMs: call.durationMs,
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,

@@ -7,10 +7,11 @@ import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
 import { Principals } from "./principals.ts";
+import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
 import { Relay } from "./relay.ts";
 import { Replies } from "./replies.ts";
-import { Egress } from "./service.ts";
+import { Egress, type EgressParts } from "./service.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const defaultTimeoutMs = 300_000;
@@ -19,7 +20,7 @@ const endingMs = 5_000;
 
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
-  const { config, bus, log, metrics, scope } = context;
+  const { config, bus, log, metrics, scope, nobodyWaits } = context;
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = scope.use(
@@ -34,21 +35,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
     }),
   );
-  const principals = new Principals(bus);
-  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
-  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
-  const replies = new Replies(bus, maxAnswerBytes);
-  const mediator = scope.use(new Mediator({ bus, upstreams, principals, replies, maxAnswerBytes: maxListBytes }));
-  const relay = new Relay({
-    bus,
-    upstreams,
-    principals,
-    replies,
-    maxListBytes,
-    maxAnswerBytes,
-    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
-  });
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, replies, relay, mediator });
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays({ bus, config, scope }, upstreams) });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -63,7 +50,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
-  scope.defer(() => calls.finish(Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  scope.defer(() => calls.finish(nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
   const taking = bus.serve(
     subjects.call(config.EGRESS_POOL),
     (message) => egress.take(message),
@@ -92,4 +79,38 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
   );
   measureBreakers(upstreams, metrics);
   return upstreams;
+}
+
+/** The two ways that a call can take: to one upstream as it is, or mediated. What changes at one concerns both. */
+function openWays(
+  { bus, config, scope }: Pick<Context<EgressConfig & BaseConfig>, "bus" | "config" | "scope">,
+  upstreams: Upstreams,
+): Pick<EgressParts, "replies" | "relay" | "mediator"> {
+  const principals = new Principals(bus);
+  const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const replies = new Replies(bus, maxAnswerBytes);
+  const pages = new ListPages();
+  const mediator = scope.use(
+    new Mediator({
+      bus,
+      upstreams,
+      principals,
+      replies,
+      maxAnswerBytes: maxListBytes,
+      onChange: (place, methods) => pages.drop(place, methods),
+    }),
+  );
+  const relay = new Relay({
+    bus,
+    upstreams,
+    principals,
+    replies,
+    maxListBytes,
+    maxAnswerBytes,
+    pages,
+    onChange: (place, method) => mediator.changes.say(place, method),
+    isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
+  });
+  return { replies, relay, mediator };
 }

@@ -27,6 +27,10 @@ export interface StreamRelayOptions {
   /** Set where lists may come along that policy filters. */
   readonly filter?: ListFilter;
   readonly maxListBytes: number;
+  /** Told the answer to the request, as it came. */
+  readonly onAnswer: (bytes: Buffer) => void;
+  /** Told when the upstream says by this notification that a list has changed. */
+  readonly onChange: (method: string) => void;
 }
 
 /** Relays one event stream of an upstream into its reply stream, event by event as they come. */
@@ -109,13 +113,15 @@ export class StreamRelay {
 
   /** Looks at an event and takes out what its reader may not see. */
   async #admit(piece: SsePiece): Promise<Buffer> {
-    const { filter, call } = this.#options;
+    const { filter, call, onAnswer, onChange } = this.#options;
     const data = piece.data ?? noData;
     if (data.length > 0) {
-      const { answers, isError } = observe(data);
+      const { answers, isError, changed } = observe(data);
+      if (changed !== undefined) onChange(changed);
       if (answers !== undefined && answers === call.head.rpcId) {
         this.#answered = true;
         this.#isError = isError;
+        onAnswer(data);
       }
     }
     if (filter === undefined) return piece.bytes;

@@ -1,41 +1,7 @@
-import { isStored, type Bus, type Incoming } from "@sluice/bus";
-import {
-  asBuffer,
-  encodeJson,
-  Fault,
-  maxAdmissionBatch,
-  subjects,
-  type AdmissionAnswer,
-  type AdmissionRequest,
-  type Asked,
-  type Intent,
-  type LimitVerdict,
-  type PolicyVerdict,
-  type SessionVerdict,
-} from "@sluice/contracts";
-import type { Held, Leases } from "./leases.ts";
+import { maxAdmissionBatch, subjects, type Asked, type Intent } from "@sluice/contracts";
+import { AdmissionBatch, type AdmissionOptions, type Admitted, type Waiting } from "./admission-batch.ts";
 
-/** Everything that was decided about one call. */
-export interface Admitted {
-  readonly policyVersion: number;
-  readonly policy: PolicyVerdict;
-  readonly limit: LimitVerdict;
-  /** Where the call names a session. */
-  readonly session: SessionVerdict | undefined;
-}
-
-interface Waiting {
-  readonly intent: Intent;
-  readonly held: Held;
-  readonly resolve: (admitted: Admitted) => void;
-  readonly reject: (fault: Fault) => void;
-}
-
-export interface AdmissionOptions {
-  readonly bus: Bus;
-  readonly leases: Leases;
-  readonly timeoutMs: number;
-}
+export type { Admitted } from "./admission-batch.ts";
 
 const patienceMs = 5;
 
@@ -62,7 +28,7 @@ export class Admission {
     };
     const subject = subjects.admit(intent.protocol, asked);
     let lane = this.#lanes.get(subject);
-    if (lane === undefined) this.#lanes.set(subject, (lane = new Lane(this.#options, subject, asked)));
+    if (lane === undefined) this.#lanes.set(subject, (lane = new Lane(this.#options, asked)));
     lane.add({ intent, held, resolve, reject });
     return promise;
   }
@@ -74,7 +40,6 @@ export class Admission {
  */
 class Lane {
   readonly #options: AdmissionOptions;
-  readonly #subject: string;
   readonly #asked: Asked;
   readonly #queue: Waiting[] = [];
   /** Messages whose answers are still awaited. */
@@ -82,9 +47,8 @@ class Lane {
   #lastSentAt = 0;
   #scheduled = false;
 
-  constructor(options: AdmissionOptions, subject: string, asked: Asked) {
+  constructor(options: AdmissionOptions, asked: Asked) {
     this.#options = options;
-    this.#subject = subject;
     this.#asked = asked;
   }
 
@@ -111,121 +75,17 @@ class Lane {
         return;
       }
       this.#lastSentAt = now;
-      this.#send(this.#queue.splice(0, maxAdmissionBatch), now);
+      this.#send(this.#queue.splice(0, maxAdmissionBatch));
     }
+  }
+
+  #send(calls: readonly Waiting[]): void {
+    this.#underWay++;
+    new AdmissionBatch({ ...this.#options, calls, asked: this.#asked, onOver: () => this.#answered() }).send();
   }
 
   #answered(): void {
     this.#underWay--;
     if (this.#queue.length > 0) this.#schedule();
   }
-
-  #send(batch: Waiting[], askedAt: number): void {
-    const { bus, leases, timeoutMs } = this.#options;
-    const gathering = new Gathering(batch, this.#asked);
-    this.#underWay++;
-    const fail = (fault: Fault) => {
-      this.#answered();
-      for (const { reject } of batch) reject(fault);
-    };
-    const inbox = bus.inbox.open({
-      timeoutMs,
-      onMessage: (message) => {
-        const fault = gathering.take(message);
-        if (fault === undefined && !gathering.complete) return;
-        inbox.close();
-        if (fault !== undefined) fail(fault);
-        else {
-          this.#answered();
-          gathering.resolve(leases, askedAt);
-        }
-      },
-      onFailure: () =>
-        fail(new Fault("unavailable", `no admission in time: ${gathering.missing.join(", ")} did not answer`)),
-    });
-    const request: AdmissionRequest = { from: bus.instance, calls: batch.map(({ intent }) => intent) };
-    try {
-      bus.tell(this.#subject, encodeJson(request), { reply: inbox.subject });
-    } catch (error) {
-      inbox.close();
-      fail(
-        error instanceof Fault ? error : new Fault("unavailable", "the message bus refused the call", { cause: error }),
-      );
-    }
-  }
-}
-
-/** The answers to one batch as they come in, in any order. */
-class Gathering {
-  readonly #batch: readonly Waiting[];
-  readonly #asked: Asked;
-  #stored = false;
-  #policy: Extract<AdmissionAnswer, { by: "policy" }> | undefined;
-  #limit: Extract<AdmissionAnswer, { by: "rate-limit" }> | undefined;
-  #session: Extract<AdmissionAnswer, { by: "session-manager" }> | undefined;
-
-  constructor(batch: readonly Waiting[], asked: Asked) {
-    this.#batch = batch;
-    this.#asked = asked;
-  }
-
-  get missing(): string[] {
-    const { policy, limit, session } = this.#asked;
-    return [
-      ...(this.#stored ? [] : ["audit stream"]),
-      ...(policy && this.#policy === undefined ? ["policy"] : []),
-      ...(limit && this.#limit === undefined ? ["rate-limit"] : []),
-      ...(session && this.#session === undefined ? ["session-manager"] : []),
-    ];
-  }
-
-  get complete(): boolean {
-    const { policy, limit, session } = this.#asked;
-    return (
-      this.#stored &&
-      (!policy || this.#policy !== undefined) &&
-      (!limit || this.#limit !== undefined) &&
-      (!session || this.#session !== undefined)
-    );
-  }
-
-  /** Takes one answer in; returns why nobody can be admitted, if so. */
-  take(message: Incoming): Fault | undefined {
-    const answer = JSON.parse(asBuffer(message.data).toString("utf8")) as AdmissionAnswer | { by?: undefined };
-    if (answer.by === undefined) {
-      this.#stored = isStored(message);
-      return this.#stored ? undefined : new Fault("unavailable", "the call could not be recorded");
-    }
-    if (answer.verdicts.length !== this.#batch.length)
-      return new Fault("internal", `${answer.by} answered something else`);
-    if (answer.by === "policy") this.#policy = answer;
-    else if (answer.by === "rate-limit") this.#limit = answer;
-    else this.#session = answer;
-    return undefined;
-  }
-
-  resolve(leases: Leases, askedAt: number): void {
-    for (const [index, { resolve, reject, intent, held }] of this.#batch.entries()) {
-      const policy = held.policy ?? given(this.#policy, index);
-      const limit = held.limit ? passed : this.#limit?.verdicts[index];
-      const session = this.#session?.verdicts[index];
-      if (policy === undefined || limit === undefined || (this.#asked.session && session === undefined)) {
-        reject(new Fault("internal", "a verdict is missing"));
-        continue;
-      }
-      leases.grant(intent, {
-        policy: held.policy === undefined ? policy : undefined,
-        limit: limit.ok && this.#limit !== undefined ? { lease: limit.lease, version: this.#limit.version } : undefined,
-        askedAt,
-      });
-      resolve({ policyVersion: policy.version, policy: policy.verdict, limit, session });
-    }
-  }
-}
-
-const passed: LimitVerdict = { ok: true };
-
-function given(answer: Extract<AdmissionAnswer, { by: "policy" }> | undefined, index: number) {
-  const verdict = answer?.verdicts[index];
-  return answer === undefined || verdict === undefined ? undefined : { verdict, version: answer.version };
 }

@@ -1,5 +1,6 @@
 import { Fault } from "@sluice/contracts";
 import type { BatchesOptions, BatchMessage, Carrier, HttpRequest } from "./batches.ts";
+import type { Body } from "./body.ts";
 import type { MessageAnswer } from "./message-answer.ts";
 import { MessageStream } from "./message-stream.ts";
 import { faultMessage, isHidden } from "./render.ts";
@@ -15,7 +16,7 @@ export interface BatchOptions extends BatchesOptions {
   readonly messages: readonly BatchMessage[];
 }
 
-type Message = Extract<BatchMessage, { body: Buffer }>;
+type Message = Extract<BatchMessage, { body: Body }>;
 
 /** A message's answer while it is awaited. */
 interface Pending {
@@ -42,7 +43,7 @@ export class Batch {
   constructor(options: BatchOptions) {
     this.#options = options;
     const { arrived, budget, keepAliveMs } = options;
-    this.#stream = new MessageStream({ response: arrived.response, budget, keepAliveMs });
+    this.#stream = new MessageStream({ response: arrived.response, budget: budget.of(arrived.principal), keepAliveMs });
   }
 
   /** @throws Fault where nothing was answered: the session is gone, or a batch without requests was not accepted. */

@@ -3,7 +3,8 @@ import { Fault } from "@sluice/contracts";
 import { compile, explain, raw, scanAsync } from "@sluice/json";
 import type { Log } from "@sluice/telemetry";
 import { Batch } from "./batch.ts";
-import type { BodyBudget } from "./body.ts";
+import type { Body } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import type { McpRequest } from "./mcp.ts";
 import { readOperation, type Operation } from "./operation.ts";
 
@@ -15,7 +16,7 @@ export interface HttpRequest extends McpRequest {
 
 /** Carries out one message; `Mcp` does. */
 export interface Carrier {
-  carry(arrived: McpRequest, body: Buffer): Promise<void>;
+  carry(arrived: McpRequest, body: Body): Promise<void>;
 }
 
 export interface BatchesOptions {
@@ -28,7 +29,7 @@ export interface BatchesOptions {
 
 /** One message of a batch, or why it is none. */
 export type BatchMessage =
-  | { readonly body: Buffer; readonly operation: Operation; readonly fault?: never }
+  | { readonly body: Body; readonly operation: Operation; readonly fault?: never }
   | { readonly fault: Fault; readonly operation?: never };
 
 /** The revisions that have batches; a request without a version is taken for one of them (MCP 2025-03-26, Transports). */
@@ -55,7 +56,7 @@ export class Batches {
   }
 
   /** @throws Fault where the batch as a whole cannot be accepted. */
-  async carry(carrier: Carrier, arrived: HttpRequest, body: Buffer): Promise<void> {
+  async carry(carrier: Carrier, arrived: HttpRequest, body: Body): Promise<void> {
     const messages = await this.read(body, arrived.request.headers);
     await new Batch({ ...this.#options, carrier, arrived, messages }).run();
   }
@@ -64,27 +65,29 @@ export class Batches {
    * The messages of a batch with their bytes as they came.
    * @throws Fault `parse_error` where the batch is not unambiguous JSON, `invalid_request` where none is allowed.
    */
-  async read(body: Buffer, headers: IncomingHttpHeaders): Promise<BatchMessage[]> {
+  async read(body: Body, headers: IncomingHttpHeaders): Promise<BatchMessage[]> {
     const { maxMessages } = this.#options;
     const version = headers["mcp-protocol-version"];
     if (Array.isArray(version) || !versionsWithBatches.includes(version)) throw notAccepted();
-    const seen = await scanAsync(body, plan, { maxItems: maxMessages });
+    const seen = await scanAsync(body.bytes, plan, { maxItems: maxMessages });
     if (!seen.ok && seen.error.kind === "too_many_items")
       throw new Fault("invalid_request", `a batch may hold at most ${maxMessages} messages`);
     if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
     const items = seen.values[0]?.items ?? [];
     if (items.length === 0) throw new Fault("invalid_request", "a batch must hold at least one message");
     const messages: BatchMessage[] = [];
-    for (const item of items) messages.push(await readOne(raw(body, item), headers));
+    for (const part of body.cut(items.map((item) => raw(body.bytes, item))))
+      messages.push(await readOne(part, headers));
     return messages;
   }
 }
 
-async function readOne(body: Buffer, headers: IncomingHttpHeaders): Promise<BatchMessage> {
+async function readOne(body: Body, headers: IncomingHttpHeaders): Promise<BatchMessage> {
   let operation: Operation;
   try {
-    operation = await readOperation(body, headers);
+    operation = await readOperation(body.bytes, headers);
   } catch (error) {
+    body.release();
     if (error instanceof Fault) return { fault: error };
     throw error;
   }

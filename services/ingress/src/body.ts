@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Fault } from "@sluice/contracts";
+import type { AgentBudget } from "./budget.ts";
 
 const json = /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?$/i;
 
@@ -13,63 +14,87 @@ export function requireJson(request: IncomingMessage): void {
     throw new Fault("unsupported_media_type", "send Content-Type: application/json");
 }
 
-/** Bounds what all requests together hold in memory. */
-export class BodyBudget {
-  readonly #limit: number;
-  #held = 0;
+const noBytes = Buffer.alloc(0);
 
-  constructor(limit: number) {
-    this.#limit = limit;
+/** A body in memory, until it is let go of: then nothing but its length is left. */
+export class Body implements Disposable {
+  readonly length: number;
+  #bytes: Buffer;
+  #onRelease: () => void;
+
+  constructor(bytes: Buffer, onRelease: () => void = () => {}) {
+    this.#bytes = bytes;
+    this.length = bytes.length;
+    this.#onRelease = onRelease;
   }
 
-  /** @throws Fault `overloaded` when the budget is used up. */
-  take(bytes: number): void {
-    if (this.#held + bytes > this.#limit) throw new Fault("overloaded", "too many large requests are under way");
-    this.#held += bytes;
+  get bytes(): Buffer {
+    return this.#bytes;
   }
 
-  give(bytes: number): void {
-    this.#held -= bytes;
+  release(): void {
+    const onRelease = this.#onRelease;
+    this.#onRelease = () => {};
+    this.#bytes = noBytes;
+    onRelease();
+  }
+
+  /** Bodies for what this one is made of; it is let go of once each of them is. */
+  cut(parts: readonly Buffer[]): Body[] {
+    let left = parts.length;
+    return parts.map(
+      (bytes) =>
+        new Body(bytes, () => {
+          if (--left === 0) this.release();
+        }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
   }
 }
 
 export interface ReadOptions {
   readonly limit: number;
-  readonly budget: BodyBudget;
+  readonly budget: AgentBudget;
 }
 
 /**
- * Reads a body whole. The caller gives its length back to the budget when it is done with it.
+ * Reads a body whole.
  * @throws Fault `payload_too_large`, `overloaded`, or `client_left`.
  */
-export function readBody(request: IncomingMessage, { limit, budget }: ReadOptions): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+export function readBody(request: IncomingMessage, { limit, budget }: ReadOptions): Promise<Body> {
+  const { promise, resolve, reject } = Promise.withResolvers<Body>();
   const tooLarge = () => new Fault("payload_too_large", `the body is larger than ${limit} bytes`);
   if (Number(request.headers["content-length"] ?? 0) > limit) return Promise.reject(tooLarge());
-  const chunks: Buffer[] = [];
+  const hold = budget.open();
+  let chunks: Buffer[] = [];
   let size = 0;
   const fail = (fault: Fault) => {
     request.off("data", onData);
-    budget.give(size);
-    size = 0;
+    hold.release();
+    chunks = [];
     reject(fault);
   };
   const onData = (chunk: Buffer) => {
+    size += chunk.length;
     try {
-      if (size + chunk.length > limit) throw tooLarge();
-      budget.take(chunk.length);
+      if (size > limit) throw tooLarge();
+      hold.resize(size);
     } catch (error) {
       fail(error as Fault);
       return;
     }
-    size += chunk.length;
     chunks.push(chunk);
   };
   let ended = false;
   request.on("data", onData);
   request.once("end", () => {
     ended = true;
-    resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+    const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
+    chunks = [];
+    resolve(new Body(bytes, () => hold.release()));
   });
   request.once("close", () => {
     if (!ended) fail(new Fault("client_left", "the request ended early"));

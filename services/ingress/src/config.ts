@@ -5,7 +5,7 @@ export const configSchema = z.object({
   HOST: z.string().default("127.0.0.1"),
   PORT: integer(0, 65_535).default(8080),
   /** Where agents reach this gateway, such as https://gateway.example.com; its host is allowed. */
-  PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
   /** Further values of the Host header that are served, beside loopback names and PUBLIC_URL's. */
   ALLOWED_HOSTS: list.default([]),
   /** Origins of web pages that may call; others are answered with 403. Requests without an Origin are not pages. */

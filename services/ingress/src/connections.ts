@@ -16,6 +16,11 @@ export class Connections {
     });
   }
 
+  /** Requests whose answer is not over. */
+  get requests(): number {
+    return [...this.#underWay.values()].reduce((sum, requests) => sum + requests, 0);
+  }
+
   /** Ends the connections that carry nothing; one that a request is just arriving on included. */
   closeIdle(): void {
     for (const [socket, requests] of this.#underWay) if (requests === 0) socket.destroy();

@@ -13,6 +13,7 @@ import {
   type StreamHead,
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
+import type { Body } from "./body.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
@@ -28,7 +29,8 @@ export interface ConversationOptions {
   readonly streams: Streams;
   readonly response: Answer;
   readonly head: CallHead;
-  readonly body: Buffer;
+  /** Let go of as soon as egress has it. */
+  readonly body: Body;
   readonly traceparent: string;
   readonly responseTimeoutMs: number;
   /** The egress replica that holds what the call goes on with. */
@@ -98,16 +100,18 @@ export class Conversation implements Dependent {
     const { bus, head, body, traceparent, owner } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
+      from: "egress",
       timeoutMs: firstWordMs,
       onMessage: (message) => this.#onMessage(message),
       onFailure: (fault, reason) => this.#onSilence(fault, reason),
     });
     const sent: CallHead = large
-      ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body).digest("hex") } }
+      ? { ...head, chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }
       : head;
-    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body);
+    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
     const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
     bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
+    if (!large) body.release();
   }
 
   #onMessage(message: Incoming): void {
@@ -137,7 +141,8 @@ export class Conversation implements Dependent {
 
   async #sendBody(to: string): Promise<void> {
     const { bus, body } = this.#options;
-    await sendBody(bus, [body], { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+    await sendBody(bus, takenFrom(body), { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+    body.release();
   }
 
   #answer(head: ReplyHead, body: Buffer): void {
@@ -212,6 +217,11 @@ export class Conversation implements Dependent {
     else streams.tellOwner("detach", { stream: head.stream });
     this.#done.resolve(undefined);
   }
+}
+
+/** So that nothing but the body itself holds its bytes while they are sent. */
+function* takenFrom(body: Body): Generator<Uint8Array> {
+  for (let at = 0; at < body.length; at += chunkBytes) yield body.bytes.subarray(at, at + chunkBytes);
 }
 
 /** Why egress gave no answer; egress has told the audit trail. */

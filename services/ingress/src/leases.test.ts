@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Bus } from "@sluice/bus";
-import { decodeJson, subjects, type GiveBack, type Intent, type LimitLease } from "@sluice/contracts";
+import { decodeJson, subjects, type GiveBack, type Intent, type LimitVerdict } from "@sluice/contracts";
 import { startNats, type Part } from "@sluice/launcher";
 import { until } from "@sluice/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -51,14 +51,18 @@ const intent = (over: Partial<Intent> = {}): Intent => ({
   ...over,
 });
 const yes = { verdict: { ok: true, rule: "r", leaseMs: 60_000 }, version } as const;
-const counted = (calls: number): LimitLease => ({ calls, ms: 60_000, windows: [{ key: "gw:rl:x", part: 1 }] });
+const windows = [{ key: "gw:rl:x", part: 1 }];
+const counted = (calls: number): LimitVerdict => ({ ok: true, windows, lease: { calls, ms: 60_000 } });
 const grant = (
   leases: Leases,
   { calls, of = intent(), versions = version }: { calls?: number; of?: Intent; versions?: number },
 ) =>
   leases.grant(of, {
     policy: { ...yes, version: versions },
-    limit: { lease: calls === undefined ? { ms: 60_000 } : counted(calls), version: versions },
+    limit: {
+      verdict: calls === undefined ? { ok: true, lease: { ms: 60_000 } } : counted(calls),
+      version: versions,
+    },
     askedAt: performance.now(),
   });
 const world = () => {
@@ -90,7 +94,7 @@ describe("leases", () => {
     expect([1, 2, 3].map(() => leases.take(intent()).limit)).toEqual([true, true, false]);
     leases.grant(intent({ target: "late" }), {
       policy: yes,
-      limit: { lease: counted(5), version },
+      limit: { verdict: counted(5), version },
       askedAt: performance.now() - 60_001,
     });
     expect(leases.take(intent({ target: "late" }))).toEqual({ policy: undefined, limit: false });

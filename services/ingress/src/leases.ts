@@ -4,22 +4,26 @@ import {
   subjects,
   type GiveBack,
   type Intent,
-  type LeasedWindow,
-  type LimitLease,
+  type CountedWindow,
+  type LimitVerdict,
   type PolicyVerdict,
 } from "@sluice/contracts";
 
-/** Times are of `performance.now()`. */
-interface PolicyLease {
-  readonly verdict: PolicyVerdict;
+/** A verdict, and the version of the configuration that it was made under. */
+interface Versioned<Verdict> {
+  readonly verdict: Verdict;
   readonly version: number;
+}
+
+/** Times are of `performance.now()`. */
+interface PolicyLease extends Versioned<PolicyVerdict> {
   readonly until: number;
 }
 
 interface Grant {
   left: number;
   readonly until: number;
-  readonly windows: readonly LeasedWindow[];
+  readonly windows: readonly CountedWindow[];
 }
 
 interface Entry {
@@ -29,13 +33,15 @@ interface Entry {
 
 /** What of a call need not be asked about. */
 export interface Held {
-  readonly policy: Pick<PolicyLease, "verdict" | "version"> | undefined;
+  readonly policy: Versioned<PolicyVerdict> | undefined;
   readonly limit: boolean;
+  /** Where the call was counted ahead. */
+  readonly windows?: readonly CountedWindow[];
 }
 
 export interface Granted {
-  readonly policy: { readonly verdict: PolicyVerdict; readonly version: number } | undefined;
-  readonly limit: { readonly lease: LimitLease | undefined; readonly version: number } | undefined;
+  readonly policy: Versioned<PolicyVerdict> | undefined;
+  readonly limit: Versioned<LimitVerdict> | undefined;
   /** When was asked. */
   readonly askedAt: number;
 }
@@ -63,6 +69,11 @@ export class Leases implements Disposable {
     this.#timer = setInterval(() => this.#sweep(performance.now()), sweepEveryMs).unref();
   }
 
+  /** Of the configuration that ingress has. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** Nothing that was decided under another version counts any more. */
   configure(version: number): void {
     this.#version = version;
@@ -79,22 +90,28 @@ export class Leases implements Disposable {
     return {
       policy: entry.policy !== undefined && entry.policy.until > now ? entry.policy : undefined,
       limit: grant !== undefined,
+      ...(grant !== undefined && { windows: grant.windows }),
     };
   }
 
   grant(intent: Intent, { policy, limit, askedAt }: Granted): void {
     const leaseMs = policy?.verdict.ok === true ? policy.verdict.leaseMs : undefined;
-    if (leaseMs === undefined && limit?.lease === undefined) return;
-    const entry = this.#entryOf(intent);
-    if (policy !== undefined && leaseMs !== undefined && policy.version === this.#version && entry !== undefined)
-      entry.policy = { ...policy, until: askedAt + leaseMs };
-    if (limit?.lease === undefined) return;
-    const { calls = Infinity, ms, windows = [] } = limit.lease;
-    const grant: Grant = { left: calls, until: askedAt + ms, windows };
-    if (entry !== undefined && limit.version === this.#version) {
-      entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
-      entry.grants.push(grant);
-    } else this.#drop(grant);
+    if (policy !== undefined && leaseMs !== undefined && policy.version === this.#version) {
+      const entry = this.#entryOf(intent);
+      if (entry !== undefined) entry.policy = { ...policy, until: askedAt + leaseMs };
+    }
+    if (limit?.verdict.ok !== true || limit.verdict.lease === undefined) return;
+    const { lease, windows = [] } = limit.verdict;
+    const grant: Grant = { left: lease.calls ?? Infinity, until: askedAt + lease.ms, windows };
+    const entry = limit.version === this.#version ? this.#entryOf(intent) : undefined;
+    if (entry === undefined) return this.giveBack(grant.left, windows);
+    entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
+    entry.grants.push(grant);
+  }
+
+  /** Calls that were counted and will not be carried out; rate-limit is told soon. */
+  giveBack(calls: number, windows: readonly CountedWindow[] = []): void {
+    if (calls > 0 && windows.length > 0) this.#unused.push({ calls, windows });
   }
 
   [Symbol.dispose](): void {
@@ -118,18 +135,14 @@ export class Leases implements Disposable {
       if (entry.policy !== undefined && entry.policy.until <= now) entry.policy = undefined;
       const expired = entry.grants.filter(({ until }) => until <= now);
       if (expired.length > 0) entry.grants = entry.grants.filter(({ until }) => until > now);
-      for (const grant of expired) this.#drop(grant);
+      for (const { left, windows } of expired) this.giveBack(left, windows);
       if (entry.policy === undefined && entry.grants.length === 0) this.#entries.delete(kind);
     }
-    this.#giveBack();
-  }
-
-  #drop({ left, windows }: Grant): void {
-    if (left > 0 && windows.length > 0) this.#unused.push({ calls: left, windows });
+    this.#tellUnused();
   }
 
   /** While the bus is away nothing is sent, and what was counted stays counted. */
-  #giveBack(): void {
+  #tellUnused(): void {
     const unused = this.#unused;
     this.#unused = [];
     for (let at = 0; at < unused.length && this.#bus.connected; at += givenAtOnce) {

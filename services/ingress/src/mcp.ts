@@ -4,13 +4,14 @@ import { startSpan, type Span } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
-import { readBody, requireJson, type BodyBudget } from "./body.ts";
+import { Body, readBody, requireJson } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import { Conversation, ToldFault } from "./conversation.ts";
 import { parseEventId } from "./event-id.ts";
 import { forwardedHeaders } from "./headers.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
-import { outcomeOf, type Ending } from "./outcome.ts";
-import { requireAdmitted, statusOf } from "./refusal.ts";
+import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
+import { plainRefusals, requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, pathOf, type RequestHead } from "./request-head.ts";
 import { resume } from "./resumption.ts";
@@ -34,29 +35,27 @@ export interface McpRequest {
   readonly principal: Principal;
   /** The server named in the path; the tenant's default without one. */
   readonly server: string | undefined;
-  /** Unix milliseconds; now where it is not told. */
-  readonly startedAt?: number;
+  /** Now where it is not told. */
+  readonly started?: Moment;
   /** What the body says, where that was read already. */
   readonly operation?: Operation;
-  /** Where it came by the path of a method: the HTTP method it came with, and the MCP method it is admitted and recorded as. */
+  /** Where it came by a method's own path: the HTTP method it came with, and the MCP method it counts as. */
   readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
 
 /** A request on its way: what was found out about it so far. */
 interface Journey extends McpRequest {
-  readonly startedAt: number;
+  readonly started: Moment;
   readonly section: IngressSection;
   readonly target: Target;
   readonly operation: Operation;
-  readonly body: Buffer;
+  readonly body: Body;
   readonly span: Span;
   readonly number: string;
 }
 
 const sessionHeader = "mcp-session-id";
-const noBody = Buffer.alloc(0);
-/** Plain answers have no other way to tell an error than their status. */
-const plainRefusals = { deniedWith200: false, hiddenStatus: 404 };
+const noBody = new Body(Buffer.alloc(0));
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
 export class Mcp {
@@ -70,25 +69,21 @@ export class Mcp {
   async handle(received: HttpRequest): Promise<void> {
     const { budget, outcomes, batches } = this.#parts;
     const { request } = received;
-    const arrived = { ...received, startedAt: Date.now() };
+    const arrived = { ...received, started: thisMoment() };
     const { section } = this.#place(arrived);
     if (outcomes.full) throw auditFull();
     if (request.method !== "POST") return await this.carry(arrived, noBody);
     requireJson(request);
-    const body = await readBody(request, { limit: section.maxPayloadBytes, budget });
-    try {
-      if (isBatch(body)) await batches.carry(this, arrived, body);
-      else await this.carry(arrived, body);
-    } finally {
-      budget.give(body.length);
-    }
+    using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(arrived.principal) });
+    if (isBatch(body.bytes)) await batches.carry(this, arrived, body);
+    else await this.carry(arrived, body);
   }
 
-  /** Carries one message, or a request without a body, to its end. @throws RequestFault, or Fault before anything was read. */
-  async carry(arrived: McpRequest, body: Buffer): Promise<void> {
+  /** Carries one message, or a request without a body, to its end; lets go of the body as soon as egress has it. @throws RequestFault, or Fault before anything was read. */
+  async carry(arrived: McpRequest, body: Body): Promise<void> {
     const place = this.#place(arrived);
     if (this.#parts.outcomes.full) throw auditFull();
-    const { request, startedAt = Date.now() } = arrived;
+    const { request, started = thisMoment() } = arrived;
     const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
     let { operation } = arrived;
     try {
@@ -101,7 +96,7 @@ export class Mcp {
         body,
         span,
         number: this.#parts.streams.nextNumber(),
-        startedAt,
+        started,
       });
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
@@ -122,8 +117,9 @@ export class Mcp {
     if (outcomes.full) throw auditFull();
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
-    const startedAt = Date.now();
-    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), startedAt };
+    const started = thisMoment();
+    this.#requireKey(arrived);
+    const journey = { ...arrived, ...place, operation, body: noBody, span, number: streams.nextNumber(), started };
     const intent = this.#intent(journey);
     let admitted: Admitted | undefined;
     try {
@@ -139,8 +135,15 @@ export class Mcp {
     return (end) => this.#conclude(journey, { intent, admitted, ...end });
   }
 
-  async #read({ method, headers }: RequestHead, body: Buffer): Promise<Operation> {
-    return method === "POST" ? await readOperation(body, headers) : { method: method ?? "GET", era: eraOf(headers) };
+  /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
+  #requireKey({ principal }: McpRequest): void {
+    if (!this.#parts.tenants.knows(principal)) throw new Fault("unauthorized", "the API key is not valid any more");
+  }
+
+  async #read({ method, headers }: RequestHead, body: Body): Promise<Operation> {
+    return method === "POST"
+      ? await readOperation(body.bytes, headers)
+      : { method: method ?? "GET", era: eraOf(headers) };
   }
 
   /** @throws Fault `not_found` where the tenant has no such server. */
@@ -152,11 +155,12 @@ export class Mcp {
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(journey: Journey): Promise<void> {
+    this.#requireKey(journey);
     const intent = this.#intent(journey);
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent, journey.byPath === undefined ? journey.section : plainRefusals);
+      requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
@@ -222,12 +226,12 @@ export class Mcp {
   }
 
   #intent(journey: Journey): Intent {
-    const { request, principal, section, target, operation, byPath, body, span, number, startedAt } = journey;
+    const { request, principal, section, target, operation, byPath, body, span, number, started } = journey;
     const session = header(request, sessionHeader);
     const named = ownName(target, operation, section);
     return {
       call: `${this.#parts.bus.instance}-${number}`,
-      at: startedAt,
+      at: started.at,
       label: "mcp_proxy",
       tenant: principal.tenant,
       agent: principal.agent,
@@ -248,7 +252,7 @@ export class Mcp {
   }
 
   #callHead(
-    { request, principal, target, operation, byPath, number }: Journey,
+    { request, principal, section, target, operation, byPath, number }: Journey,
     intent: Intent,
     admitted: Admitted,
   ): CallHead {
@@ -263,7 +267,7 @@ export class Mcp {
       http: request.method as CallHead["http"],
       headers: forwardedHeaders(request.headers, {
         named: target.forwardHeaders,
-        credentials: this.#parts.tenants.keyHeaders,
+        credentials: section.keyHeaders,
       }),
       era: operation.era,
       method: operation.method,
@@ -284,8 +288,8 @@ export class Mcp {
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude({ startedAt }: Journey, end: Ending): void {
-    this.#parts.outcomes.add(outcomeOf(end, { startedAt, by: this.#parts.bus.instance }));
+  #conclude({ started }: Journey, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
   }
 }
 

@@ -1,14 +1,14 @@
 import { EventEmitter } from "node:events";
 import { asBuffer, Fault } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
-import type { BodyBudget } from "./body.ts";
+import type { AgentBudget, Hold } from "./budget.ts";
 import { EventCutter } from "./event-cutter.ts";
 
 /** What a message may have that is put together from its parts here. */
 const longestMessageBytes = 32 * 1024 * 1024;
 
 export interface MessageAnswerOptions {
-  readonly budget: BodyBudget;
+  readonly budget: AgentBudget;
   /** Takes each message of the answer, in order. */
   readonly onMessage: (message: Buffer, answer: MessageAnswer) => void;
   /** Bytes that wait in what the messages go into. */
@@ -29,11 +29,12 @@ export class MessageAnswer extends EventEmitter implements Answer {
   #events: EventCutter | undefined;
   #parts: Buffer[] = [];
   #size = 0;
-  #booked = 0;
+  readonly #hold: Hold;
 
   constructor(options: MessageAnswerOptions) {
     super();
     this.#options = options;
+    this.#hold = options.budget.open();
   }
 
   get writableLength(): number {
@@ -87,12 +88,9 @@ export class MessageAnswer extends EventEmitter implements Answer {
 
   /** What is held here counts like the bodies of requests do. */
   #book(held: number): void {
-    const more = held - this.#booked;
     try {
       if (held > longestMessageBytes) throw new Fault("upstream_failed", "the answer is too large for this transport");
-      if (more > 0) this.#options.budget.take(more);
-      else this.#options.budget.give(-more);
-      this.#booked = held;
+      this.#hold.resize(held);
     } catch (error) {
       this.fault = error as Fault;
       this.destroy();
@@ -100,8 +98,7 @@ export class MessageAnswer extends EventEmitter implements Answer {
   }
 
   #forget(): void {
-    this.#options.budget.give(this.#booked);
-    this.#booked = 0;
+    this.#hold.release();
     this.#parts = [];
     this.#size = 0;
   }

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, get, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { BodyBudget } from "./body.ts";
+import { BodyBudget } from "./budget.ts";
 import { MessageStream } from "./message-stream.ts";
 import { drained } from "./writing.ts";
 
@@ -26,11 +26,12 @@ async function connected({ keepAliveMs = 60_000 } = {}) {
     server.close();
   });
   const [, response] = (await once(server, "request")) as [IncomingMessage, ServerResponse];
-  const stream = new MessageStream({ response, budget, keepAliveMs });
+  const of = (id: string) => budget.of({ tenant: "acme", agent: { id } });
+  const stream = new MessageStream({ response, budget: of("a-1"), keepAliveMs });
   stream.open();
   const [client] = (await once(request, "response")) as [IncomingMessage];
   client.on("error", () => {});
-  return { client, response, stream, budget };
+  return { client, response, stream, other: of("a-2").open() };
 }
 
 describe("MessageStream", () => {
@@ -73,22 +74,22 @@ describe("MessageStream", () => {
 
 describe("an answer that is put together", () => {
   it("counts against the budget while it is held, and is refused where that is used up", async () => {
-    const { stream, budget } = await connected();
+    const { stream, other } = await connected();
     const messages: number[] = [];
     const answer = stream.answer((message) => void messages.push(message.length));
     answer.writeHead(200, { "content-type": "application/json" });
     answer.write(Buffer.alloc(20 * megabyte, "x"));
-    expect(() => budget.take(50 * megabyte)).toThrow("too many large requests");
+    expect(() => other.resize(50 * megabyte)).toThrow("too many large requests");
     answer.end(Buffer.alloc(megabyte, "x"));
     expect(messages).toEqual([21 * megabyte]);
-    budget.take(50 * megabyte);
+    other.resize(50 * megabyte);
     const refused = stream.answer((message) => void messages.push(message.length));
     refused.writeHead(200, { "content-type": "application/json" });
     refused.write(Buffer.alloc(20 * megabyte, "x"));
     expect([refused.destroyed, refused.fault?.kind]).toEqual([true, "overloaded"]);
     refused.end();
     expect(messages).toHaveLength(1);
-    budget.take(14 * megabyte);
+    other.resize(56 * megabyte);
   });
 
   it("larger than one message may be is refused", async () => {

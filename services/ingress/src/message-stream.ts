@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { asBuffer } from "@sluice/contracts";
-import type { BodyBudget } from "./body.ts";
+import type { AgentBudget } from "./budget.ts";
 import { MessageAnswer } from "./message-answer.ts";
 
 /** More than this unread, and the reader is taken for gone: single answers cannot be held back. */
@@ -9,7 +9,7 @@ const comment = ": \n\n";
 
 export interface MessageStreamOptions {
   readonly response: ServerResponse;
-  readonly budget: BodyBudget;
+  readonly budget: AgentBudget;
   readonly keepAliveMs: number;
 }
 

@@ -13,7 +13,7 @@ export interface Ending {
 /** What the audit trail gets of it. */
 export function outcomeOf(
   { intent, admitted, status, fault, bytes = 0 }: Ending,
-  { startedAt, by }: { startedAt: number; by: string },
+  { started, by }: { started: Moment; by: string },
 ): Outcome {
   const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
   const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
@@ -22,11 +22,22 @@ export function outcomeOf(
     at: Date.now(),
     decision: denied || admitted === undefined ? "deny" : "allow",
     status,
-    durationMs: Date.now() - startedAt,
+    durationMs: performance.now() - started.tickMs,
     bytes,
     by,
     ...(rule !== undefined && { rule }),
     ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
     ...(fault !== undefined && { fault: fault.kind }),
   };
+}
+
+/** One moment by two clocks: for people, and for measuring from, which never goes back. */
+export interface Moment {
+  /** Unix milliseconds. */
+  readonly at: number;
+  readonly tickMs: number;
+}
+
+export function thisMoment(): Moment {
+  return { at: Date.now(), tickMs: performance.now() };
 }

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { Fault } from "@sluice/contracts";
 import { compile, raw, scan, scanAsync, type JsonRange } from "@sluice/json";
 import type { Answer } from "./answer.ts";
-import type { BodyBudget } from "./body.ts";
+import type { AgentBudget } from "./budget.ts";
 import { MessageAnswer } from "./message-answer.ts";
 import type { RpcError } from "./refusal.ts";
 
@@ -15,7 +15,7 @@ export interface Outcome {
 
 export interface GatherOptions {
   readonly response: ServerResponse;
-  readonly budget: BodyBudget;
+  readonly budget: AgentBudget;
   readonly carry: (answer: Answer) => Promise<void>;
 }
 

@@ -31,7 +31,7 @@ export interface Form {
 
 /** The same as a request of the modern era, which stands for itself. */
 export interface PathCall {
-  readonly body: Buffer;
+  readonly message: Buffer;
   readonly headers: IncomingHttpHeaders;
   readonly operation: Operation;
 }
@@ -77,7 +77,7 @@ export async function readPathCall(asked: Asked, form: Form): Promise<PathCall> 
   const { target } = operation;
   const name = target === undefined ? {} : { "mcp-name": `=?base64?${Buffer.from(target).toString("base64")}?=` };
   return {
-    body: message,
+    message,
     headers: { ...kept, "mcp-protocol-version": version, "mcp-method": sent, ...name },
     operation,
   };

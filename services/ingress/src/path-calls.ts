@@ -1,11 +1,15 @@
-import type { ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { Fault, type IngressSection } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
+import type { Answer } from "./answer.ts";
 import type { HttpRequest } from "./batches.ts";
-import { readBody, requireJson, type BodyBudget } from "./body.ts";
+import { Body, readBody, requireJson } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import type { Mcp } from "./mcp.ts";
+import type { Operation } from "./operation.ts";
+import { thisMoment } from "./outcome.ts";
 import { gather, initializeResult, plainError, registeredTools, type Outcome } from "./path-answer.ts";
-import { readForm, readPathCall, type Form, type PathCall, type PathMethod } from "./path-call.ts";
+import { readForm, readPathCall, type PathMethod } from "./path-call.ts";
 import { renderPlainFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import type { Tenants } from "./tenants.ts";
@@ -19,7 +23,15 @@ export interface PathCallsOptions {
   readonly publicUrl: string | undefined;
 }
 
-const noBody = Buffer.alloc(0);
+/** A call that was read: what goes on in its place. */
+interface Read extends Disposable {
+  readonly method: PathMethod;
+  readonly isRpc: boolean;
+  readonly headers: IncomingHttpHeaders;
+  readonly operation: Operation;
+  readonly body: Body;
+  readonly wholeList?: boolean;
+}
 
 /**
  * Methods with a path of their own (seed 001 §1), each call standing for itself: the same way as `/mcp`, for who would
@@ -34,90 +46,84 @@ export class PathCalls {
 
   /** @throws RequestFault where JSON-RPC was sent; other faults are answered. */
   async carry(received: HttpRequest, method: PathMethod): Promise<void> {
-    const { budget } = this.#options;
-    let form: Form | undefined;
-    let body: Buffer = noBody;
+    const arrived = { ...received, started: thisMoment() };
+    let isRpc = false;
     try {
-      body = await this.#bodyOf(received);
-      form = await readForm(body);
-      const { headers } = received.request;
-      const call = await readPathCall({ method, headers, agent: received.principal.agent }, form);
-      if (form.isRpc) await this.#relay(received, method, call);
-      else this.#answer(received.response, plain(await this.#gather(received, method, { call }), method));
+      using read = await this.#read(arrived, method, await this.#bodyOf(arrived));
+      isRpc = read.isRpc;
+      if (isRpc) await this.#relay(arrived, read);
+      else answer(received.response, plain(await this.#gather(arrived, read), method));
     } catch (error) {
-      if (form?.isRpc === true) throw error instanceof RequestFault ? error : new RequestFault(error, form.rpcId, "");
+      if (isRpc || error instanceof UnreadRpc) throw error;
       this.#fail(received, error);
-    } finally {
-      budget.give(body.length);
     }
   }
 
   /** The registration document (seed 001 §6): what the caller may use of this tenant, or of one of its servers. */
   async register(received: HttpRequest): Promise<void> {
-    const { response, request, principal, server } = received;
+    const { response, principal, server } = received;
+    const method = "tools/list";
     try {
+      using read = await this.#read({ ...received, started: thisMoment() }, method, noBody());
       const section = this.#sectionOf(received);
-      const method = "tools/list";
-      const { headers } = request;
-      const call = await readPathCall({ method, headers, agent: principal.agent }, await readForm(noBody));
-      const outcome = await this.#gather(received, method, { call, wholeList: true });
-      if (outcome.result === undefined) return this.#answer(response, plain(outcome, method));
+      const outcome = await this.#gather(received, { ...read, wholeList: true });
+      if (outcome.result === undefined) return answer(response, plain(outcome, method));
       const about = registrationOf(section, { tenant: principal.tenant, server, url: this.#options.publicUrl });
       const start = JSON.stringify({ mcpServer: about }).slice(0, -2);
       const tools = await registeredTools(outcome.result);
-      this.#answer(response, {
-        status: 200,
-        body: Buffer.concat([Buffer.from(`${start},"tools":`), tools, Buffer.from("}}")]),
-      });
+      const body = Buffer.concat([Buffer.from(`${start},"tools":`), tools, Buffer.from("}}")]);
+      answer(response, { status: 200, body });
     } catch (error) {
       this.#fail(received, error);
     }
   }
 
-  /** JSON-RPC goes to the client as it comes, but for what no method of this revision is called. */
-  async #relay(received: HttpRequest, method: PathMethod, call: PathCall): Promise<void> {
-    if (method !== "initialize") {
-      await this.#options.mcp.carry(this.#arrived(received, method, { call }), call.body);
-      return;
-    }
-    const { status, result, error } = await this.#gather(received, method, { call });
-    const [name, value] = result === undefined ? ["error", error ?? noBody] : ["result", initializeResult(result)];
-    const start = `{"jsonrpc":"2.0","id":${call.operation.rpcId},"${name}":`;
-    this.#answer(received.response, { status, body: Buffer.concat([Buffer.from(start), value, Buffer.from("}")]) });
-  }
-
-  #gather(received: HttpRequest, method: PathMethod, asked: Asked): Promise<Outcome> {
-    const { mcp, budget } = this.#options;
-    const arrived = this.#arrived(received, method, asked);
-    const { response } = received;
-    return gather({
-      response,
-      budget,
-      carry: (answer) => mcp.carry({ ...arrived, response: answer }, asked.call.body),
-    });
-  }
-
-  #arrived(received: HttpRequest, method: PathMethod, { call, wholeList = false }: Asked) {
-    const { request } = received;
-    const { headers, operation } = call;
-    const byPath = { http: request.method ?? "", method, wholeList };
-    return { ...received, request: { method: "POST", url: request.url, headers }, operation, byPath };
-  }
-
   /** What was sent; of a request without a body, what its query says. */
-  async #bodyOf(received: HttpRequest): Promise<Buffer> {
-    const { request } = received;
+  async #bodyOf(received: HttpRequest): Promise<Body> {
+    const { request, principal } = received;
     const section = this.#sectionOf(received);
     if (request.method === "POST") {
       requireJson(request);
-      return await readBody(request, { limit: section.maxPayloadBytes, budget: this.#options.budget });
+      return await readBody(request, { limit: section.maxPayloadBytes, budget: this.#options.budget.of(principal) });
     }
-    const query = (request.url ?? "").split("?").slice(1).join("?");
-    const cursor = new URLSearchParams(query).get("cursor");
-    if (cursor === null) return noBody;
-    const body = Buffer.from(JSON.stringify({ cursor }));
-    this.#options.budget.take(body.length);
-    return body;
+    const cursor = new URL(request.url ?? "", "http://localhost").searchParams.get("cursor");
+    return cursor === null ? noBody() : new Body(Buffer.from(JSON.stringify({ cursor })));
+  }
+
+  /** Lets go of what was sent; what goes on is held instead. */
+  async #read({ request, principal }: HttpRequest, method: PathMethod, sent: Body): Promise<Read> {
+    using body = sent;
+    const form = await readForm(body.bytes);
+    try {
+      const asked = { method, headers: request.headers, agent: principal.agent };
+      const { message, headers, operation } = await readPathCall(asked, form);
+      const hold = this.#options.budget.of(principal).open();
+      hold.resize(message.length);
+      const held = new Body(message, () => hold.release());
+      return { method, isRpc: form.isRpc, headers, operation, body: held, [Symbol.dispose]: () => held.release() };
+    } catch (error) {
+      throw form.isRpc ? new UnreadRpc(error, form.rpcId, "") : error;
+    }
+  }
+
+  /** JSON-RPC goes to the client as it comes, but for what no method of this revision is called. */
+  async #relay(received: HttpRequest, read: Read): Promise<void> {
+    const { method, operation, body } = read;
+    if (method !== "initialize") {
+      await this.#options.mcp.carry({ ...received, ...arrival(received, read) }, body);
+      return;
+    }
+    const { status, result, error } = await this.#gather(received, read);
+    const [member, value] = result === undefined ? ["error", error ?? empty] : ["result", initializeResult(result)];
+    const start = `{"jsonrpc":"2.0","id":${operation.rpcId},"${member}":`;
+    answer(received.response, { status, body: Buffer.concat([Buffer.from(start), value, Buffer.from("}")]) });
+  }
+
+  #gather(received: HttpRequest, read: Read): Promise<Outcome> {
+    const { mcp, budget } = this.#options;
+    const { response, principal } = received;
+    const carry = (into: Answer) => mcp.carry({ ...received, ...arrival(received, read), response: into }, read.body);
+    return gather({ response, budget: budget.of(principal), carry });
   }
 
   #sectionOf({ principal }: HttpRequest): IngressSection {
@@ -126,20 +132,30 @@ export class PathCalls {
     return section;
   }
 
-  #answer(response: ServerResponse, { status, body }: { status: number; body: string | Buffer }): void {
-    if (response.destroyed) return;
-    response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
-    response.end(body);
-  }
-
   #fail({ response }: HttpRequest, error: unknown): void {
     renderPlainFault(response, reportedFault(this.#options.log, error));
   }
 }
 
-interface Asked {
-  readonly call: PathCall;
-  readonly wholeList?: boolean;
+/** Why a JSON-RPC request is none that this path carries. */
+class UnreadRpc extends RequestFault {}
+
+const empty = Buffer.alloc(0);
+const noBody = () => new Body(empty);
+
+/** How the call goes on: by POST, with the header fields of the request that was made of it. */
+function arrival({ request }: HttpRequest, { method, headers, operation, wholeList = false }: Read) {
+  return {
+    request: { method: "POST", url: request.url, headers },
+    operation,
+    byPath: { http: request.method ?? "", method, wholeList },
+  };
+}
+
+function answer(response: ServerResponse, { status, body }: { status: number; body: string | Buffer }): void {
+  if (response.destroyed) return;
+  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
+  response.end(body);
 }
 
 function plain(outcome: Outcome, method: PathMethod): { status: number; body: string | Buffer } {

@@ -46,6 +46,9 @@ interface Shape extends Pick<IngressSection, "deniedWith200"> {
   readonly hiddenStatus?: number;
 }
 
+/** Plain answers have no other way to tell an error than their status. */
+export const plainRefusals: Shape = { deniedWith200: false, hiddenStatus: 404 };
+
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
 export function requireAdmitted(
   { policy, limit, session }: Admitted,

@@ -11,7 +11,8 @@ import {
   type FaultDetails,
   type FaultKind,
 } from "@sluice/contracts";
-import type { BodyBudget } from "./body.ts";
+import { Body } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import type { Principal } from "./tenants.ts";
 
 /** How long the owner of a session may take to say what becomes of a message. */
@@ -23,7 +24,7 @@ const noBody = Buffer.alloc(0);
 export interface PostedHead {
   readonly session: string;
   /** As the replica that got the message verified it. */
-  readonly principal: Principal;
+  readonly principal: Pick<Principal, "tenant" | "agent">;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -43,7 +44,7 @@ export interface SsePostsOptions {
   readonly bus: Bus;
   readonly budget: BodyBudget;
   /** Takes a message for a session of this replica. @throws Fault */
-  readonly accept: (head: PostedHead, body: Buffer) => Promise<void>;
+  readonly accept: (head: PostedHead, body: Body) => Promise<void>;
 }
 
 /** Hands messages to the replica that has their session's event stream, and takes those that others hand to this one. */
@@ -57,17 +58,18 @@ export class SsePosts {
   }
 
   /** Resolves when the owner accepted the message. @throws Fault with the owner's reason; `session_not_found` where it is gone. */
-  async hand(owner: string, head: PostedHead, body: Buffer): Promise<void> {
+  async hand(owner: string, head: PostedHead, body: Body): Promise<void> {
     const { bus } = this.#options;
     const done = Promise.withResolvers<void>();
     const large = body.length > chunkBytes;
     const inbox = bus.inbox.open({
+      from: "ingress",
       timeoutMs: wordMs,
       onMessage: ({ data }) => {
         const word = decodeJson<OwnerWord>(data);
         if ("to" in word) {
           inbox.extend(bodyIdleTimeoutMs);
-          sendBody(bus, [body], { to: word.to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(done.reject);
+          sendBody(bus, [body.bytes], { to: word.to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(done.reject);
         } else if ("fault" in word) done.reject(new Fault(word.fault.kind, word.fault.message, word.fault));
         else done.resolve();
       },
@@ -75,7 +77,7 @@ export class SsePosts {
     });
     try {
       const sent: HandedHead = large ? { ...head, bytes: body.length } : head;
-      const message = encodeHeadAndBody(sent, large ? noBody : body);
+      const message = encodeHeadAndBody(sent, large ? noBody : body.bytes);
       bus.tell(subjects.ownIngress(owner, "post"), message, { reply: inbox.subject });
       await done.promise;
     } finally {
@@ -84,15 +86,15 @@ export class SsePosts {
   }
 
   async #take({ data, reply }: Incoming): Promise<void> {
-    if (reply === undefined || reply === "") return;
+    if (reply === undefined) return;
     const { bus, accept } = this.#options;
     const answer = (word: OwnerWord) => {
       if (bus.connected) bus.tell(reply, encodeJson(word));
     };
     try {
       const { head, body } = decodeHeadAndBody<HandedHead>(data);
-      if (head.bytes === undefined) await accept(head, Buffer.from(body));
-      else await this.#receive(head.bytes, answer, (whole) => accept(head, whole));
+      if (head.bytes === undefined) await accept(head, new Body(Buffer.from(body)));
+      else await this.#receive({ ...head, bytes: head.bytes }, answer);
       answer({ accepted: true });
     } catch (error) {
       const { kind, message, details } = toFault(error);
@@ -100,15 +102,13 @@ export class SsePosts {
     }
   }
 
-  async #receive(
-    bytes: number,
-    answer: (word: OwnerWord) => void,
-    accept: (body: Buffer) => Promise<void>,
-  ): Promise<void> {
-    const { bus, budget } = this.#options;
-    budget.take(bytes);
+  async #receive(head: PostedHead & { bytes: number }, answer: (word: OwnerWord) => void): Promise<void> {
+    const { bus, budget, accept } = this.#options;
+    const hold = budget.of(head.principal).open();
+    hold.resize(head.bytes);
     const receiver = new BodyReceiver(bus);
     const inbox = bus.inbox.open({
+      from: "ingress",
       timeoutMs: bodyIdleTimeoutMs,
       onMessage: (message) => {
         inbox.extend(bodyIdleTimeoutMs);
@@ -120,10 +120,11 @@ export class SsePosts {
       answer({ to: inbox.subject });
       const chunks: Buffer[] = [];
       for await (const chunk of receiver) chunks.push(chunk);
-      await accept(Buffer.concat(chunks));
+      using body = new Body(Buffer.concat(chunks));
+      await accept(head, body);
     } finally {
       inbox.close();
-      budget.give(bytes);
+      hold.release();
     }
   }
 }

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Fault } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import type { Carrier } from "./batches.ts";
-import type { BodyBudget } from "./body.ts";
+import type { AgentBudget } from "./budget.ts";
+import { Body } from "./body.ts";
 import { MessageAnswer } from "./message-answer.ts";
 import type { MessageStream } from "./message-stream.ts";
 import type { Operation } from "./operation.ts";
@@ -14,12 +15,12 @@ import type { Principal } from "./tenants.ts";
 const maxUnderWay = 128;
 const firstWaitMs = 1_000;
 const longestWaitMs = 30_000;
-const noBody = Buffer.alloc(0);
+const noBody = new Body(Buffer.alloc(0));
 
 export interface SseSessionOptions {
   readonly carrier: Carrier;
   readonly stream: MessageStream;
-  readonly budget: BodyBudget;
+  readonly budget: AgentBudget;
   readonly log: Log;
   readonly principal: Principal;
   /** The server named in the path. */
@@ -28,7 +29,7 @@ export interface SseSessionOptions {
 
 /** A message that was posted to the session, and what of its HTTP request travels on. */
 export interface PostedMessage {
-  readonly body: Buffer;
+  readonly body: Body;
   readonly operation: Operation;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -59,16 +60,19 @@ export class SseSession {
   /** Begins to carry a message out. @throws Fault `overloaded` where too many are under way. */
   accept(posted: PostedMessage): void {
     if (this.#underWay >= maxUnderWay) throw new Fault("overloaded", "too many calls are under way in this session");
-    this.#options.budget.take(posted.body.length);
+    const hold = this.#options.budget.open();
+    hold.resize(posted.body.length);
+    const message = { ...posted, body: new Body(posted.body.bytes, () => hold.release()) };
+    posted.body.release();
     this.#underWay++;
-    const done = this.#initialized.then(() => this.#carry(posted));
+    const done = this.#initialized.then(() => this.#carry(message));
     if (posted.operation.method === "notifications/initialized" && !this.#listening) {
       this.#listening = true;
       this.#initialized = done;
       void done.then(() => this.#listen());
     }
     void done.finally(() => {
-      this.#options.budget.give(posted.body.length);
+      message.body.release();
       if (--this.#underWay === 0) this.#idle?.();
     });
   }

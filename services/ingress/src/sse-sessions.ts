@@ -4,7 +4,8 @@ import type { Bus } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
-import { readBody, requireJson, type BodyBudget } from "./body.ts";
+import { readBody, requireJson, type Body } from "./body.ts";
+import type { BodyBudget } from "./budget.ts";
 import { forwardedHeaders } from "./headers.ts";
 import type { Mcp } from "./mcp.ts";
 import { MessageStream } from "./message-stream.ts";
@@ -69,8 +70,9 @@ export class SseSessions {
       throw error;
     }
     const id = `${bus.instance}.${randomBytes(32).toString("base64url")}`;
-    const stream = new MessageStream({ response, budget, keepAliveMs });
-    const session = new SseSession({ carrier: mcp, stream, budget, log, principal, server });
+    const own = budget.of(principal);
+    const stream = new MessageStream({ response, budget: own, keepAliveMs });
+    const session = new SseSession({ carrier: mcp, stream, budget: own, log, principal, server });
     const onClose = () => {
       this.#sessions.delete(id);
       leave();
@@ -94,29 +96,26 @@ export class SseSessions {
     const section = tenants.find(principal.tenant);
     if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
     requireJson(request);
-    const body = await readBody(request, { limit: section.maxPayloadBytes, budget });
-    try {
-      const session = new URL(request.url ?? "", "http://localhost").searchParams.get("session") ?? "";
-      const owner = sessionForm.exec(session)?.[1];
-      if (owner === undefined) throw unknownSession();
-      const { traceparent } = request.headers;
-      const head: PostedHead = {
-        session,
-        principal,
-        path: pathOf(request),
-        headers: {
-          ...forwardedHeaders(request.headers, {
-            named: section.servers.flatMap(({ forwardHeaders }) => forwardHeaders),
-            credentials: tenants.keyHeaders,
-          }),
-          ...(typeof traceparent === "string" && { traceparent }),
-        },
-      };
-      if (owner === bus.instance) await this.#accept(head, body);
-      else await this.#posts.hand(owner, head, body);
-    } finally {
-      budget.give(body.length);
-    }
+    using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(principal) });
+    const session = new URL(request.url ?? "", "http://localhost").searchParams.get("session") ?? "";
+    const owner = sessionForm.exec(session)?.[1];
+    if (owner === undefined) throw unknownSession();
+    const { traceparent } = request.headers;
+    const { tenant, agent } = principal;
+    const head: PostedHead = {
+      session,
+      principal: { tenant, agent },
+      path: pathOf(request),
+      headers: {
+        ...forwardedHeaders(request.headers, {
+          named: section.servers.flatMap(({ forwardHeaders }) => forwardHeaders),
+          credentials: section.keyHeaders,
+        }),
+        ...(typeof traceparent === "string" && { traceparent }),
+      },
+    };
+    if (owner === bus.instance) await this.#accept(head, body);
+    else await this.#posts.hand(owner, head, body);
     response.writeHead(202, { "content-length": 0 }).end();
   }
 
@@ -135,17 +134,17 @@ export class SseSessions {
     await Promise.all(this.#closing);
   }
 
-  async #accept({ session: id, principal, path, headers }: PostedHead, body: Buffer): Promise<void> {
+  async #accept({ session: id, principal, path, headers }: PostedHead, body: Body): Promise<void> {
     const session = this.#sessions.get(id);
     if (session === undefined || !isSame(session.principal, principal)) throw unknownSession();
-    if (isBatch(body)) {
+    if (isBatch(body.bytes)) {
       for (const message of await this.#options.batches.read(body, headers)) {
         if (message.fault === undefined) session.accept({ ...message, path, headers });
         else session.refuse(message.fault);
       }
       return;
     }
-    const operation = await readOperation(body, headers);
+    const operation = await readOperation(body.bytes, headers);
     if (operation.era === "modern")
       throw new Fault("invalid_request", "this transport is of MCP 2024-11-05: send this to /mcp");
     session.accept({ body, operation, path, headers });
@@ -171,7 +170,7 @@ export class SseSessions {
   }
 }
 
-function isSame(owner: Principal, other: Principal): boolean {
+function isSame(owner: Principal, other: PostedHead["principal"]): boolean {
   return owner.tenant === other.tenant && owner.agent.id === other.agent.id;
 }
 

@@ -3,7 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { Batches } from "./batches.ts";
-import { BodyBudget } from "./body.ts";
+import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { Leases } from "./leases.ts";
@@ -56,7 +56,13 @@ export async function start({
   const app = createServer({ config, log, metrics, tenants, mcp, sse, paths });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
-  report(() => ({ port, streams: streams.size, sse_sessions: sse.size, tenants_version: tenants.version }));
+  report(() => ({
+    port,
+    calls: connections.requests,
+    streams: streams.size,
+    sse_sessions: sse.size,
+    tenants_version: tenants.version,
+  }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);

@@ -86,7 +86,7 @@ export class Streams implements Disposable {
   }
 
   #deliver(message: Incoming): void {
-    const stream = message.subject.slice("gw.stream.v1.".length);
+    const stream = message.subject.slice(subjects.stream("").length);
     for (const relay of this.#relays.get(stream) ?? []) relay.heard(message.data);
   }
 

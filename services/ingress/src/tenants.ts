@@ -7,13 +7,15 @@ export interface Principal {
   readonly agent: Agent;
   /** The authentication method, for the audit trail. */
   readonly method: string;
+  /** SHA-256 of the key in hex. */
+  readonly keyHash: string;
 }
 
 /** What ingress knows of the tenants; replaced as a whole at each change. */
 export class Tenants {
   #sections: SectionMap<"ingress"> = new Map();
   #keys = new Map<string, Principal>();
-  #keyHeaders: readonly string[] = [];
+  #keyHeaders: ReadonlySet<string> = new Set();
   #version = 0;
 
   configure(sections: SectionMap<"ingress">): void {
@@ -21,12 +23,13 @@ export class Tenants {
     const headers = new Set<string>();
     for (const [tenant, section] of sections) {
       for (const header of section.keyHeaders) headers.add(header.toLowerCase());
-      for (const [hash, agent] of Object.entries(section.keys)) keys.set(hash, { tenant, agent, method: "apiKey" });
+      for (const [hash, agent] of Object.entries(section.keys))
+        keys.set(hash, { tenant, agent, method: "apiKey", keyHash: hash });
     }
     this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;
     this.#keys = keys;
-    this.#keyHeaders = [...headers];
+    this.#keyHeaders = headers;
   }
 
   /** The newest version among the tenants; 0 where there is none. */
@@ -34,12 +37,19 @@ export class Tenants {
     return this.#version;
   }
 
-  get keyHeaders(): readonly string[] {
+  /** The headers in which any tenant expects keys, in lower case. */
+  get keyHeaders(): ReadonlySet<string> {
     return this.#keyHeaders;
   }
 
   find(tenant: string): IngressSection | undefined {
     return this.#sections.get(tenant);
+  }
+
+  /** Whether the key that this principal came with is its key still. */
+  knows({ tenant, agent, keyHash }: Principal): boolean {
+    const now = this.#keys.get(keyHash);
+    return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
   }
 
   byKeyHash(sha256Hex: string): Principal | undefined {

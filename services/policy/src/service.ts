@@ -8,7 +8,7 @@ import {
   type FilterAnswer,
   type FilterQuestion,
 } from "@sluice/contracts";
-import type { Context } from "@sluice/runtime";
+import { servingFor, type Context } from "@sluice/runtime";
 import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import type { Config } from "./config.ts";
 import { compileRules, type Rulebook } from "./evaluator.ts";
@@ -56,7 +56,8 @@ export function handleFilter(deps: Deps, message: Incoming): void {
 }
 
 /** Serves from the first complete reading of the rules on: there is no answer by default. */
-export async function startPolicy({ bus, log, metrics, scope, report }: Context<Config>): Promise<void> {
+export async function startPolicy(context: Context<Config>): Promise<void> {
+  const { bus, log, metrics, scope, report } = context;
   const decisions = new Counter({
     name: "sluice_policy_decisions_total",
     help: "Calls decided upon, by verdict",
@@ -80,23 +81,12 @@ export async function startPolicy({ bus, log, metrics, scope, report }: Context<
     },
   };
   report(() => ({ rules_version: rulebook.version, tenants: rulebook.tenants }));
-  scope.use(bus.serve(subjects.ask("policy", "filter"), guarded(deps, handleFilter)));
-  scope.use(bus.serve(subjects.admitPolicy, guarded(deps, handleAdmission)));
-}
-
-/** An answer that can't be sent is one that the asker will miss: it closes by its deadline. */
-function guarded(deps: Deps, handle: (deps: Deps, message: Incoming) => void): (message: Incoming) => void {
-  return (message) => {
-    try {
-      handle(deps, message);
-    } catch (error) {
-      deps.ignored(error instanceof Error ? error.message : "failed");
-    }
-  };
+  const serve = servingFor(context, deps.ignored);
+  serve(subjects.ask("policy", "filter"), (message) => handleFilter(deps, message));
+  serve(subjects.admitPolicy, (message) => handleAdmission(deps, message));
 }
 
 function readQuestion(message: Incoming): FilterQuestion | undefined {
-  if (message.reply === undefined || message.reply === "") return undefined;
   try {
     const question = decodeJson<FilterQuestion>(message.data);
     const { tenant, agent, kind, names } = question;

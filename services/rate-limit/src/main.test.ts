@@ -48,13 +48,18 @@ afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
-async function startReplica(): Promise<ServiceProcess> {
+async function startReplica(redisTimeoutMs = 10_000): Promise<ServiceProcess> {
   const ready = Promise.withResolvers<void>();
   const replica = await spawnService({
     name: "rate-limit",
     command: process.execPath,
     args: [fileURLToPath(new URL("./main.ts", import.meta.url))],
-    env: { PATH: process.env["PATH"], NATS_URL: nats.url, REDIS_URL: redis.url, REDIS_TIMEOUT_MS: "10000" },
+    env: {
+      PATH: process.env["PATH"],
+      NATS_URL: nats.url,
+      REDIS_URL: redis.url,
+      REDIS_TIMEOUT_MS: String(redisTimeoutMs),
+    },
     onLine: (line) => {
       if (line.includes('"msg":"ready"')) ready.resolve();
     },
@@ -68,6 +73,7 @@ async function startReplica(): Promise<ServiceProcess> {
 function admit(agent: string): Promise<LimitVerdict> {
   const { promise, resolve, reject } = Promise.withResolvers<LimitVerdict>();
   const waiting = bus.inbox.open({
+    from: "rate-limit",
     timeoutMs: 20_000,
     onFailure: reject,
     onMessage: (message) => {
@@ -101,4 +107,14 @@ it("a replica that is stopped under load answers everything that reached it", as
   const verdicts = await Promise.all([...before, ...during]);
   expect(verdicts.every(({ ok }) => ok)).toBe(true);
   expect(await stopped).toEqual({ code: 0, signal: null });
+}, 60_000);
+
+it("replicas that start while Redis is away grant no more than the limit together, before they heard of each other too", async () => {
+  await Promise.all(replicas.splice(0).map((replica) => replica.stop("SIGKILL")));
+  await redis.kill("SIGKILL");
+  await Promise.all(Array.from({ length: 3 }, () => startReplica(100)));
+  const verdicts = await Promise.all(Array.from({ length: 500 }, () => admit("unheard")));
+  const passed = verdicts.filter(({ ok }) => ok).length;
+  expect(passed).toBeGreaterThan(0);
+  expect(passed).toBeLessThanOrEqual(100);
 }, 60_000);

@@ -8,6 +8,9 @@ import { FallbackWindows } from "./windows-fallback.ts";
 import { LocalWindows } from "./windows-local.ts";
 import { RedisWindows } from "./windows-redis.ts";
 
+/** So many are taken to live before there was time to hear them: without Redis, a replica that is new grants little at first. */
+const replicasUnheard = 16;
+
 await run({
   name: "rate-limit",
   config: configSchema,
@@ -17,7 +20,8 @@ await run({
     await redis.connect().catch(() => {});
     const presence = scope.use(new Presence(bus, "rate-limit", () => {}));
     const local = new LocalWindows({ now: () => performance.now() });
-    const options = { local, replicas: () => presence.count, onChange: createFallbackReport(context) };
+    const replicas = () => (presence.settled ? presence.count : Math.max(presence.count, replicasUnheard));
+    const options = { local, replicas, onChange: createFallbackReport(context) };
     await startRateLimit(context, scope.use(new FallbackWindows({ ...options, shared: new RedisWindows(redis) })));
   },
 });

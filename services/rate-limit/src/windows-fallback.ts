@@ -1,4 +1,4 @@
-import type { LeasedWindow } from "@sluice/contracts";
+import type { CountedWindow } from "@sluice/contracts";
 import type { Take, Taken, Windows } from "./windows.ts";
 
 export interface FallbackOptions {
@@ -50,7 +50,7 @@ export class FallbackWindows implements Windows, Disposable {
   }
 
   /** Local windows never lease. */
-  async give(calls: number, windows: readonly LeasedWindow[]): Promise<void> {
+  async give(calls: number, windows: readonly CountedWindow[]): Promise<void> {
     if (!this.#isLocal) await this.#options.shared.give(calls, windows);
   }
 

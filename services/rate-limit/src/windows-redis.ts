@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { LeasedWindow } from "@sluice/contracts";
+import type { CountedWindow } from "@sluice/contracts";
 import { giveScript, redisClock, windowsScript } from "./windows-script.ts";
 import type { Take, Taken, Windows } from "./windows.ts";
 
@@ -38,7 +38,7 @@ export class RedisWindows implements Windows {
     const keys = [...indexes.keys()];
     const answers = await this.#redis.slideWindows(keys.length, ...keys, ...windows, ...questions);
     const parts = answers.slice(calls.length * answersPerCall);
-    const windowsOf = (takes: readonly Take[]): LeasedWindow[] =>
+    const windowsOf = (takes: readonly Take[]): CountedWindow[] =>
       takes.map(({ key }) => ({ key, part: parts[(indexes.get(key) ?? 0) - 1] ?? 0 }));
     return calls.map((takes, call) => {
       const [refused, ms, leased] = answers.slice(call * answersPerCall);
@@ -46,11 +46,11 @@ export class RedisWindows implements Windows {
         throw new Error("the rate limit script answered too little");
       if (refused > 0)
         return { ok: false, refusedBy: refused - 1, retryAfterSeconds: Math.max(1, Math.ceil(ms / 1000)) };
-      return leased > 0 ? { ok: true, lease: { calls: leased, ms, windows: windowsOf(takes) } } : { ok: true };
+      return { ok: true, windows: windowsOf(takes), ...(leased > 0 && { lease: { calls: leased, ms } }) };
     });
   }
 
-  async give(calls: number, windows: readonly LeasedWindow[]): Promise<void> {
+  async give(calls: number, windows: readonly CountedWindow[]): Promise<void> {
     const keys = windows.map(({ key }) => key);
     await this.#redis.giveToWindows(keys.length, ...keys, ...windows.flatMap(({ part }) => [part, calls]));
   }

@@ -1,4 +1,4 @@
-import type { LeasedWindow } from "@sluice/contracts";
+import type { CountedWindow } from "@sluice/contracts";
 
 /** One sliding window that a call has to pass. */
 export interface Take {
@@ -10,7 +10,12 @@ export interface Take {
 }
 
 export type Taken =
-  | { readonly ok: true; readonly lease?: Lease }
+  | {
+      readonly ok: true;
+      /** Where the call and its lease were counted, unless that can't be taken back. */
+      readonly windows?: readonly CountedWindow[];
+      readonly lease?: Lease;
+    }
   | {
       readonly ok: false;
       /** Index of the take that will be free last. */
@@ -24,7 +29,6 @@ interface Lease {
   readonly calls: number;
   /** How long they may be used, from the moment of asking. */
   readonly ms: number;
-  readonly windows: readonly LeasedWindow[];
 }
 
 /**
@@ -35,8 +39,8 @@ interface Lease {
 export interface Windows {
   /** Decides calls in order, all at one moment. A call passes where all its takes do; one that doesn't takes nothing. */
   take(calls: readonly (readonly Take[])[]): Promise<readonly Taken[]>;
-  /** Takes back calls that were leased and not used. */
-  give(calls: number, windows: readonly LeasedWindow[]): Promise<void>;
+  /** Takes back calls that were counted and not carried out. */
+  give(calls: number, windows: readonly CountedWindow[]): Promise<void>;
 }
 
 /**

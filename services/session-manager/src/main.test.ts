@@ -50,7 +50,9 @@ afterAll(async () => {
 });
 
 async function ask<Answer>(subject: string, body: unknown): Promise<Answer> {
-  return decodeJson<Answer>((await bus.ask(subject, encodeJson(body), { timeoutMs: 10_000 })).data);
+  return decodeJson<Answer>(
+    (await bus.ask(subject, encodeJson(body), { timeoutMs: 10_000, from: "session-manager" })).data,
+  );
 }
 
 const admitSession = subjects.admit("mcp", { policy: false, limit: false, session: true });

@@ -70,7 +70,7 @@ export const handleCreate: Handler = async (deps, message) => {
   deps.reply(message.reply, encodeJson(created));
 };
 
-export const handleUpdate: Handler = async (deps, message) => {
+const handleUpdate: Handler = async (deps, message) => {
   const asked = read(updateSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be updated");
   const { upstreamSession, ...claim } = asked;
@@ -83,7 +83,7 @@ export const handleEnd: Handler = async (deps, message) => {
   if (asked === undefined) return deps.ignored("not a session to be ended");
   await deps.sessions.end(asked.session);
   deps.counted("ended", 1);
-  if (message.reply !== undefined && message.reply !== "") deps.reply(message.reply, encodeJson({}));
+  if (message.reply !== undefined) deps.reply(message.reply, encodeJson({}));
 };
 
 /** What can't be decided or kept stays unanswered: the asker closes at its deadline. */

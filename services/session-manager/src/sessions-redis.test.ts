@@ -59,7 +59,9 @@ function world() {
 
 describe("sessions", () => {
   it("give the client an id of 256 random bits that says nothing of the upstream's", async () => {
-    const ids = await Promise.all(Array.from({ length: 50 }, () => sessions.create(owner, { upstreamSession: "upstream-id" })));
+    const ids = await Promise.all(
+      Array.from({ length: 50 }, () => sessions.create(owner, { upstreamSession: "upstream-id" })),
+    );
     expect(new Set(ids).size).toBe(50);
     for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
   });
@@ -75,7 +77,15 @@ describe("sessions", () => {
       { ...owner, session: `${session.startsWith("a") ? "b" : "a"}${session.slice(1)}` },
       { ...owner, session },
     ];
-    expect(await sessions.find(claims)).toEqual([{ upstreamSession: "u1" }, undefined, undefined, undefined, undefined, undefined, { upstreamSession: "u1" }]);
+    expect(await sessions.find(claims)).toEqual([
+      { upstreamSession: "u1" },
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      { upstreamSession: "u1" },
+    ]);
   });
 
   it("A19: made-up ids of any form are refused without asking Redis", async () => {

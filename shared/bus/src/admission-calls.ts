@@ -1,12 +1,12 @@
 import { decodeJson, listedKinds, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
-import type { Incoming } from "./bus.ts";
+import type { Incoming } from "./incoming.ts";
 
 /**
  * The calls of an admission message, or nothing where it can't be answered: nobody waits for it, or it isn't what ingress sends.
  * Checks only what is decided upon; the audit service reads the same message against its schema.
  */
 export function readCalls(message: Incoming): readonly Intent[] | undefined {
-  if (message.reply === undefined || message.reply === "") return undefined;
+  if (message.reply === undefined) return undefined;
   try {
     const { calls } = decodeJson<AdmissionRequest>(message.data);
     const usable =

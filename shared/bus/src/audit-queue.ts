@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, jetstreamManager, type Consumer } from "@nats-io/jetstream";
 import { encodeJson, streams, subjects } from "@sluice/contracts";
-import type { Bus, Incoming } from "./bus.ts";
+import type { Bus } from "./bus.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** A message of the AUDIT stream in one replica's hands: it comes again unless it is acknowledged. */
 export interface Delivery {
@@ -51,7 +52,7 @@ export class AuditQueue {
   constructor(bus: Bus, options: AuditQueueOptions) {
     this.#bus = bus;
     this.#options = options;
-    this.#inbox = `${subjects.inbox(bus.service, bus.instance)}.pull.audit`;
+    this.#inbox = `${subjects.inbox(bus.service, bus.instance)}.pull.of.audit`;
     bus.listen(this.#inbox, (message) => this.#onMessage(message));
     this.#off = bus.onReconnect(() => (this.#consumer = undefined));
     this.#finished = this.#run();
@@ -113,7 +114,7 @@ export class AuditQueue {
 
   /** Deliveries keep the subject under which they were stored; what has none to acknowledge is the server's word that there is no more. */
   #onMessage(message: Incoming): void {
-    if (message.reply !== undefined && message.reply !== "") {
+    if (message.reply !== undefined) {
       this.#taken++;
       const delivery = new HeldDelivery(this.#bus, message);
       if (this.#closed) delivery.nak();

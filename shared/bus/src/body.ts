@@ -1,5 +1,6 @@
-import { asBuffer, chunkBytes, chunkWindow, Fault } from "@sluice/contracts";
-import type { Bus, Incoming } from "./bus.ts";
+import { addresseeOf, asBuffer, chunkBytes, chunkWindow, Fault } from "@sluice/contracts";
+import type { Bus } from "./bus.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** `[u8 flags][u32 number][bytes]`; the message's reply subject takes credits: `[u32 chunks consumed]`. */
 const headBytes = 5;
@@ -52,10 +53,12 @@ class Credits {
   #fault: Fault | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(bus: Bus, { idleTimeoutMs, signal }: SendOptions) {
+  constructor(bus: Bus, { to, idleTimeoutMs, signal }: SendOptions) {
+    const from = addresseeOf(to);
     this.#idleTimeoutMs = idleTimeoutMs;
     signal?.addEventListener("abort", () => this.#fail(signal.reason as Fault), { once: true });
     this.#waiting = bus.inbox.open({
+      ...(from !== undefined && { from }),
       timeoutMs: idleTimeoutMs,
       onMessage: (message) => {
         this.#consumed = Math.max(this.#consumed, asBuffer(message.data).readUInt32BE(0));

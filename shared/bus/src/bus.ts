@@ -2,23 +2,18 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  AuthorizationError,
   connect,
   headers as natsHeaders,
+  type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
   type Subscription,
+  UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
-import { Fault, subjects, type ServiceName } from "@sluice/contracts";
-import { Inbox, type Waiting } from "./inbox.ts";
-
-/** A message as handlers see it. */
-export interface Incoming {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  /** Undefined or empty where nobody waits for an answer. */
-  readonly reply?: string;
-  readonly headers?: { get(name: string): string; readonly code: number };
-}
+import { addresseeOf, answerOf, Fault, subjects, type ServiceName } from "@sluice/contracts";
+import { Inbox, natsItself, type Waiting } from "./inbox.ts";
+import { Received, type Incoming } from "./incoming.ts";
 
 /** What is done with a message; what it throws is reported. */
 export type Handler = (message: Incoming) => void | Promise<void>;
@@ -30,13 +25,20 @@ export interface BusOptions {
   /** CA certificate file, where NATS speaks TLS with a private one. */
   readonly caFile?: string;
   readonly service: ServiceName;
-  readonly onError?: (message: string) => void;
+  /** `refused`: it stays so until somebody changes something. */
+  readonly onError?: (message: string, kind?: "refused") => void;
 }
 
 export interface TellOptions {
   readonly reply?: string;
   /** W3C trace context of the request that this message is part of. */
   readonly traceparent?: string;
+}
+
+export interface AskOptions extends TellOptions {
+  readonly timeoutMs: number;
+  /** Who answers, where the subject does not name the service. */
+  readonly from?: ServiceName;
 }
 
 interface Outgoing {
@@ -59,18 +61,20 @@ export class Bus implements AsyncDisposable {
   readonly inbox: Inbox;
   /** The raw connection, for the rest of this package only. */
   readonly nats: NatsConnection;
+  readonly #user: string | undefined;
   #connected = true;
   readonly #reconnectListeners = new Set<() => void>();
   #jobs: (() => void)[] = [];
   #outgoing: Outgoing[] = [];
   #scheduled = false;
-  readonly #onError: (message: string) => void;
+  readonly #onError: NonNullable<BusOptions["onError"]>;
 
   private constructor(nats: NatsConnection, options: BusOptions, instance: string) {
     this.nats = nats;
     this.service = options.service;
     this.instance = instance;
     this.inbox = new Inbox(nats, subjects.inbox(options.service, instance));
+    this.#user = options.user;
     this.#onError = options.onError ?? (() => {});
     void this.#follow();
   }
@@ -120,13 +124,13 @@ export class Bus implements AsyncDisposable {
   /**
    * Publishes, together with everything else that is told in the same turn of the event loop: one write to the socket
    * instead of one per message (ADR 0001). Throws `unavailable` while disconnected, because the client would drop the
-   * message silently.
+   * message silently. What goes to somebody's inbox goes there as an answer of this service.
    */
   tell(subject: string, payload: Uint8Array, options: TellOptions = {}): void {
     if (!this.#connected) throw new Fault("unavailable", "the message bus is not reachable");
     const room = (this.nats.info?.max_payload ?? Infinity) - headroomBytes;
     if (payload.length > room) throw new Fault("internal", "a message is larger than the bus carries");
-    this.#outgoing.push({ subject, payload, options });
+    this.#outgoing.push({ subject: answerOf(subject, this.service), payload, options });
     this.#schedule();
   }
 
@@ -136,10 +140,11 @@ export class Bus implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Asks one replica and waits for its one answer. */
-  ask(subject: string, payload: Uint8Array, options: { timeoutMs: number; traceparent?: string }): Promise<Incoming> {
+  /** Asks one replica and waits for its one answer; only the service that is asked can give it. */
+  ask(subject: string, payload: Uint8Array, options: AskOptions): Promise<Incoming> {
     const { promise, resolve, reject } = Promise.withResolvers<Incoming>();
     const waiting: Waiting = this.inbox.open({
+      from: options.from ?? addresseeOf(subject) ?? natsItself,
       timeoutMs: options.timeoutMs,
       onMessage: (message) => {
         waiting.close();
@@ -206,11 +211,11 @@ export class Bus implements AsyncDisposable {
   }
 
   /** A message that a handler cannot digest is reported; it does not end the service. */
-  #guarded(handler: Handler): (error: Error | null, message: Incoming) => void {
+  #guarded(handler: Handler): (error: Error | null, message: Msg) => void {
     return (error, message) => {
       if (error !== null) return;
       try {
-        void handler(message)?.catch((thrown: unknown) => this.#report(thrown));
+        void handler(new Received(message))?.catch((thrown: unknown) => this.#report(thrown));
       } catch (thrown) {
         this.#report(thrown);
       }
@@ -240,25 +245,37 @@ export class Bus implements AsyncDisposable {
         for (const listener of [...this.#reconnectListeners]) listener();
       }
       if (status.type === "disconnect" || status.type === "reconnect") onError(`nats ${status.type}`);
-      if (status.type === "error") onError(`nats error: ${status.error.message}`);
+      if (status.type === "error" && isRefusal(status.error)) onError(refusalOf(this.#user), "refused");
+      else if (status.type === "error") onError(`nats error: ${status.error.message}`);
     }
   }
 }
 
 /** Tries until there is a server that lets this service in; says now and then why there is none. */
 async function connectPatiently(
-  report: (message: string) => void,
+  report: NonNullable<BusOptions["onError"]>,
   options: NodeConnectionOptions,
 ): Promise<NatsConnection> {
   for (let failures = 0; ; failures++) {
     try {
       return await connect(options);
     } catch (error) {
-      if (failures % triesPerReport === 0)
-        report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+      if (failures % triesPerReport === 0) {
+        if (isRefusal(error)) report(refusalOf(options.user), "refused");
+        else report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+      }
       await sleep(firstConnectRetryMs);
     }
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError;
+}
+
+function refusalOf(user: string | undefined): string {
+  const who = user === undefined ? "a service without NATS_USER" : `user ${user}`;
+  return `NATS refuses ${who}: check NATS_USER and NATS_PASSWORD`;
 }
 
 function refuseOldServer(version: string): void {

@@ -1,5 +1,6 @@
 import { asBuffer, Fault } from "@sluice/contracts";
-import type { Bus, Incoming } from "./bus.ts";
+import type { Bus } from "./bus.ts";
+import type { Incoming } from "./incoming.ts";
 
 /** What JetStream answers to a publish: `{stream, seq}` or `{error}`. */
 interface PubAck {

@@ -1,11 +1,13 @@
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { Fault } from "@sluice/contracts";
-import type { Incoming } from "./bus.ts";
+import { Received, type Incoming } from "./incoming.ts";
 
 /** Nobody serves the subject; nobody answered in time; the answer could not be read; this process stops. */
 export type WaitFailure = "nobody" | "timeout" | "unreadable" | "stopping";
 
 export interface WaitOptions {
+  /** Whose answers count: a service, or NATS itself. Without it all do, and `Incoming.from` says whose each is. */
+  readonly from?: string;
   /** How long until `onFailure` is called; every `extend` starts it anew. */
   readonly timeoutMs: number;
   readonly onMessage: (message: Incoming) => void;
@@ -15,6 +17,8 @@ export interface WaitOptions {
 export interface Waiting {
   readonly subject: string;
   extend(timeoutMs: number): void;
+  /** After `onFailure`: takes in what comes late. */
+  reopen(timeoutMs: number): void;
   close(): void;
 }
 
@@ -32,8 +36,13 @@ const messages: Readonly<Record<WaitFailure, string>> = {
 
 const sweepEveryMs = 50;
 const noResponders = 503;
+/** Whose answers end with no service's name: PubAcks and what else JetStream says. No service may publish there. */
+export const natsItself = "nats";
 
-/** All replies of this process arrive on one wildcard subscription; the last token finds who waits (ADR 0001). */
+/**
+ * All replies of this process arrive on wildcard subscriptions: a token finds who waits (ADR 0001), and behind it stands the
+ * service that answers.
+ */
 export class Inbox {
   readonly #prefix: string;
   readonly #entries = new Map<string, Entry>();
@@ -42,11 +51,13 @@ export class Inbox {
 
   constructor(nats: NatsConnection, prefix: string) {
     this.#prefix = `${prefix}.`;
-    nats.subscribe(`${prefix}.*`, {
-      callback: (error, message) => {
-        if (!error) this.#dispatch(message);
-      },
-    });
+    for (const subject of [`${prefix}.*`, `${prefix}.*.*`]) {
+      nats.subscribe(subject, {
+        callback: (error, message) => {
+          if (!error) this.#dispatch(message);
+        },
+      });
+    }
     this.#timer = setInterval(() => this.#sweep(Date.now()), sweepEveryMs).unref();
   }
 
@@ -58,6 +69,10 @@ export class Inbox {
       subject: this.#prefix + token,
       extend: (timeoutMs) => {
         entry.deadline = Date.now() + timeoutMs;
+      },
+      reopen: (timeoutMs) => {
+        entry.deadline = Date.now() + timeoutMs;
+        this.#entries.set(token, entry);
       },
       close: () => {
         this.#entries.delete(token);
@@ -74,16 +89,20 @@ export class Inbox {
     for (const token of [...this.#entries.keys()]) this.#fail(token, "stopping");
   }
 
-  #dispatch(message: Incoming): void {
-    const token = message.subject.slice(this.#prefix.length);
+  #dispatch(message: Msg): void {
+    const rest = message.subject.slice(this.#prefix.length);
+    const dot = rest.indexOf(".");
+    const token = dot === -1 ? rest : rest.slice(0, dot);
+    const from = dot === -1 ? natsItself : rest.slice(dot + 1);
     const entry = this.#entries.get(token);
     if (entry === undefined) return;
-    if (message.data.length === 0 && message.headers?.code === noResponders) {
+    if (dot === -1 && message.data.length === 0 && message.headers?.code === noResponders) {
       this.#fail(token, "nobody");
       return;
     }
+    if (entry.options.from !== undefined && entry.options.from !== from) return;
     try {
-      entry.options.onMessage(message);
+      entry.options.onMessage(new Received(message, from));
     } catch {
       this.#fail(token, "unreadable");
     }

@@ -20,39 +20,31 @@ const readConf = (section: ServiceName): Permissions => ({
   subscribe: [],
 });
 
-const allInboxes = "gw.inbox.v1.>";
-
 const special: Record<ServiceName, readonly Permissions[]> = {
   ingress: [
     readConf("ingress"),
     {
       publish: [
-        "gw.admit.v1.>",
+        subjects.admitAll,
         subjects.audit("ingress"),
-        "gw.call.v1.>",
+        subjects.callAll,
         subjects.ask("rate-limit", "give"),
-        "gw.own.v1.egress.*",
+        subjects.ownAll,
         subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
-        allInboxes,
       ],
       subscribe: [subjects.streamAll, subjects.aliveAll("egress"), subjects.ownIngress("*", "post")],
     },
   ],
-  policy: [
-    readConf("policy"),
-    { publish: [allInboxes], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] },
-  ],
+  policy: [readConf("policy"), { publish: [], subscribe: [subjects.admitPolicy, subjects.ask("policy", "*")] }],
   "rate-limit": [
     readConf("rate-limit"),
     {
-      publish: [allInboxes],
+      publish: [],
       subscribe: [subjects.admitLimit, subjects.ask("rate-limit", "*"), subjects.aliveAll("rate-limit")],
     },
   ],
-  "session-manager": [
-    { publish: [allInboxes], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] },
-  ],
+  "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],
   egress: [
     readConf("egress"),
     {
@@ -62,9 +54,8 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ask("policy", "filter"),
         subjects.ask("session-manager", "*"),
         subjects.ownAll,
-        allInboxes,
       ],
-      subscribe: ["gw.call.v1.egress.*", subjects.ownAll, subjects.aliveAll("ingress")],
+      subscribe: [subjects.callAll, subjects.ownAll, subjects.aliveAll("ingress")],
     },
   ],
   audit: [
@@ -82,15 +73,15 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [],
     },
   ],
-  control: [{ publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>"], subscribe: ["gw.alive.v1.>"] }],
+  control: [{ publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>"], subscribe: [subjects.aliveEverywhere] }],
 };
 
 /** The permissions of a service, for the NATS server's configuration. */
 export function permissionsOf(service: ServiceName): Permissions {
   const parts = special[service];
   return {
-    publish: [`gw.alive.v1.${service}.*`, ...parts.flatMap((part) => part.publish)],
-    subscribe: [`gw.inbox.v1.${service}.>`, `_INBOX.${service}.>`, ...parts.flatMap((part) => part.subscribe)],
+    publish: [subjects.aliveAll(service), subjects.answersBy(service), ...parts.flatMap((part) => part.publish)],
+    subscribe: [subjects.inboxesOf(service), `_INBOX.${service}.>`, ...parts.flatMap((part) => part.subscribe)],
   };
 }
 

@@ -18,6 +18,7 @@ export class Presence implements Disposable {
   readonly #lastHeard = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #off: () => void;
+  #listeningSince = Date.now();
 
   constructor(bus: Bus, service: ServiceName, onDead: (instance: string) => void) {
     this.#bus = bus;
@@ -33,12 +34,18 @@ export class Presence implements Disposable {
     return this.#lastHeard.size;
   }
 
+  /** Whether every replica that lives must have been heard by now: `count` is no smaller than their number. */
+  get settled(): boolean {
+    return Date.now() - this.#listeningSince > deadAfterMs;
+  }
+
   /** Starts the clock for a replica that was named by somebody else, so that it can be found dead without ever being heard. */
   expect(instance: string): void {
     if (!this.#lastHeard.has(instance)) this.#lastHeard.set(instance, Date.now());
   }
 
   #forgive(): void {
+    this.#listeningSince = Date.now();
     for (const instance of this.#lastHeard.keys()) this.#lastHeard.set(instance, Date.now());
   }
 

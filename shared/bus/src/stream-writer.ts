@@ -1,5 +1,7 @@
 import { encodeFrame, encodeJson, Fault, subjects, type Frame, type StreamHead } from "@sluice/contracts";
-import type { Bus, Incoming } from "./bus.ts";
+import type { Bus } from "./bus.ts";
+import { natsItself } from "./inbox.ts";
+import type { Incoming } from "./incoming.ts";
 import { isStored } from "./durable.ts";
 
 /** Every so many frames or bytes JetStream is asked to confirm (measurement 4). */
@@ -91,6 +93,7 @@ export class StreamWriter {
     }
     this.#sinceConfirm = { frames: 0, bytes: 0 };
     const waiting = this.#bus.inbox.open({
+      from: natsItself,
       timeoutMs: confirmTimeoutMs,
       onMessage: (message) => {
         waiting.close();

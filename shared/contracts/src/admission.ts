@@ -28,7 +28,12 @@ export type PolicyVerdict =
     };
 
 export type LimitVerdict =
-  | { readonly ok: true; readonly lease?: LimitLease }
+  | {
+      readonly ok: true;
+      /** Where the call, and what is leased, was counted: what rate-limit needs to take calls back. */
+      readonly windows?: readonly CountedWindow[];
+      readonly lease?: LimitLease;
+    }
   | { readonly ok: false; readonly rule: string; readonly retryAfterSeconds: number };
 
 /** More calls of the same kind that may pass without being asked about, already counted. What is not used is given back. */
@@ -37,18 +42,16 @@ export interface LimitLease {
   readonly calls?: number;
   /** Counted from the moment of asking, so that no call passes later than it was counted. */
   readonly ms: number;
-  /** What rate-limit needs to take calls back. */
-  readonly windows?: readonly LeasedWindow[];
 }
 
-export interface LeasedWindow {
+export interface CountedWindow {
   readonly key: string;
   readonly part: number;
 }
 
-/** Calls that were leased and not used (`gw.ask.v1.rate-limit.give`); nobody answers. */
+/** Calls that were counted and not carried out (`gw.ask.v1.rate-limit.give`); nobody answers. */
 export interface GiveBack {
-  readonly leases: readonly { readonly calls: number; readonly windows: readonly LeasedWindow[] }[];
+  readonly leases: readonly { readonly calls: number; readonly windows: readonly CountedWindow[] }[];
 }
 
 /** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */

@@ -49,7 +49,7 @@ export type Intent = z.infer<typeof intentSchema>;
 export const outcomeSchema = z.object({
   call: z.string().max(64),
   at: z.number().int(),
-  /** `allow`, or the kind of the refusal or failure (the key of the fault table). */
+  /** `deny` where the rules, a limit or a missing verdict kept the call from being forwarded; `fault` says why it failed. */
   decision: z.enum(["allow", "deny"]),
   rule: z.string().max(512).optional(),
   policyVersion: z.number().int().optional(),
@@ -66,12 +66,7 @@ export const outcomeSchema = z.object({
 });
 export type Outcome = z.infer<typeof outcomeSchema>;
 
-/** What the AUDIT stream holds: admission batches and outcome batches. */
-export const auditMessageSchema = z.union([
-  z.object({ from: z.string(), calls: z.array(intentSchema).min(1) }),
-  z.object({ from: z.string(), outcomes: z.array(outcomeSchema).min(1) }),
-]);
-export type AuditMessage = z.infer<typeof auditMessageSchema>;
+/** What the AUDIT stream holds beside admission batches (`AdmissionRequest`). */
 export interface OutcomeBatch {
   readonly from: string;
   readonly outcomes: readonly Outcome[];

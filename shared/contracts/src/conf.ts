@@ -68,7 +68,7 @@ export const limitSchema = z.strictObject({
   /** Protocol and method, such as `/mcp/tools/call`. */
   path: z
     .string()
-    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
+    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
   /** Only calls to tools that match; each tool has a window of its own. */
   tool: pattern.optional(),
   agentPattern: pattern.default("*"),
@@ -87,6 +87,18 @@ export const agentEntrySchema = z.strictObject({
   apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).min(1),
 });
 
+/** Names that HTTP, MCP or this gateway gives a meaning of their own. */
+const takenHeader =
+  /^(?:authorization|host|accept|cookie|origin|connection|user-agent|referer|date|via|te|trailer|transfer-encoding|upgrade|expect|range|forwarded|last-event-id|traceparent|tracestate|(?:accept|content|mcp|if|sec|proxy|cache|keep|set|x-forwarded|x-verified-agent|nats)-.*)$/i;
+
+const keyHeader = z
+  .string()
+  .regex(/^[A-Za-z0-9-]{1,64}$/, "must be a header name: letters, digits and dashes, at most 64")
+  .refine(
+    (headerName) => !takenHeader.test(headerName),
+    "has a meaning of its own: name another one, such as x-agent-api-key (Authorization: Bearer is taken beside it)",
+  );
+
 export const tenantSchema = z.strictObject({
   settings: z
     .strictObject({
@@ -103,7 +115,7 @@ export const tenantSchema = z.strictObject({
     })
     .prefault({}),
   authentication: z
-    .array(z.strictObject({ type: z.literal("apiKey"), headerName: z.string().default("x-agent-api-key") }))
+    .array(z.strictObject({ type: z.literal("apiKey"), headerName: keyHeader.default("x-agent-api-key") }))
     .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
   agents: z.array(agentEntrySchema).default([]),
   mcp: z.strictObject({

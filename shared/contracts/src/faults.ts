@@ -26,7 +26,6 @@ export const faults = {
   not_found: { status: 404, rpcCode: 1404, blame: "client" },
   session_not_found: { status: 404, rpcCode: 1404, blame: "client" },
   method_not_allowed: { status: 405, rpcCode: 1405, blame: "client" },
-  request_timeout: { status: 408, rpcCode: 1408, blame: "client" },
   client_left: { status: 499, rpcCode: 1499, blame: "client" },
   payload_too_large: { status: 413, rpcCode: 1413, blame: "client" },
   unsupported_media_type: { status: 415, rpcCode: 1415, blame: "client" },

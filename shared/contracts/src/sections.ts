@@ -3,7 +3,7 @@ import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema, regist
 import { agentSchema } from "./audit.ts";
 
 /**
- * What control cuts out of the configuration for each service: KV key `<service>.<tenant>`, so that a service's
+ * What control cuts out of the configuration for each service: KV keys `<service>.<tenant>_<piece>`, so that a service's
  * permissions cover only what it needs. `version` grows with every accepted edit.
  */
 
@@ -11,7 +11,6 @@ const version = z.int();
 
 export const ingressSectionSchema = z.object({
   version,
-  mcpEnabled: z.boolean(),
   maxPayloadBytes: z.int(),
   /** Refusals by rules and limits are answered with HTTP 200. */
   deniedWith200: z.boolean(),

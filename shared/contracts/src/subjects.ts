@@ -40,6 +40,7 @@ export const subjects = {
   deadAll: "gw.dead.v1.>",
   /** A call to an upstream, taken by one egress replica of the protocol's pool. */
   call: (protocol: Protocol) => `gw.call.v1.egress.${protocol}`,
+  callAll: "gw.call.v1.egress.*",
   /** A call that belongs to this egress replica, which holds what it goes on with. */
   callOf: (instance: string) => `gw.call.v1.egress.${instance}`,
   /** Questions to a service, answered by one replica. */
@@ -52,13 +53,29 @@ export const subjects = {
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,
-  /** Replies to one replica; the last token names the waiting question. */
+  aliveEverywhere: "gw.alive.v1.>",
+  /** Where one replica hears answers: a token for the question, then the service that answers (`answerOf`). */
   inbox: (service: ServiceName, instance: string) => `gw.inbox.v1.${service}.${instance}`,
+  inboxesOf: (service: ServiceName) => `gw.inbox.v1.${service}.>`,
+  /** The only inbox subjects that a service may publish on: whose an answer is stands in its subject, where NATS sees to it. */
+  answersBy: (service: ServiceName) => `gw.inbox.v1.*.*.*.${service}`,
   /** The frames of one streamed reply; `stream` is `<ingress instance>.<number>`. Captured by the REPLIES stream. */
   stream: (stream: string) => `gw.stream.v1.${stream}`,
   streamsOf: (instance: string) => `gw.stream.v1.${instance}.*`,
   streamAll: "gw.stream.v1.>",
 } as const;
+
+const inboxPrefix = "gw.inbox.v1.";
+
+/** Where a service answers a question that named this reply subject. */
+export function answerOf(reply: string, service: ServiceName): string {
+  return reply.startsWith(inboxPrefix) ? `${reply}.${service}` : reply;
+}
+
+/** The service that a question, or the part of a body, goes to; undefined for what JetStream itself answers. */
+export function addresseeOf(subject: string): string | undefined {
+  return /^gw\.(?:ask|call|own|inbox)\.v1\.([^.]+)\./.exec(subject)?.[1];
+}
 
 export type OwnVerb = "cancel" | "attach" | "detach" | "release" | "refresh";
 

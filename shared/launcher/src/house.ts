@@ -1,5 +1,6 @@
-import { rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { authorizationBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
 import { freePort } from "./free-port.ts";
@@ -8,6 +9,7 @@ import type { Part } from "./part.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 import { startReplica, type Replica } from "./replica.ts";
+import { writeRunFile } from "./run-file.ts";
 import { loadState, type HouseState } from "./state.ts";
 
 export interface HouseOptions {
@@ -21,6 +23,8 @@ export interface HouseOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Added to that of one service. */
   readonly envOf?: Partial<Record<ServiceName, Readonly<Record<string, string>>>>;
+  /** Starts a replica that died anew where others of its service do its work meanwhile; else its end is the house's. */
+  readonly restart?: boolean;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -35,13 +39,26 @@ export interface House extends AsyncDisposable {
   of(service: ServiceName): Replica[];
   /** Starts one more replica; `port` counts for ingress only. */
   add(service: ServiceName, port?: number): Promise<Replica>;
-  /** Settles when something ended that nobody asked to end. */
+  /** Settles when something ended that nobody asked to end, and that is not started anew. */
   readonly lost: Promise<string>;
+  /** Calls under way in the ingress replicas that answer. */
+  callsUnderWay(): Promise<number>;
+  /** Ends the calls that a stop waits for. */
+  hurry(): void;
 }
 
 /** This machine alone: where upstreams of a house may be unless UPSTREAM_NETWORKS of its environment says it. */
+export const upstreamNetworksHere = (): string => process.env["UPSTREAM_NETWORKS"] ?? ownNetworks;
+
 const ownNetworks = "127.0.0.0/8,::1/128";
+/** Before SIGTERM: see `nobodyWaits` in @sluice/runtime. */
+const nobodyWaitsSignal = "SIGUSR2";
 const stopDeadlineMs = 30_000;
+const healthTimeoutMs = 1_000;
+const firstRestartMs = 1_000;
+const longestRestartMs = 30_000;
+/** A replica that ran this long did not fail at its start. */
+const steadyMs = 60_000;
 /** Ingress ends first and takes no more; what others need ends last. */
 const stopOrder: readonly ServiceName[] = [
   "ingress",
@@ -99,6 +116,10 @@ class RunningHouse implements House {
   readonly #options: HouseOptions;
   readonly #state: HouseState;
   readonly #lost = Promise.withResolvers<string>();
+  readonly #failures = new Map<string, number>();
+  /** Everything came up once. */
+  #complete = false;
+  readonly #numbers = new Map<ServiceName, number>();
   #stopping = false;
 
   constructor(options: HouseOptions, state: HouseState, parts: House["parts"]) {
@@ -132,41 +153,96 @@ class RunningHouse implements House {
         ),
       ),
     );
-    await this.#writeRunFile();
+    await writeRunFile(this.#options.dataDir, this);
+    this.#complete = true;
   }
 
   async add(service: ServiceName, port?: number): Promise<Replica> {
-    const { dataDir, confDir, env, envOf } = this.#options;
-    const number = this.replicas.filter((replica) => replica.service === service).length + 1;
+    const number = (this.#numbers.get(service) ?? 0) + 1;
+    this.#numbers.set(service, number);
     const ownPort =
       service === "control" || service === "ingress"
         ? ((service === "ingress" ? port : undefined) ?? (await freePort()))
         : undefined;
+    return this.#startNumbered(service, number, ownPort);
+  }
+
+  async callsUnderWay(): Promise<number> {
+    const counts = this.of("ingress").map(async ({ health }) => {
+      const answer = await fetch(`${health}/health`, { signal: AbortSignal.timeout(healthTimeoutMs) });
+      return ((await answer.json()) as { calls?: number }).calls ?? 0;
+    });
+    const settled = await Promise.allSettled(counts);
+    return settled.reduce((sum, count) => sum + (count.status === "fulfilled" ? count.value : 0), 0);
+  }
+
+  hurry(): void {
+    for (const replica of this.of("ingress")) {
+      replica.endedOnPurpose = true;
+      replica.process.kill("SIGKILL");
+    }
+  }
+
+  async #startNumbered(service: ServiceName, number: number, port: number | undefined): Promise<Replica> {
+    const { dataDir, confDir, env, envOf } = this.#options;
     const replica = await startReplica({
       service,
       number,
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
       env: {
         ...this.#partsEnv(service),
-        ...ownEnv({ service, confDir, state: this.#state, port: ownPort }),
+        ...ownEnv({ service, confDir, state: this.#state, port }),
         ...env,
         ...envOf?.[service],
       },
-      url: ownPort === undefined ? undefined : `http://127.0.0.1:${ownPort}`,
+      url: port === undefined ? undefined : `http://127.0.0.1:${port}`,
     });
     this.replicas.push(replica);
-    void replica.process.exit.then(({ code, signal }) => {
-      if (!this.#stopping && !replica.endedOnPurpose)
-        this.#lost.resolve(`${service} ended (${signal ?? `exit code ${code}`}); see ${replica.logFile}`);
-    });
+    this.replicas.sort((one, other) => one.number - other.number);
+    this.#watch(replica, port);
+    if (this.#stopping) void replica.process.stop();
     await replica.ready;
     return replica;
+  }
+
+  #watch(replica: Replica, port: number | undefined): void {
+    const { service, number, logFile } = replica;
+    const startedAt = Date.now();
+    void replica.process.exit.then(({ code, signal }) => {
+      if (this.#stopping || replica.endedOnPurpose) return;
+      const what = `${service} ${number} ended (${signal ?? `exit code ${code}`}); see ${logFile}`;
+      const { restart, replicas, onProgress } = this.#options;
+      if (restart !== true || (replicas?.[service] ?? 1) < 2 || !this.#complete) return this.#lost.resolve(what);
+      onProgress?.(`${what}; starting it anew`);
+      if (Date.now() - startedAt > steadyMs) this.#failures.delete(`${service} ${number}`);
+      void this.#restart(replica, port);
+    });
+  }
+
+  /** Waits longer after each failure; a house that is told to stop meanwhile starts nothing any more. */
+  async #restart(dead: Replica, port: number | undefined): Promise<void> {
+    const { service, number } = dead;
+    const name = `${service} ${number}`;
+    const failures = this.#failures.get(name) ?? 0;
+    this.#failures.set(name, failures + 1);
+    await sleep(Math.min(longestRestartMs, firstRestartMs * 2 ** failures), undefined, { ref: false });
+    if (this.#stopping) return;
+    this.replicas.splice(this.replicas.indexOf(dead), 1);
+    try {
+      await this.#startNumbered(service, number, port);
+      await writeRunFile(this.#options.dataDir, this);
+      this.#options.onProgress?.(`${name} is back`);
+    } catch (error) {
+      if (!this.#stopping) this.#options.onProgress?.((error as Error).message);
+    }
   }
 
   async stopServices(): Promise<void> {
     this.#stopping = true;
     for (const service of stopOrder) {
       const running = this.replicas.filter((replica) => replica.service === service);
+      // Every ingress is gone by now, and with them whoever read what egress still works on.
+      if (service === "egress") for (const { process } of running) process.kill(nobodyWaitsSignal);
       await Promise.all(running.map((replica) => replica.process.stop("SIGTERM", stopDeadlineMs)));
     }
     await rm(join(this.#options.dataDir, "run.json"), { force: true });
@@ -194,24 +270,6 @@ class RunningHouse implements House {
       ...(service === "audit" && { DATABASE_URL: postgres.url }),
     };
   }
-
-  async #writeRunFile(): Promise<void> {
-    const { nats, redis, postgres } = this.parts;
-    const run = {
-      url: this.url,
-      adminUrl: this.adminUrl,
-      databaseUrl: postgres.url,
-      services: this.replicas.map(({ service, number, process, health, url }) => ({
-        name: service,
-        number,
-        pid: process.pid,
-        health,
-        url,
-      })),
-      parts: [nats, redis, postgres].map(({ name, pid, version, source }) => ({ name, pid, version, source })),
-    };
-    await writeFile(join(this.#options.dataDir, "run.json"), `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 });
-  }
 }
 
 function ownEnv({
@@ -226,7 +284,7 @@ function ownEnv({
   port: number | undefined;
 }): Record<string, string> {
   if (service === "ingress") return { PORT: String(port) };
-  const networks = { UPSTREAM_NETWORKS: process.env["UPSTREAM_NETWORKS"] ?? ownNetworks };
+  const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
   if (service === "egress") return networks;
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };

@@ -1,3 +1,5 @@
+export { checkConfiguration } from "./check-configuration.ts";
+export { lockDataDir } from "./data-lock.ts";
 export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";
 export type { NatsOptions } from "./nats.ts";

@@ -3,10 +3,17 @@ import { weakSecretReason } from "@sluice/signing";
 import { z } from "zod";
 
 /** A whole number from the environment. */
-export const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+export const integer = (min: number, max: number) => {
+  const need = `must be a whole number from ${min} to ${max}`;
+  return z.coerce.number(need).int(need).min(min, need).max(max, need);
+};
+
+/** One of a few words. */
+export const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words) =>
+  z.enum(words, `must be ${words.length > 1 ? "one of " : ""}${words.join(", ")}`);
 
 /** `true` or `false`, nothing else. */
-export const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+export const flag = z.enum(["true", "false"], "must be true or false").transform((text) => text === "true");
 
 /** Comma-separated, without empty entries. */
 export const list = z.string().transform((text) =>
@@ -36,7 +43,7 @@ export const baseConfigSchema = z.object({
   NATS_CA_FILE: z.string().optional(),
   HEALTH_HOST: z.string().default("127.0.0.1"),
   HEALTH_PORT: integer(0, 65_535).default(0),
-  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
+  LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
   SHUTDOWN_DEADLINE_MS: integer(100, 3_600_000).default(25_000),
 });
 export type BaseConfig = z.infer<typeof baseConfigSchema>;
@@ -56,7 +63,10 @@ export function loadConfig<Schema extends z.ZodType>(
 ): z.infer<Schema> {
   const parsed = schema.safeParse(withFiles(env));
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+  const problems = parsed.error.issues.map((issue) => {
+    const isMissing = issue.code === "invalid_type" && issue.message.endsWith("received undefined");
+    return `  ${issue.path.join(".")}: ${isMissing ? "is missing" : issue.message}`;
+  });
   throw new ConfigError(`the environment is not usable:\n${problems.join("\n")}`);
 }
 

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "@sluice/telemetry";
+import { ConfigError } from "./config.ts";
 import { createGuard } from "./guard.ts";
 
 /** What a service says of itself. */
@@ -35,7 +36,11 @@ export async function serveHealth(
     answer(response, 404, { error: "not_found" });
   });
   const listening = Promise.withResolvers<void>();
-  server.once("error", listening.reject);
+  server.once("error", (error: NodeJS.ErrnoException) =>
+    listening.reject(
+      error.code === "EADDRINUSE" ? new ConfigError(`port ${address.port} is in use: set HEALTH_PORT`) : error,
+    ),
+  );
   server.listen(address.port, address.host, listening.resolve);
   await listening.promise;
   return {

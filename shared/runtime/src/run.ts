@@ -15,6 +15,8 @@ export interface Context<Config> {
   readonly scope: AsyncDisposableStack;
   /** Fires when the service is asked to stop. */
   readonly stopping: AbortSignal;
+  /** Whether the work under way need not be ended, because whoever asked for it is gone: SIGUSR2 said so. */
+  nobodyWaits(): boolean;
   /** Adds to what `/health` shows. */
   report(details: () => Record<string, unknown>): void;
   /** Adds a condition to readiness. */
@@ -37,13 +39,22 @@ export async function run<Schema extends z.ZodType>(service: Service<Schema>): P
     stopping.signal.addEventListener("abort", () => resolve(), { once: true }),
   );
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping.abort());
+  let abandoned = false;
+  process.on("SIGUSR2", () => (abandoned = true));
   let log = createLog(service.name, "info");
   const scope = new AsyncDisposableStack();
   try {
     const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> &
       BaseConfig;
     log = createLog(service.name, config.LOG_LEVEL);
-    const opened = open({ service, config, log, scope, stopping: stopping.signal });
+    const opened = open({
+      service,
+      config,
+      log,
+      scope,
+      stopping: stopping.signal,
+      nobodyWaits: () => abandoned,
+    });
     // The client tries for its first connection without end, and nothing of ours can end that.
     const early = await Promise.race([opened.then(() => false), stopped.then(() => true)]);
     if (early) process.exit(0);
@@ -67,6 +78,7 @@ interface Opening<Schema extends z.ZodType> {
   readonly log: Log;
   readonly scope: AsyncDisposableStack;
   readonly stopping: AbortSignal;
+  readonly nobodyWaits: () => boolean;
 }
 
 async function open<Schema extends z.ZodType>({
@@ -75,6 +87,7 @@ async function open<Schema extends z.ZodType>({
   log,
   scope,
   stopping,
+  nobodyWaits,
 }: Opening<Schema>): Promise<void> {
   const metrics = createMetrics(service.name);
   const startedAt = Date.now();
@@ -107,6 +120,7 @@ async function open<Schema extends z.ZodType>({
     metrics,
     scope,
     stopping,
+    nobodyWaits,
     report: (details) => void reports.push(details),
     requireReady: (check) => void checks.push(check),
   });
@@ -122,7 +136,7 @@ function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bu
     ...(config.NATS_USER !== undefined && { user: config.NATS_USER }),
     ...(config.NATS_PASSWORD !== undefined && { pass: config.NATS_PASSWORD }),
     ...(config.NATS_CA_FILE !== undefined && { caFile: config.NATS_CA_FILE }),
-    onError: (message) => log.warn(message),
+    onError: (message, kind) => (kind === "refused" ? log.error(message) : log.warn(message)),
   });
 }
 

@@ -1,7 +1,7 @@
-import type { Incoming } from "@sluice/bus";
+import type { Handler, Incoming } from "@sluice/bus";
 import type { Context } from "./run.ts";
 
-type Serve = (subject: string, handler: (message: Incoming) => Promise<void>) => void;
+type Serve = (subject: string, handler: Handler) => void;
 
 /**
  * Serves subjects until the scope closes, and then lets the handlers under way end. What a handler throws goes to `ignored`:
@@ -14,8 +14,9 @@ export function servingFor(
   const underWay = new Set<Promise<void>>();
   scope.defer(() => Promise.allSettled(underWay).then(() => {}));
   return (subject, handler) => {
+    const run = async (message: Incoming) => await handler(message);
     const handle = (message: Incoming) => {
-      const done = handler(message)
+      const done = run(message)
         .catch((error: unknown) => ignored(error instanceof Error ? error.message : "failed"))
         .finally(() => underWay.delete(done));
       underWay.add(done);

@@ -28,11 +28,7 @@ export class Correspondence {
   }
 
   /** `carry` sends the message and resolves when nothing more will come of it. */
-  async request(
-    request: Request,
-    sink: Sink,
-    carry: (message: RpcMessage) => Promise<void>,
-  ): Promise<Members> {
+  async request(request: Request, sink: Sink, carry: (message: RpcMessage) => Promise<void>): Promise<Members> {
     const id = this.#ids.next();
     const answer = Promise.withResolvers<RpcMessage>();
     const { progressToken, params } = ownToken(request.params, id);

@@ -50,7 +50,10 @@ export class Eras {
   }
 
   learn(line: Line, speaks: Speaks): void {
-    this.#known.set(keyOf(line.upstream, line.head.tenant), { speaks: Promise.resolve(speaks), until: Date.now() + keptMs });
+    this.#known.set(keyOf(line.upstream, line.head.tenant), {
+      speaks: Promise.resolve(speaks),
+      until: Date.now() + keptMs,
+    });
   }
 
   /** The upstream behaves otherwise than was known: the next call asks anew. */

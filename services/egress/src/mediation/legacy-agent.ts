@@ -10,7 +10,8 @@ import type { About, Client, Sink } from "./peer.ts";
 import { requireCapability, type Questions } from "./questions.ts";
 import { mergeCapabilities, type Route } from "./route.ts";
 import { invalidParams, objectOf, RpcError, without, type Members, type Request, type RpcMessage } from "./rpc.ts";
-import type { LegacySessions, SessionHandle } from "./legacy-sessions.ts";
+import type { LegacySessions } from "./legacy-sessions.ts";
+import type { SessionHandle } from "./session-handle.ts";
 
 /** Everything about one call of a legacy agent. */
 export interface LegacyCall {
@@ -54,7 +55,10 @@ export class LegacyAgents {
     return await output.finish({ jsonrpc: "2.0", id: message.id, result }, 200, headers);
   }
 
-  async #result(call: LegacyCall, { method, params = {} }: Request): Promise<{ result: Members; headers?: Record<string, string> }> {
+  async #result(
+    call: LegacyCall,
+    { method, params = {} }: Request,
+  ): Promise<{ result: Members; headers?: Record<string, string> }> {
     const { route, session } = call;
     if (method === "initialize") return await this.#initialize(call, params);
     if (method === "ping") return { result: {} };

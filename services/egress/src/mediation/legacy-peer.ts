@@ -58,8 +58,13 @@ export class LegacyPeer implements Peer {
       signal,
     });
     const result = resultOf(await initializeAnswer(received, id));
-    const version = String(result["protocolVersion"] ?? legacyVersion);
-    const session = { version, about: aboutOf(result), ...(received.session !== undefined && { id: received.session }) };
+    const said = result["protocolVersion"];
+    const version = typeof said === "string" ? said : legacyVersion;
+    const session = {
+      version,
+      about: aboutOf(result),
+      ...(received.session !== undefined && { id: received.session }),
+    };
     const peer = new LegacyPeer(options, session);
     await peer.notify({ method: "notifications/initialized" });
     if (client.logLevel !== undefined && session.about.capabilities["logging"] !== undefined)
@@ -99,7 +104,10 @@ export class LegacyPeer implements Peer {
       await this.request({ method: "resources/subscribe", params: { uri } }, sink);
     let resumeFrom: string | undefined;
     while (!sink.signal.aborted) {
-      const received = await this.#send({ http: "GET", headers: { accept: "text/event-stream" }, resumeFrom }, sink.signal);
+      const received = await this.#send(
+        { http: "GET", headers: { accept: "text/event-stream" }, resumeFrom },
+        sink.signal,
+      );
       if (received.status === 405 || !received.isStream) return received.drop();
       for await (const message of received.messages()) this.#correspondence.take(message, sink);
       resumeFrom = received.lastEventId;

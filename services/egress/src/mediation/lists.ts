@@ -108,9 +108,13 @@ async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Li
   let ttlMs = cacheMs;
   let isPublic = true;
   for (let cursor: string | undefined, page = 0; page < maxPages; page++) {
-    const result = await peer.request({ method: listKinds[kind].method, params: cursor === undefined ? {} : { cursor } }, sink);
+    const result = await peer.request(
+      { method: listKinds[kind].method, params: cursor === undefined ? {} : { cursor } },
+      sink,
+    );
     const listed = result[kind];
-    if (!Array.isArray(listed)) throw new Fault("upstream_failed", `the upstream's answer to ${listKinds[kind].method} has no list`);
+    if (!Array.isArray(listed))
+      throw new Fault("upstream_failed", `the upstream's answer to ${listKinds[kind].method} has no list`);
     items.push(...listed.filter(isObject));
     if (items.length > maxItems) throw new Fault("upstream_failed", "the upstream lists more than can be kept");
     if (typeof result["ttlMs"] === "number") ttlMs = Math.min(ttlMs, Math.max(0, result["ttlMs"]));

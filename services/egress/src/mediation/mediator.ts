@@ -8,7 +8,8 @@ import { unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
 import { LegacySessions } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
-import { Changes } from "./changes.ts";
+import { Changes, type Place } from "./changes.ts";
+import { listKinds } from "./names.ts";
 import { clientOf, ModernAgents, modernStatus } from "./modern-agent.ts";
 import { ModernPeer } from "./modern-peer.ts";
 import { Output } from "./output.ts";
@@ -27,6 +28,8 @@ export interface MediatorOptions {
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
   readonly replies: Replies;
+  /** Told which list methods of a server answer otherwise now. */
+  readonly onChange: (place: Place, methods: string[]) => void;
 }
 
 interface Work {
@@ -41,7 +44,7 @@ export class Mediator implements AsyncDisposable {
   readonly #peers: Peers;
   readonly #lists = new Lists();
   readonly #late: Late = new Map();
-  readonly #changes: Changes;
+  readonly changes: Changes;
   readonly #parked: ParkedTalks;
   readonly #sessions: LegacySessions;
   readonly #modern: ModernAgents;
@@ -50,11 +53,15 @@ export class Mediator implements AsyncDisposable {
   constructor(options: MediatorOptions) {
     const { bus, principals } = options;
     this.#options = options;
-    this.#changes = new Changes(bus, (place, lists) => {
+    this.changes = new Changes(bus, (place, lists) => {
       for (const list of lists) this.#lists.drop(place, list);
+      options.onChange(
+        place,
+        lists.map((list) => listKinds[list].method),
+      );
     });
     this.#peers = new Peers(new Ids(bus.instance), ({ head, upstream }, { method }) =>
-      this.#changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
+      this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
     );
     this.#parked = new ParkedTalks(bus.instance);
     this.#modern = new ModernAgents(this.#parked);
@@ -64,7 +71,7 @@ export class Mediator implements AsyncDisposable {
       instance: bus.instance,
       lineOf: (head, server) => this.#line(head, server),
       schemasOf: (head, server) => this.#schemas(head, server),
-      changes: this.#changes,
+      changes: this.changes,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -109,7 +116,14 @@ export class Mediator implements AsyncDisposable {
       const route = this.#route(head, { message, traceparent, signal: end.signal });
       return head.era === "modern"
         ? await this.#serveModern({ head, message, route, output, signal: end.signal, traceparent })
-        : await this.#legacy.serve({ head, message, route, output, signal: end.signal, session: this.#sessions.handle(head) });
+        : await this.#legacy.serve({
+            head,
+            message,
+            route,
+            output,
+            signal: end.signal,
+            session: this.#sessions.handle(head),
+          });
     } catch (error) {
       return await this.#fail(call, { error: call.ended ?? error, output, id: message?.id });
     }
@@ -118,7 +132,7 @@ export class Mediator implements AsyncDisposable {
   heed(word: OwnWord): void {
     if (word.session !== undefined && word.subscriptions !== undefined)
       this.#sessions.subscriptionsChanged(word.session, word.subscriptions);
-    if (word.changed !== undefined) this.#changes.heed(word.changed);
+    if (word.changed !== undefined) this.changes.heed(word.changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,8 +154,8 @@ export class Mediator implements AsyncDisposable {
       const line = this.#line(head, server, traceparent);
       const place = { tenant: head.tenant, server };
       const client: Client = { ...clientOf(message), capabilities: {} };
-      const told = this.#changes.through(place, sink);
-      const off = this.#changes.watch(place, (method) => sink.notify({ method }));
+      const told = this.changes.through(place, sink);
+      const off = this.changes.watch(place, (method) => sink.notify({ method }));
       const isModern = (await this.#peers.eras.of(line)) === "modern";
       const schemas = this.#schemas(head, server);
       const peer = isModern
@@ -172,7 +186,10 @@ export class Mediator implements AsyncDisposable {
     return { ...(await output.finish(id === undefined ? undefined : { ...answer, error: body })), fault: kind };
   }
 
-  #route(head: CallHead, { message, traceparent, signal }: { message: RpcMessage | undefined; traceparent: string; signal: AbortSignal }): Route {
+  #route(
+    head: CallHead,
+    { message, traceparent, signal }: { message: RpcMessage | undefined; traceparent: string; signal: AbortSignal },
+  ): Route {
     const { upstreams, principals } = this.#options;
     const servers = head.server === allServers ? upstreams.namesOf(head.tenant) : [head.server];
     const session = head.era === "legacy" ? this.#sessions.handle(head) : undefined;
@@ -188,9 +205,15 @@ export class Mediator implements AsyncDisposable {
       mayUse: (kind, _server, names) => mayUse(kind, names),
       withPeer: (server, sink, work) => {
         if (session !== undefined) return session.withPeer(server, sink, work);
-        const told = this.#changes.through({ tenant: head.tenant, server }, sink);
+        const told = this.changes.through({ tenant: head.tenant, server }, sink);
         const line = this.#line(head, server, traceparent);
-        const asking = { line, client, schemas: this.#schemas(head, server), modernAgent: head.era === "modern", signal };
+        const asking = {
+          line,
+          client,
+          schemas: this.#schemas(head, server),
+          modernAgent: head.era === "modern",
+          signal,
+        };
         return withPeer(this.#peers, asking, { sink: told, work });
       },
     });
@@ -221,7 +244,12 @@ export class Mediator implements AsyncDisposable {
   #schemas(head: CallHead, server: string): ToolSchemas {
     return async (tool, signal) => {
       const line = this.#line(head, server);
-      const peer = this.#peers.modern({ line, client: anonymous(head), schemas: () => Promise.resolve(undefined), modernAgent: false });
+      const peer = this.#peers.modern({
+        line,
+        client: anonymous(head),
+        schemas: () => Promise.resolve(undefined),
+        modernAgent: false,
+      });
       const { items } = await this.#lists.get(this.#view(head, server), "tools", (work) => work(peer));
       signal.throwIfAborted();
       const found = items.find(({ name }) => name === tool);

@@ -9,8 +9,18 @@ import type { Output } from "./output.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
 import { mergeCapabilities, type Route } from "./route.ts";
 import { decodeHeader, paramHeaders, paramNames, sameValue } from "./param-headers.ts";
-import { invalidParams, isObject, metaOf, methodNotFound, objectOf, RpcError, type Members, type Request, type RpcMessage } from "./rpc.ts";
-import { ParkedTalks, Talk } from "./talk.ts";
+import {
+  invalidParams,
+  isObject,
+  metaOf,
+  methodNotFound,
+  objectOf,
+  RpcError,
+  type Members,
+  type Request,
+  type RpcMessage,
+} from "./rpc.ts";
+import { Talk, type ParkedTalks } from "./talk.ts";
 
 /** Everything about one call of a modern agent. */
 export interface ModernCall {
@@ -146,7 +156,11 @@ function pick(members: Members, ...names: string[]): Members {
   return Object.fromEntries(names.filter((name) => members[name] !== undefined).map((name) => [name, members[name]]));
 }
 
-const changes = { tools: "toolsListChanged", prompts: "promptsListChanged", resources: "resourcesListChanged" } as const;
+const changes = {
+  tools: "toolsListChanged",
+  prompts: "promptsListChanged",
+  resources: "resourcesListChanged",
+} as const;
 
 async function subscribe(call: ModernCall, id: string | number): Promise<Ending> {
   const { route, output, signal, message } = call;
@@ -158,31 +172,43 @@ async function subscribe(call: ModernCall, id: string | number): Promise<Ending>
     if (asked[change] === true && objectOf(capabilities[capability])["listChanged"] === true) honoured[change] = true;
   const uris = asked["resourceSubscriptions"];
   const mayWatch = objectOf(capabilities["resources"])["subscribe"] === true;
-  if (Array.isArray(uris) && mayWatch) honoured["resourceSubscriptions"] = uris.map(String);
+  const renames = await watched(route, mayWatch ? uris : []);
+  const allowed = new Set([...renames.values()].flatMap((names) => [...names.values()]));
+  if (Array.isArray(uris) && mayWatch)
+    honoured["resourceSubscriptions"] = uris.filter((uri) => allowed.has(uri as string));
   const meta = { [`${metaPrefix}subscriptionId`]: id };
   const say = (method: string, params: Members) =>
     output.event({ jsonrpc: "2.0", method, params: { ...params, _meta: { ...metaOf(params), ...meta } } });
   say("notifications/subscriptions/acknowledged", { notifications: honoured });
-  const renames = await watched(route, honoured["resourceSubscriptions"]);
   await listenToAll(call, { wanted: honoured, renames, say });
   const result = { resultType: "complete", _meta: meta };
   return await output.finish({ jsonrpc: "2.0", id, result });
 }
 
-/** By server: its resources to be watched → what the agent calls them. */
+/** By server: its resources that may be watched → what the agent calls them. */
 async function watched(route: Route, uris: unknown): Promise<Map<string, Map<string, string>>> {
   const byServer = new Map<string, Map<string, string>>();
-  for (const uri of Array.isArray(uris) ? (uris as string[]) : []) {
+  for (const uri of Array.isArray(uris) ? uris.filter((one) => typeof one === "string") : []) {
     const target = await route.resolve("resources", uri);
     if (target === undefined) continue;
-    byServer.set(target.server, (byServer.get(target.server) ?? new Map()).set(target.own, uri));
+    const names = byServer.get(target.server) ?? new Map<string, string>();
+    byServer.set(target.server, names.set(target.own, uri));
+  }
+  for (const [server, names] of byServer) {
+    const own = [...names.keys()];
+    const may = await route.mayUse("resources", server, own);
+    own.forEach((name, index) => may[index] !== true && names.delete(name));
   }
   return byServer;
 }
 
 async function listenToAll(
   { route, signal, listen }: ModernCall,
-  { wanted, renames, say }: {
+  {
+    wanted,
+    renames,
+    say,
+  }: {
     wanted: Wanted;
     renames: Map<string, Map<string, string>>;
     say: (method: string, params: Members) => void;
@@ -237,7 +263,10 @@ async function checkParams({ head, message, route }: ModernCall): Promise<void> 
   const expected = paramHeaders(schema, objectOf(message.params?.["arguments"]));
   for (const header of paramNames(schema)) {
     const sent = head.headers[header];
-    const isEqual = sent === undefined || expected[header] === undefined ? sent === expected[header] : sameValue(sent, expected[header]);
+    const isEqual =
+      sent === undefined || expected[header] === undefined
+        ? sent === expected[header]
+        : sameValue(sent, expected[header]);
     if (!isEqual) throw mismatch(header);
   }
 }

@@ -1,7 +1,17 @@
 import { Fault } from "@sluice/contracts";
 import { encodeHeaderValue, paramHeaders, type ToolSchemas } from "./param-headers.ts";
 import type { About, Client, Ids, Peer, Sink, Wanted } from "./peer.ts";
-import { isObject, metaOf, objectOf, resultOf, RpcError, without, type Members, type Request, type RpcMessage } from "./rpc.ts";
+import {
+  isObject,
+  metaOf,
+  objectOf,
+  resultOf,
+  RpcError,
+  without,
+  type Members,
+  type Request,
+  type RpcMessage,
+} from "./rpc.ts";
 import { send, type Line, type Received } from "./wire.ts";
 
 export const modernVersion = "2026-07-28";
@@ -54,7 +64,10 @@ export class ModernPeer implements Peer {
       notify: ({ method, params = {} }) => {
         if (method === "notifications/subscriptions/acknowledged") return;
         const meta = without(metaOf(params), `${metaPrefix}subscriptionId`);
-        sink.notify({ method, params: { ...without(params, "_meta"), ...(Object.keys(meta).length > 0 && { _meta: meta }) } });
+        sink.notify({
+          method,
+          params: { ...without(params, "_meta"), ...(Object.keys(meta).length > 0 && { _meta: meta }) },
+        });
       },
     };
     await this.#once({ method: "subscriptions/listen", params: { notifications: wanted } }, told);

@@ -35,7 +35,7 @@ export function changedKind(method: string): "tools" | "prompts" | "resources" |
   return kind as "tools" | "prompts" | "resources" | undefined;
 }
 
-export function nameOf(item: Members, kind: ListKind): string | undefined {
+function nameOf(item: Members, kind: ListKind): string | undefined {
   const name = item[listKinds[kind].member];
   return typeof name === "string" ? name : undefined;
 }
@@ -54,7 +54,10 @@ export class Names {
   }
 
   /** In the order of the servers; where names are never prefixed, the first server that has a name keeps it. */
-  expose(kind: ListKind, listed: readonly { readonly server: string; readonly items: readonly Members[] }[]): Exposed[] {
+  expose(
+    kind: ListKind,
+    listed: readonly { readonly server: string; readonly items: readonly Members[] }[],
+  ): Exposed[] {
     const holders = new Map<string, number>();
     for (const { items } of listed)
       for (const own of new Set(items.map((item) => nameOf(item, kind))))

@@ -15,7 +15,9 @@ export interface Operated {
 }
 
 /** Methods that name what they act on: whose it is decides which server is asked. */
-const named: Readonly<Record<string, { member: "name" | "uri"; kind: "tools" | "prompts" | "resources"; what: string }>> = {
+const named: Readonly<
+  Record<string, { member: "name" | "uri"; kind: "tools" | "prompts" | "resources"; what: string }>
+> = {
   "tools/call": { member: "name", kind: "tools", what: "tool" },
   "prompts/get": { member: "name", kind: "prompts", what: "prompt" },
   "resources/read": { member: "uri", kind: "resources", what: "resource" },
@@ -71,7 +73,9 @@ function writeCursor(kind: ListKind, edition: string, from: number): string {
 function readCursor(cursor: unknown, expected: { kind: ListKind; edition: string; size: number }): number {
   if (cursor === undefined) return 0;
   try {
-    const [kind, edition, from] = JSON.parse(Buffer.from(String(cursor), "base64url").toString()) as unknown[];
+    const [kind, edition, from] = JSON.parse(
+      Buffer.from(typeof cursor === "string" ? cursor : "", "base64url").toString(),
+    ) as unknown[];
     const isValid = kind === expected.kind && edition === expected.edition && Number.isInteger(from);
     if (isValid && (from as number) > 0 && (from as number) < expected.size) return from as number;
   } catch {
@@ -89,7 +93,8 @@ interface Naming {
 
 async function callNamed(route: Route, request: Request, { member, kind, what, sink }: Naming): Promise<Members> {
   const name = request.params?.[member];
-  if (typeof name !== "string") throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
+  if (typeof name !== "string")
+    throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
   const target = await route.resolve(kind, name);
   if (target === undefined && kind === "resources") return await askEach(route, request, sink);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${what}: ${name}`);
@@ -102,7 +107,7 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
 
 /** A resource that nobody lists may come from a template: the servers are asked in turn until one has it. */
 async function askEach(route: Route, request: Request, sink: Sink): Promise<Members> {
-  let refusal: unknown;
+  let refusal: Error | undefined;
   for (const server of route.servers) {
     try {
       const { capabilities } = await route.about(server, sink.signal);
@@ -110,10 +115,14 @@ async function askEach(route: Route, request: Request, sink: Sink): Promise<Memb
       return await route.withPeer(server, sink, (peer) => peer.request(request, sink));
     } catch (error) {
       if (sink.signal.aborted) throw error;
-      if (!(refusal instanceof RpcError)) refusal = error;
+      if (!(refusal instanceof RpcError)) refusal = error as Error;
     }
   }
-  throw refusal ?? new RpcError(invalidParams, `Unknown resource: ${String(request.params?.["uri"])}`);
+  throw refusal ?? new RpcError(invalidParams, `Unknown resource: ${textOf(request.params?.["uri"])}`);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function renameContents(result: Members, own: string, name: string): Members {

@@ -121,15 +121,18 @@ export class Peers implements AsyncDisposable {
   async #openListening(asking: Asking): Promise<Stateful> {
     const peer = await this.open(asking);
     const { line } = asking;
-    if (peer instanceof LegacyPeer)
-      peer.listenForAttached(this.#stop.signal, (notice) => this.#onNotice(line, notice));
+    if (peer instanceof LegacyPeer) peer.listenForAttached(this.#stop.signal, (notice) => this.#onNotice(line, notice));
     return peer;
   }
 
   /** A session on which nobody can be asked anything serves any number of calls at once. */
   async #share(key: string, asking: Asking): Promise<Lease> {
     const known = this.#shared.get(key);
-    const shared: Shared = known ?? { opening: this.#openListening(withoutDeadline(asking)), users: 0, timer: undefined };
+    const shared: Shared = known ?? {
+      opening: this.#openListening(withoutDeadline(asking)),
+      users: 0,
+      timer: undefined,
+    };
     this.#shared.set(key, shared);
     const forget = () => {
       if (this.#shared.get(key) === shared) this.#shared.delete(key);
@@ -204,7 +207,7 @@ export async function withPeer<T>(
 }
 
 /** Whether an upstream may ask the client anything. */
-export function isInteractive({ capabilities }: Client): boolean {
+function isInteractive({ capabilities }: Client): boolean {
   return ["elicitation", "sampling", "roots"].some((capability) => capabilities[capability] !== undefined);
 }
 
@@ -216,6 +219,8 @@ function withoutDeadline(asking: Asking): Asking {
 function keyOf({ line, client }: Asking): string {
   const { tenant, agent } = line.head;
   const { name, url } = line.upstream.endpoint;
-  const said = createHash("sha256").update(JSON.stringify([client, forwarded(line)])).digest("base64url");
+  const said = createHash("sha256")
+    .update(JSON.stringify([client, forwarded(line)]))
+    .digest("base64url");
   return [tenant, agent.id, name, url, said].join("\0");
 }

@@ -17,11 +17,18 @@ export class Questions {
   }
 
   /** Puts a request to the agent of this call. @throws RpcError for its refusal, Fault where the call ends before. */
-  async put(request: Request, { head, signal, send }: {
-    head: CallHead;
-    signal: AbortSignal;
-    send: (message: unknown) => void;
-  }): Promise<Members> {
+  async put(
+    request: Request,
+    {
+      head,
+      signal,
+      send,
+    }: {
+      head: CallHead;
+      signal: AbortSignal;
+      send: (message: unknown) => void;
+    },
+  ): Promise<Members> {
     const id = this.#prefix + randomBytes(12).toString("base64url");
     const answer = Promise.withResolvers<RpcMessage>();
     const onAbort = () => answer.reject(new Fault("client_left", "the client left"));

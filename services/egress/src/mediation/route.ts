@@ -59,8 +59,15 @@ export class Route {
     return lists.about(viewOf(server), (work) => this.withPeer(server, deafSink(signal), work));
   }
 
+  /** Which of these the caller may use. */
+  mayUse(kind: ListedKind, server: string, names: string[]): Promise<readonly boolean[]> {
+    return this.#options.mayUse(kind, server, names);
+  }
+
   /** Everything of a kind that the caller may see, with what became of each server. @throws Fault where none answered. */
-  async list(kind: ListKind): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
+  async list(
+    kind: ListKind,
+  ): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
     const { answers, statuses } = await this.gather((server) => this.listing(server, kind));
     const exposed = this.names.expose(
       kind,
@@ -99,7 +106,10 @@ export class Route {
   }
 
   /** Which server a name means, and what the server calls it; undefined where none has it. */
-  async resolve(kind: "tools" | "prompts" | "resources", name: string): Promise<{ server: string; own: string } | undefined> {
+  async resolve(
+    kind: "tools" | "prompts" | "resources",
+    name: string,
+  ): Promise<{ server: string; own: string } | undefined> {
     const [only] = this.servers;
     if (!this.isMerged && only !== undefined) return { server: only, own: name };
     const said = this.names.split(kind, name);
@@ -137,7 +147,11 @@ export class Route {
     const kept = new Set<Exposed>();
     await Promise.all(
       [...byServer].map(async ([server, ones]) => {
-        const may = await mayUse(listKinds[kind].asks, server, ones.map(({ own }) => own));
+        const may = await mayUse(
+          listKinds[kind].asks,
+          server,
+          ones.map(({ own }) => own),
+        );
         if (may.length !== ones.length) throw new Fault("internal", "policy's answer does not fit the list");
         ones.forEach((one, index) => may[index] === true && kept.add(one));
       }),

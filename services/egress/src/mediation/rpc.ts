@@ -15,7 +15,7 @@ export interface RpcMessage extends Members {
   readonly method?: string;
   readonly params?: Members;
   readonly result?: Members;
-  readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown };
+  readonly error?: { readonly code?: unknown; readonly message?: unknown; readonly data?: unknown };
 }
 
 /** An error answer of the other side, to be handed on as it is. */
@@ -42,15 +42,16 @@ interface RawJson {
 }
 
 /** A number that JavaScript would change is kept as it was written. */
-function keepNumbers(this: unknown, _name: string, value: unknown, { source }: { source?: string } = {}): unknown {
-  if (typeof value !== "number" || source === undefined || source.length < 16) return value;
+function keepNumbers(_name: string, value: unknown, { source }: { source?: string } = {}): unknown {
+  if (typeof value !== "number" || source === undefined) return value;
+  if (source.length < 16 && Number.isFinite(value)) return value;
   return String(value) === source ? value : (JSON as unknown as RawJson).rawJSON(source);
 }
 
 /** @throws Fault `upstream_failed` for what is no JSON. */
 export function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString("utf8"), keepNumbers as (name: string, value: unknown) => unknown);
+    return JSON.parse(bytes.toString("utf8"), keepNumbers);
   } catch (error) {
     throw new Fault("upstream_failed", "the upstream's answer is no JSON", { cause: error });
   }
@@ -82,9 +83,17 @@ export function without(members: Members, ...names: readonly string[]): Members 
   return rest;
 }
 
+function errorOf({ code, message, data }: NonNullable<RpcMessage["error"]>): RpcError {
+  return new RpcError(
+    Number.isInteger(code) ? (code as number) : -32603,
+    typeof message === "string" ? message : "",
+    data,
+  );
+}
+
 /** The answer's result. @throws RpcError for an error answer. */
 export function resultOf({ result, error }: RpcMessage): Members {
-  if (error !== undefined) throw new RpcError(Number(error.code), String(error.message), error.data);
+  if (error !== undefined) throw errorOf(error);
   if (!isObject(result)) throw new Fault("upstream_failed", "the upstream's answer has no result");
   return result;
 }

@@ -1,0 +1,17 @@
+import { oversized } from "@sluice/bus";
+import type { Conf } from "@sluice/contracts";
+import type { Finding } from "./cross-check.ts";
+import { cutSections } from "./cut-sections.ts";
+
+const longestVersion = Number.MAX_SAFE_INTEGER;
+
+/** What could not be brought to the services, found before anything of it is published. */
+export function checkSizes(conf: Conf): Finding[] {
+  return oversized(cutSections(conf, longestVersion)).map(({ tenant, section, bytes, limit }) => ({
+    path: tenant === undefined ? ["tenants"] : ["tenants", tenant],
+    reason:
+      tenant === undefined
+        ? `too many tenants: the list of their names may have ${limit} bytes, and has ${bytes}`
+        : `what ${section} needs of this tenant may have ${limit} bytes, and has ${bytes}`,
+  }));
+}
