@@ -123,6 +123,7 @@ describe("a tool is called by plain JSON or JSON-RPC", () => {
     });
     expect(received?.headers).not.toHaveProperty("mcp-session-id");
     expect(received?.headers).not.toHaveProperty("mcp-param-n");
+    expect(scripted.everything).not.toContain(house.key("a-1"));
   });
 
   it("and hears of no progress, but of the result alone", async () => {

@@ -47,15 +47,16 @@ export class PathCalls {
   /** @throws RequestFault where JSON-RPC was sent; other faults are answered. */
   async carry(received: HttpRequest, method: PathMethod): Promise<void> {
     const arrived = { ...received, started: thisMoment() };
-    let isRpc = false;
+    let asked: Read | undefined;
     try {
       using read = await this.#read(arrived, method, await this.#bodyOf(arrived));
-      isRpc = read.isRpc;
-      if (isRpc) await this.#relay(arrived, read);
+      asked = read;
+      if (read.isRpc) await this.#relay(arrived, read);
       else answer(received.response, plain(await this.#gather(arrived, read), method));
     } catch (error) {
-      if (isRpc || error instanceof UnreadRpc) throw error;
-      this.#fail(received, error);
+      if (error instanceof UnreadRpc) throw error;
+      if (asked?.isRpc !== true) this.#fail(received, error);
+      else throw error instanceof RequestFault ? error : new RequestFault(error, asked.operation.rpcId, "");
     }
   }
 
