@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Fault, faultBody, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
-import type { ConfigurationStatus } from "./configuration.ts";
 import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
+import type { ConfigurationStatus } from "./configuration.ts";
 
 const largestBodyBytes = 64 * 1024;
 

@@ -68,15 +68,16 @@ export class Configuration {
 
   /**
    * Reads and publishes for the first time. A broken file leaves in force what the services hold.
-   * @throws ConfProblems where they hold nothing.
+   * @throws ConfProblems where they hold nothing, and for keys and secrets that protect nothing.
    */
   async open(): Promise<void> {
     try {
       this.#text = await this.#readText();
       this.#good = this.#accept(this.#text);
     } catch (error) {
+      if (!(error instanceof ConfProblems) || error.insecure) throw error;
       const earlier = await this.#options.published();
-      if (earlier === undefined || !(error instanceof ConfProblems)) throw error;
+      if (earlier === undefined) throw error;
       this.#version = earlier.version;
       this.#earlierTenants = earlier.tenants;
       this.#loadedAt = new Date();

@@ -10,6 +10,13 @@ import { nearestKey } from "./nearest-key.ts";
 /** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
 export class ConfProblems extends Error {
   override readonly name = "ConfProblems";
+  /** Some of it is a key or secret that protects nothing. */
+  readonly insecure: boolean;
+
+  constructor(message: string, { insecure = false } = {}) {
+    super(message);
+    this.insecure = insecure;
+  }
 }
 
 export interface ConfSource {
@@ -25,6 +32,8 @@ export interface ConfSource {
 const mostSyntaxErrors = 2;
 const mostProblems = 20;
 const mostAliases = 100;
+/** Where keys and secrets stand. */
+const secretParts = new Set(["apiKeys", "signing", "credentials"]);
 
 /** Reads a whole `tenants.yaml`, or throws ConfProblems and accepts nothing of it. */
 export function readConf(text: string, { file, guard, warn }: ConfSource): Conf {
@@ -43,9 +52,13 @@ export function readConf(text: string, { file, guard, warn }: ConfSource): Conf 
   const findings = parsed.success ? check(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
   const tell = ({ path, reason }: Finding) =>
     at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`);
-  if (!parsed.success || findings.length > 0) throw refusal(findings.map(tell));
+  if (!parsed.success || findings.length > 0) throw refusal(findings.map(tell), findings.some(isInsecure));
   if (warn !== undefined) for (const warning of warningsOf(parsed.data)) warn(tell(warning));
   return parsed.data;
+}
+
+function isInsecure({ path }: Finding): boolean {
+  return path.some((part) => secretParts.has(String(part)));
 }
 
 function check(conf: Conf, guard: AddressGuard): Finding[] {
@@ -72,9 +85,11 @@ function toPlain(document: Document, file: string): unknown {
   }
 }
 
-function refusal(problems: readonly string[]): ConfProblems {
+function refusal(problems: readonly string[], insecure = false): ConfProblems {
   const more = problems.length - mostProblems;
-  return new ConfProblems([...problems.slice(0, mostProblems), ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
+  return new ConfProblems([...problems.slice(0, mostProblems), ...(more > 0 ? [`and ${more} more`] : [])].join("\n"), {
+    insecure,
+  });
 }
 
 function findingsOf(issue: z.core.$ZodIssue): Finding[] {
