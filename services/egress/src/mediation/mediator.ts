@@ -14,7 +14,7 @@ import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Replies } from "../replies.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
-import { unusable } from "./eras.ts";
+import { refusesLegacy, unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
 import { LegacySessions } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
@@ -28,7 +28,7 @@ import { Ids, type Client, type Sink, type Wanted } from "./peer.ts";
 import { Peers, withPeer } from "./peers.ts";
 import { Questions } from "./questions.ts";
 import { Route, type Late } from "./route.ts";
-import { isObject, objectOf, parseJson, RpcError, type RpcMessage } from "./rpc.ts";
+import { objectOf, readBody, RpcError, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks } from "./talk.ts";
 import type { Line } from "./wire.ts";
 
@@ -187,7 +187,7 @@ export class Mediator implements AsyncDisposable {
   ): Promise<Ending> {
     const answer = { jsonrpc: "2.0", id: id ?? null } as const;
     if (error instanceof RpcError) {
-      const status = head.era === "modern" ? modernStatus(error) : 200;
+      const status = head.era === "modern" ? modernStatus(error, head) : 200;
       return await output.finish({ ...answer, error: error.body }, status);
     }
     if (!output.isStream) throw error;
@@ -212,6 +212,7 @@ export class Mediator implements AsyncDisposable {
       servers,
       isMerged: head.server === allServers,
       decided: head.target,
+      isWhole: head.isWholeList === true,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
       late: this.#late,
@@ -286,19 +287,4 @@ export class Mediator implements AsyncDisposable {
 /** An agent that opens no session says nothing of itself. */
 function anonymous({ agent }: CallHead): Client {
   return { info: { name: agent.name ?? agent.id, version: "0" }, capabilities: {} };
-}
-
-function readBody(body: Buffer): RpcMessage {
-  const value = parseJson(body);
-  if (!isObject(value)) throw new Fault("invalid_request", "the body is no JSON-RPC message");
-  return value as RpcMessage;
-}
-
-function refusesLegacy(body: Buffer): boolean {
-  try {
-    const code = objectOf(objectOf(parseJson(body))["error"])["code"];
-    return code === -32020 || code === -32021 || code === -32022;
-  } catch {
-    return false;
-  }
 }

@@ -3,6 +3,7 @@ import type { Ending } from "../active-call.ts";
 import { metaPrefix, modernVersion } from "./modern-peer.ts";
 import { Gathered } from "./changes.ts";
 import { changedKind } from "./names.ts";
+import { plainStatus } from "./plain-status.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
@@ -48,7 +49,8 @@ const levels = ["debug", "info", "notice", "warning", "error", "critical", "aler
 export const gatewayInfo = { name: "sluice", version: "0.1.0" };
 
 /** The HTTP status of an error answer (MCP 2026-07-28, Streamable HTTP). */
-export function modernStatus(error: RpcError): number {
+export function modernStatus(error: RpcError, head: Pick<CallHead, "isPlain" | "method">): number {
+  if (head.isPlain === true) return plainStatus(error, head.method);
   if (error.code === methodNotFound) return 404;
   return error instanceof BadRequest ? 400 : 200;
 }
@@ -72,7 +74,7 @@ export class ModernAgents {
     checkRequest(call);
     if (method === "server/discover") return await this.#finish(call, await discover(call), 0);
     if (method === "subscriptions/listen") return await subscribe(call, id);
-    if (method === "tools/call") await checkParams(call);
+    if (method === "tools/call" && call.head.isPlain !== true) await checkParams(call);
     if (!operations.has(method)) throw new RpcError(methodNotFound, `Method not found: ${method}`);
     return await this.#operate(call);
   }

@@ -54,7 +54,7 @@ async function listPage(route: Route, kind: ListKind, params: Members | undefine
   let bytes = 0;
   for (const { item } of exposed.slice(from)) {
     bytes += Buffer.byteLength(JSON.stringify(item)) + 1;
-    if (items.length > 0 && bytes > pageBytes) break;
+    if (!route.isWhole && items.length > 0 && bytes > pageBytes) break;
     items.push(item);
   }
   const next = from + items.length;

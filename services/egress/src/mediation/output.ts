@@ -40,9 +40,10 @@ export class Output {
     if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
   }
 
-  /** Sends a message ahead of the answer. */
+  /** Sends a message ahead of the answer, unless a plain answer is all that is wanted. */
   event(message: unknown): void {
     if (this.#isFinished) return;
+    if (this.#options.call.head.isPlain === true) return;
     this.open();
     this.#events++;
     this.#write(`event: message\ndata: ${JSON.stringify(message)}\n`);

@@ -15,6 +15,8 @@ export interface RouteOptions {
   /** What the call acts on, as policy decided about it: nothing else may be acted on. */
   readonly decided: string | undefined;
   readonly mode: PrefixMode;
+  /** Lists are answered in one piece. */
+  readonly isWhole?: boolean;
   readonly lists: Lists;
   readonly late: Late;
   readonly viewOf: (server: string) => View;
@@ -44,6 +46,10 @@ export class Route {
     this.servers = options.servers;
     this.isMerged = options.isMerged;
     this.names = new Names(this.isMerged ? options.mode : "never", options.servers);
+  }
+
+  get isWhole(): boolean {
+    return this.#options.isWhole === true;
   }
 
   withPeer<T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>): Promise<T> {

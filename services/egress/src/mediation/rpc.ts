@@ -103,3 +103,10 @@ export function resultOf({ result, error }: RpcMessage): Members {
   if (!isObject(result)) throw new Fault("upstream_failed", "the upstream's answer has no result");
   return result;
 }
+
+/** The message that an agent sent. @throws Fault `invalid_request` */
+export function readBody(body: Buffer): RpcMessage {
+  const value = parseJson(body);
+  if (!isObject(value)) throw new Fault("invalid_request", "the body is no JSON-RPC message");
+  return value as RpcMessage;
+}
