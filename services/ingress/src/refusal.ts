@@ -13,6 +13,8 @@ export interface RpcError {
 interface Shown {
   readonly status: number;
   readonly error?: RpcError;
+  /** What was asked for is the rest of a stream, no call. */
+  readonly ofStream?: boolean;
 }
 
 /** A fault that looks otherwise outside; the audit trail has its kind all the same. */
@@ -26,7 +28,7 @@ export class Refusal extends Fault {
 
   /** The answer to the call gives away nothing but that there is no such thing. */
   get hidden(): boolean {
-    return this.shown.status === 200 && this.shown.error !== undefined;
+    return this.shown.error !== undefined && this.shown.ofStream !== true;
   }
 }
 
@@ -63,7 +65,7 @@ export function requireAdmitted(
   if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled") {
     const isResumption = intent.resumes !== undefined;
     throw isResumption
-      ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()) })
+      ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()), ofStream: true })
       : new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
