@@ -3,7 +3,7 @@ import { Lists, type View } from "./lists.ts";
 import type { Peer } from "./peer.ts";
 import type { Members } from "./rpc.ts";
 
-const view: View = { tenant: "t", server: "s", url: "http://s/mcp", agent: "a-1", cacheMs: 60_000 };
+const view: View = { tenant: "t", server: "s", url: "http://s/mcp", agent: "a-1", shown: "", cacheMs: 60_000 };
 
 /** Answers `tools/list` with these pages, and counts. */
 function scripted(pages: readonly Members[]) {
@@ -70,4 +70,59 @@ test("an upstream without the capability is not asked", async () => {
   const { state, withPeer } = scripted([{ prompts: [] }]);
   expect((await new Lists().get(view, "prompts", withPeer)).items).toEqual([]);
   expect(state.asked).toBe(0);
+});
+
+test("callers that an upstream can tell apart have their own lists, though it is one agent", async () => {
+  const { state, withPeer } = scripted([{ tools: [tool("of alice")] }, { tools: [tool("of bob")] }]);
+  const lists = new Lists();
+  const names = async (shown: string) =>
+    (await lists.get({ ...view, shown }, "tools", withPeer)).items.map(({ name }) => name);
+  expect(await names("alice")).toEqual(["of alice"]);
+  expect(await names("bob")).toEqual(["of bob"]);
+  expect(await names("alice")).toEqual(["of alice"]);
+  expect(state.asked).toBe(2);
+});
+
+test("a public list that came while it changed is nobody's", async () => {
+  const first = Promise.withResolvers<Members>();
+  const { state, withPeer } = scripted([]);
+  const answers = [first.promise, Promise.resolve({ tools: [tool("new")], cacheScope: "public" })];
+  const slow = <T>(work: (peer: Peer) => Promise<T>) =>
+    withPeer((peer) => work({ ...peer, request: () => answers[state.asked++] ?? first.promise }));
+  const lists = new Lists();
+  const old = lists.get(view, "tools", slow);
+  while (state.asked === 0) await Promise.resolve();
+  lists.drop({ tenant: "t", server: "s" }, "tools");
+  first.resolve({ tools: [tool("old")], cacheScope: "public" });
+  await old;
+  expect((await lists.get({ ...view, agent: "a-2" }, "tools", slow)).items).toEqual([tool("new")]);
+});
+
+test("what a server listed last is known beyond its time, by name alone", async () => {
+  const { withPeer } = scripted([{ tools: [{ ...tool("one"), inputSchema: {} }], ttlMs: 0 }]);
+  const lists = new Lists();
+  expect(lists.last(view, "tools")).toBeUndefined();
+  await lists.get(view, "tools", withPeer);
+  lists.drop({ tenant: "t", server: "s" }, "tools");
+  expect(lists.last(view, "tools")).toEqual([tool("one")]);
+  expect(lists.last({ ...view, agent: "a-2" }, "tools")).toBeUndefined();
+});
+
+test("an agent that varies what it says of itself pushes out its own lists, not another's", async () => {
+  const { state, withPeer } = scripted([{ tools: [tool("one")] }]);
+  const lists = new Lists();
+  await lists.get({ ...view, agent: "a-2" }, "tools", withPeer);
+  for (let at = 0; at < 3_000; at++) await lists.get({ ...view, shown: `s-${at}` }, "tools", withPeer);
+  await lists.get({ ...view, agent: "a-2" }, "tools", withPeer);
+  expect(state.asked).toBe(3_001);
+});
+
+test("a list of more pages than are read is refused, not cut", async () => {
+  let page = 0;
+  const { withPeer } = scripted([]);
+  const endless = <T>(work: (peer: Peer) => Promise<T>) =>
+    withPeer((peer) =>
+      work({ ...peer, request: () => Promise.resolve({ tools: [tool("one")], nextCursor: String(page++) }) }),
+    );
+  await expect(new Lists().get(view, "tools", endless)).rejects.toThrow(/more than 200 pages/);
 });

@@ -19,6 +19,8 @@ export interface View {
   /** Address of the upstream: a changed endpoint has other lists. */
   readonly url: string;
   readonly agent: string;
+  /** What else an upstream can tell callers by: what the client can do, and its header fields that go on. */
+  readonly shown: string;
   readonly cacheMs: number;
 }
 
@@ -27,28 +29,40 @@ interface Kept {
   isSettled: boolean;
 }
 
+/** What is known of one upstream, by view and kind; the oldest first. */
+interface Place {
+  readonly kept: Map<string, Kept>;
+  readonly about: Map<string, { about: Promise<About>; until: number }>;
+  /** What was listed last, however long ago. */
+  readonly names: Map<string, readonly Members[]>;
+}
+
 type WithPeer = <T>(work: (peer: Peer) => Promise<T>) => Promise<T>;
 
 const maxPages = 200;
 const maxItems = 50_000;
-const maxViews = 10_000;
+const maxPlaces = 1_000;
+/** Of one upstream. */
+const maxViews = 2_000;
+/** Of one agent at one upstream, per kind: what it says of itself, it can vary freely. */
+const maxPerAgent = 256;
 
 /**
  * What upstreams list, fetched once for all who ask meanwhile, and kept for the upstream's own time to live or the
  * endpoint's, per principal unless the upstream calls it public (MCP 2026-07-28, Caching).
  */
 export class Lists {
-  readonly #kept = new Map<string, Kept>();
-  readonly #about = new Map<string, { about: Promise<About>; until: number }>();
+  readonly #places = new Map<string, Place>();
 
   async get(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
-    const keys = [keyOf(view, kind, ""), keyOf(view, kind, view.agent)] as const;
+    const { kept: all } = this.#place(view);
+    const keys = [keyOf({ ...view, agent: "" }, kind), keyOf(view, kind)] as const;
     for (const key of keys) {
-      for (let kept = this.#kept.get(key); kept !== undefined; kept = this.#kept.get(key)) {
+      for (let kept = all.get(key); kept !== undefined; kept = all.get(key)) {
         const joined = !kept.isSettled;
         const listing = await kept.listing.catch(() => undefined);
         if (listing !== undefined && (joined || listing.freshUntil > Date.now())) return listing;
-        if (this.#kept.get(key) === kept) this.#kept.delete(key);
+        if (all.get(key) === kept) all.delete(key);
       }
     }
     return await this.#fetch(view, { kind, keys }, withPeer);
@@ -56,40 +70,57 @@ export class Lists {
 
   /** What an upstream said of itself, kept as long as its lists. */
   about(view: View, withPeer: WithPeer): Promise<About> {
-    const key = keyOf(view, undefined, view.agent);
-    const known = this.#about.get(key);
+    const { about: all } = this.#place(view);
+    const key = keyOf(view, undefined);
+    const known = all.get(key);
     if (known !== undefined && known.until > Date.now()) return known.about;
     const about = withPeer((peer) => peer.about(AbortSignal.timeout(30_000)));
-    this.#about.set(key, { about, until: Date.now() + Math.max(1_000, view.cacheMs) });
-    about.catch(() => this.#about.delete(key));
+    keep(all, key, { about, until: Date.now() + Math.max(1_000, view.cacheMs) });
+    about.catch(() => all.delete(key));
     return about;
   }
 
+  /** What an upstream listed when it last did, for names alone: undefined where it never did. */
+  last(view: View, kind: ListKind): readonly Members[] | undefined {
+    const { names } = this.#place(view);
+    return names.get(keyOf(view, kind)) ?? names.get(keyOf({ ...view, agent: "" }, kind));
+  }
+
   /** The upstream says that a list has changed, or its endpoint has. */
-  drop({ tenant, server }: Pick<View, "tenant" | "server">, kind?: ListKind): void {
-    const prefix = `${tenant}\0${server}\0`;
-    const ends = kind === undefined ? "" : `\0${kind}`;
-    for (const key of this.#kept.keys()) if (key.startsWith(prefix) && key.endsWith(ends)) this.#kept.delete(key);
-    if (kind === undefined) for (const key of this.#about.keys()) if (key.startsWith(prefix)) this.#about.delete(key);
+  drop(at: Pick<View, "tenant" | "server">, kind?: ListKind): void {
+    const place = this.#places.get(placeOf(at));
+    if (place === undefined) return;
+    for (const key of place.kept.keys()) if (kind === undefined || key.endsWith(`\0${kind}`)) place.kept.delete(key);
+    if (kind === undefined) place.about.clear();
+  }
+
+  #place(at: Pick<View, "tenant" | "server">): Place {
+    const key = placeOf(at);
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    const place: Place = { kept: new Map(), about: new Map(), names: new Map() };
+    const [oldest] = this.#places.size >= maxPlaces ? this.#places.keys() : [];
+    if (oldest !== undefined) this.#places.delete(oldest);
+    this.#places.set(key, place);
+    return place;
   }
 
   #fetch(view: View, { kind, keys }: { kind: ListKind; keys: readonly [string, string] }, withPeer: WithPeer) {
+    const { kept: all, names } = this.#place(view);
+    const [shared, own] = keys;
     const kept: Kept = { listing: this.#ask(view, kind, withPeer), isSettled: false };
-    this.#keep(keys[1], kept);
+    keep(all, own, kept);
     kept.listing.then(
-      ({ isPublic }) => {
+      ({ items, isPublic }) => {
         kept.isSettled = true;
-        if (isPublic) this.#keep(keys[0], kept);
+        // A change that was told meanwhile has dropped it: what came may be older.
+        if (all.get(own) !== kept) return;
+        if (isPublic) keep(all, shared, kept);
+        keep(names, isPublic ? shared : own, namesOf(items, kind));
       },
       () => (kept.isSettled = true),
     );
     return kept.listing;
-  }
-
-  #keep(key: string, kept: Kept): void {
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size >= maxViews && oldest !== undefined) this.#kept.delete(oldest);
-    this.#kept.set(key, kept);
   }
 
   async #ask(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
@@ -98,6 +129,26 @@ export class Lists {
       return { items: [], freshUntil: Date.now() + view.cacheMs, isPublic: false };
     return await withPeer((peer) => fetchAll(peer, kind, view.cacheMs));
   }
+}
+
+/** Keeps one more; the oldest has to go where there are too many, of its own agent first. */
+function keep<T>(all: Map<string, T>, key: string, value: T): void {
+  all.delete(key);
+  const agent = key.slice(0, key.indexOf("\0") + 1);
+  const kind = key.slice(key.lastIndexOf("\0"));
+  let [oldest] = all.size >= maxViews ? all.keys() : [];
+  if (agent !== "\0") {
+    const own = [...all.keys()].filter((other) => other.startsWith(agent) && other.endsWith(kind));
+    if (own.length >= maxPerAgent) [oldest] = own;
+  }
+  if (oldest !== undefined) all.delete(oldest);
+  all.set(key, value);
+}
+
+/** What lists are told apart by, and nothing else of them. */
+function namesOf(items: readonly Members[], kind: ListKind): Members[] {
+  const { member } = listKinds[kind];
+  return items.map((item) => ({ [member]: item[member] }));
 }
 
 /** Reads page after page; an upstream that leads in circles is stopped. */
@@ -120,13 +171,17 @@ async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Li
     if (typeof result["ttlMs"] === "number") ttlMs = Math.min(ttlMs, Math.max(0, result["ttlMs"]));
     isPublic &&= result["cacheScope"] === "public";
     const next = result["nextCursor"];
-    if (typeof next !== "string" || seen.has(next)) break;
+    if (typeof next !== "string" || seen.has(next)) return { items, freshUntil: Date.now() + ttlMs, isPublic };
     seen.add(next);
     cursor = next;
   }
-  return { items, freshUntil: Date.now() + ttlMs, isPublic };
+  throw new Fault("upstream_failed", `the upstream's list has more than ${maxPages} pages`);
 }
 
-function keyOf({ tenant, server, url }: View, kind: ListKind | undefined, agent: string): string {
-  return `${tenant}\0${server}\0${url}\0${agent}\0${kind ?? "about"}`;
+function placeOf({ tenant, server }: Pick<View, "tenant" | "server">): string {
+  return `${tenant}\0${server}`;
+}
+
+function keyOf({ agent, url, shown }: View, kind: ListKind | undefined): string {
+  return `${agent}\0${url}\0${shown}\0${kind ?? "about"}`;
 }

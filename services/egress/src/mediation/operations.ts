@@ -11,11 +11,11 @@ import {
   type Request,
 } from "./rpc.ts";
 import { kindOfMethod, type Exposed, type ListKind } from "./names.ts";
+import { statusesMember } from "./own-words.ts";
 import type { Route } from "./route.ts";
 
 /** Fits one message of the bus with room to spare. */
 const pageBytes = 192 * 1024;
-const statusesMember = "sluice/upstreams";
 
 /** A result in either era, and how long it may be kept where that is known. */
 export interface Operated {

@@ -1,4 +1,4 @@
-import type { Members, Request, RpcId } from "./rpc.ts";
+import { methodNotFound, RpcError, type Members, type Request, type RpcId } from "./rpc.ts";
 
 /** Who speaks to an upstream: the agent's client, as it introduced itself. */
 export interface Client {
@@ -20,6 +20,8 @@ export interface Sink {
   /** Ends the request for the upstream too. */
   readonly signal: AbortSignal;
   notify(notice: Request): void;
+  /** Resolves when the client can take more; what has no end of its own waits for it. */
+  room?(): Promise<void>;
   /** Asks the client; resolves with its result. @throws RpcError where it refuses or cannot be asked. */
   ask(request: Request): Promise<Members>;
 }
@@ -47,7 +49,12 @@ export interface Peer {
 
 /** A sink for requests during which nobody can be asked. */
 export function deafSink(signal: AbortSignal): Sink {
-  return { signal, notify: () => {}, ask: () => Promise.reject(new Error("nobody can be asked")) };
+  return { signal, notify: () => {}, ask: nobodyAsked };
+}
+
+/** How an upstream is answered that asks where there is no client to ask. */
+export function nobodyAsked(): Promise<never> {
+  return Promise.reject(new RpcError(methodNotFound, "there is no client that can be asked here"));
 }
 
 /** Counts ids that no other replica gives. */

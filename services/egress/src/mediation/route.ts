@@ -1,8 +1,11 @@
 import { Fault, type ListedKind } from "@sluice/contracts";
+import { unusable } from "./eras.ts";
+import { gatherMs, Survey, type Late } from "./survey.ts";
 import { deafSink, type About, type Peer, type Sink } from "./peer.ts";
 import { objectOf, type Members } from "./rpc.ts";
 import { listKinds, Names, type Exposed, type ListKind, type PrefixMode } from "./names.ts";
 import type { Listing, Lists, View } from "./lists.ts";
+import { reasonOf } from "./wire.ts";
 
 /** Why a server's part of an answer is missing. */
 export type ServerStatus = "ok" | "unavailable";
@@ -19,20 +22,22 @@ export interface RouteOptions {
   readonly isWhole?: boolean;
   readonly lists: Lists;
   readonly late: Late;
-  readonly viewOf: (server: string) => View;
+  readonly tenant: string;
+  /** Absent for a server that cannot be used. */
+  readonly viewOf: (server: string) => View | undefined;
   /** Speaks to a server in the name of this caller; what it says of its own accord goes to the sink. */
   readonly withPeer: <T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>) => Promise<T>;
   /** Which of these the caller may use. */
-  readonly mayUse: (kind: ListedKind, server: string, names: string[]) => Promise<readonly boolean[]>;
+  readonly mayUse: (kind: ListedKind, names: string[]) => Promise<readonly boolean[]>;
 }
 
-/** How long one server may hold up what is gathered from several; one that was late a moment ago not so long again. */
-const gatherMs = 10_000;
-const lateAgainMs = 100;
-const lateForMs = 30_000;
+type NamedKind = "tools" | "prompts" | "resources";
 
-/** Servers that did not answer in time lately, by what names them. */
-export type Late = Map<string, number>;
+/** Whose a thing is, and what its server calls it. */
+export interface Target {
+  readonly server: string;
+  readonly own: string;
+}
 
 /** The upstreams behind one address as one caller sees them: one, or all of a tenant. */
 export class Route {
@@ -40,9 +45,12 @@ export class Route {
   readonly isMerged: boolean;
   readonly names: Names;
   readonly #options: RouteOptions;
+  readonly #survey: Survey;
+  readonly #resolved = new Map<string, Promise<Target | undefined>>();
 
   constructor(options: RouteOptions) {
     this.#options = options;
+    this.#survey = new Survey(options.late, options.tenant);
     this.servers = options.servers;
     this.isMerged = options.isMerged;
     this.names = new Names(this.isMerged ? options.mode : "never", options.servers);
@@ -56,14 +64,22 @@ export class Route {
     return this.#options.withPeer(server, sink, work);
   }
 
-  about(server: string, signal: AbortSignal): Promise<About> {
-    const { lists, viewOf } = this.#options;
-    return lists.about(viewOf(server), (work) => this.withPeer(server, deafSink(signal), work));
+  /** What a server said of itself; whoever asked first does not end it for the others. */
+  async about(server: string, signal: AbortSignal): Promise<About> {
+    const fetching = AbortSignal.timeout(gatherMs * 3);
+    const about = this.#options.lists.about(this.#view(server), (work) =>
+      this.withPeer(server, deafSink(fetching), work),
+    );
+    const left = Promise.withResolvers<never>();
+    const onAbort = () => left.reject(reasonOf(signal));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    return await Promise.race([about, left.promise]).finally(() => signal.removeEventListener("abort", onAbort));
   }
 
   /** Which of these the caller may use. */
-  mayUse(kind: ListedKind, server: string, names: string[]): Promise<readonly boolean[]> {
-    return this.#options.mayUse(kind, server, names);
+  mayUse(kind: ListedKind, names: string[]): Promise<readonly boolean[]> {
+    return this.#options.mayUse(kind, names);
   }
 
   /** Everything of a kind that the caller may see, with what became of each server. @throws Fault where none answered. */
@@ -71,21 +87,22 @@ export class Route {
     kind: ListKind,
   ): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
     const { answers, statuses } = await this.gather((server) => this.listing(server, kind));
-    const exposed = this.names.expose(
-      kind,
-      answers.map(({ server, answer }) => ({ server, items: answer.items })),
-    );
+    const exposed = this.#expose(kind, new Map(answers.map(({ server, answer }) => [server, answer])));
     return {
-      exposed: await this.#visible(kind, exposed),
+      exposed: await this.#visible(
+        kind,
+        exposed.filter(({ server }) => statuses[server] === "ok"),
+      ),
       freshUntil: Math.min(...answers.map(({ answer }) => answer.freshUntil)),
       statuses,
     };
   }
 
-  listing(server: string, kind: ListKind): Promise<Listing> {
-    const { lists, viewOf } = this.#options;
+  async listing(server: string, kind: ListKind): Promise<Listing> {
     const signal = AbortSignal.timeout(gatherMs * 3);
-    return lists.get(viewOf(server), kind, (work) => this.withPeer(server, deafSink(signal), work));
+    return await this.#options.lists.get(this.#view(server), kind, (work) =>
+      this.withPeer(server, deafSink(signal), work),
+    );
   }
 
   /** Asks every server; the dead and the slow are left out. @throws what the last one died of, where none is left. */
@@ -96,7 +113,7 @@ export class Route {
     const answers: { server: string; answer: T }[] = [];
     const statuses: Record<string, ServerStatus> = {};
     let failure: unknown;
-    const settled = await Promise.allSettled(this.servers.map((server) => this.#inTime(ask(server), server)));
+    const settled = await Promise.allSettled(this.servers.map((server) => this.#inTime(server, ask(server))));
     for (const [index, server] of this.servers.entries()) {
       const result = settled[index];
       if (result?.status === "fulfilled") answers.push({ server, answer: result.value });
@@ -112,10 +129,7 @@ export class Route {
    * policy what the name means: where that is something else than here, because the two have different versions of the
    * configuration for a moment, there is no such thing.
    */
-  async target(
-    kind: "tools" | "prompts" | "resources",
-    name: string,
-  ): Promise<{ server: string; own: string } | undefined> {
+  async target(kind: NamedKind, name: string): Promise<Target | undefined> {
     const target = await this.resolve(kind, name);
     return target?.own === this.#options.decided ? target : undefined;
   }
@@ -126,39 +140,50 @@ export class Route {
   }
 
   /** Which server a name means, and what the server calls it; undefined where none has it. */
-  async resolve(
-    kind: "tools" | "prompts" | "resources",
-    name: string,
-  ): Promise<{ server: string; own: string } | undefined> {
+  resolve(kind: NamedKind, name: string): Promise<Target | undefined> {
+    const key = `${kind}\0${name}`;
+    const resolved = this.#resolved.get(key) ?? this.#resolve(kind, name);
+    this.#resolved.set(key, resolved);
+    return resolved;
+  }
+
+  async #resolve(kind: NamedKind, name: string): Promise<Target | undefined> {
     const [only] = this.servers;
     if (!this.isMerged && only !== undefined) return { server: only, own: name };
     const said = this.names.split(kind, name);
     if (said !== undefined) return said;
-    const { answers } = await this.gather((server) => this.listing(server, kind));
-    const exposed = this.names.expose(
-      kind,
-      answers.map(({ server, answer }) => ({ server, items: answer.items })),
+    const { member } = listKinds[kind];
+    const has = ({ items }: Listing) => items.some((item) => item[member] === name);
+    const listings = await this.#survey.answered(
+      this.servers.map((server) => ({ server, answer: this.listing(server, kind) })),
+      { has, isCertain: (answers) => this.#options.mode === "never" && isFirst(this.servers, answers, has) },
     );
-    const found = exposed.find((one) => one.name === name);
+    const found = this.#expose(kind, listings).find((one) => one.name === name);
     return found === undefined ? undefined : { server: found.server, own: found.own };
   }
 
-  async #inTime<T>(answer: Promise<T>, server: string): Promise<T> {
-    if (!this.isMerged) return await answer;
-    const { late, viewOf } = this.#options;
-    const { tenant } = viewOf(server);
-    const name = `${tenant}\0${server}`;
-    const timeout = Promise.withResolvers<never>();
-    const giveUp = () => {
-      late.set(name, Date.now() + lateForMs);
-      timeout.reject(new Fault("upstream_timeout", `the server '${server}' did not answer in time`));
-    };
-    answer.then(
-      () => late.delete(name),
-      () => {},
-    );
-    const timer = setTimeout(giveUp, (late.get(name) ?? 0) > Date.now() ? lateAgainMs : gatherMs);
-    return await Promise.race([answer, timeout.promise]).finally(() => clearTimeout(timer));
+  /**
+   * The names of what the servers list. A server that does not answer keeps the names it had last: what a name means
+   * does not turn with who is there.
+   */
+  #expose(kind: ListKind, listings: ReadonlyMap<string, Listing>): Exposed[] {
+    const { lists, viewOf } = this.#options;
+    const listed = this.servers.flatMap((server) => {
+      const view = viewOf(server);
+      const items = listings.get(server)?.items ?? (view && lists.last(view, kind));
+      return items === undefined ? [] : [{ server, items }];
+    });
+    return this.names.expose(kind, listed);
+  }
+
+  #view(server: string): View {
+    const view = this.#options.viewOf(server);
+    if (view === undefined) throw unusable(server);
+    return view;
+  }
+
+  async #inTime<T>(server: string, answer: Promise<T>): Promise<T> {
+    return await (this.isMerged ? this.#survey.inTime({ server, answer }) : answer);
   }
 
   async #visible(kind: ListKind, exposed: Exposed[]): Promise<Exposed[]> {
@@ -166,10 +191,9 @@ export class Route {
     const byServer = Map.groupBy(exposed, ({ server }) => server);
     const kept = new Set<Exposed>();
     await Promise.all(
-      [...byServer].map(async ([server, ones]) => {
+      [...byServer.values()].map(async (ones) => {
         const may = await mayUse(
           listKinds[kind].asks,
-          server,
           ones.map(({ own }) => own),
         );
         if (may.length !== ones.length) throw new Fault("internal", "policy's answer does not fit the list");
@@ -196,4 +220,14 @@ export function mergeCapabilities(all: readonly Members[]): Members {
     ...(has("completions") && { completions: {} }),
     ...(has("logging") && { logging: {} }),
   };
+}
+
+/** Whether the first server that has it is known: those before it have answered. */
+function isFirst<T>(servers: readonly string[], answers: ReadonlyMap<string, T>, has: (answer: T) => boolean): boolean {
+  for (const server of servers) {
+    const answer = answers.get(server);
+    if (answer === undefined) return false;
+    if (has(answer)) return true;
+  }
+  return false;
 }

@@ -1,0 +1,4 @@
+/** What the gateway says of itself where it speaks for several servers. */
+export const gatewayInfo = { name: "sluice", version: "0.1.0" };
+/** Member of `_meta` that says what became of each server behind one address. */
+export const statusesMember = "sluice/upstreams";

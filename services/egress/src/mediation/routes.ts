@@ -1,0 +1,121 @@
+import { createHash } from "node:crypto";
+import { allServers, type CallHead } from "@sluice/contracts";
+import type { Principals } from "../principals.ts";
+import type { Upstream, Upstreams } from "../upstreams.ts";
+import type { Changes } from "./changes.ts";
+import { unusable } from "./eras.ts";
+import { Lists, type View } from "./lists.ts";
+import type { ToolSchemas } from "./param-headers.ts";
+import type { Client } from "./peer.ts";
+import { withPeer, type Peers } from "./peers.ts";
+import { Route } from "./route.ts";
+import { objectOf } from "./rpc.ts";
+import type { SessionHandle } from "./session-handle.ts";
+import type { Late } from "./survey.ts";
+import { forwarded, type Line } from "./wire.ts";
+
+export interface RoutesOptions {
+  readonly upstreams: Upstreams;
+  readonly principals: Principals;
+  readonly peers: Peers;
+  readonly lists: Lists;
+  readonly changes: Changes;
+  readonly maxAnswerBytes: number;
+}
+
+/** Who asks for a route. */
+export interface Traveller {
+  readonly client: Client;
+  /** The session that the call names. */
+  readonly session: SessionHandle | undefined;
+  readonly traceparent: string;
+}
+
+/** The ways from a call to the upstreams that it concerns. */
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #late: Late = new Map();
+
+  constructor(options: RoutesOptions) {
+    this.#options = options;
+  }
+
+  of(head: CallHead, { client, session, traceparent }: Traveller): Route {
+    const { upstreams, principals, lists, peers, changes } = this.#options;
+    return new Route({
+      servers: head.server === allServers ? upstreams.namesOf(head.tenant) : [head.server],
+      isMerged: head.server === allServers,
+      decided: head.target,
+      isWhole: head.isWholeList === true,
+      mode: upstreams.prefixModeOf(head.tenant),
+      lists,
+      late: this.#late,
+      tenant: head.tenant,
+      viewOf: (server) =>
+        upstreams.find(head.tenant, server) === undefined ? undefined : this.#view(head, server, client),
+      mayUse: principals.listFilter(head),
+      withPeer: (server, sink, work) => {
+        const line = this.line(head, server, traceparent);
+        return peers.eras.heeding(line, () => {
+          if (session !== undefined) return session.withPeer(server, sink, work);
+          const told = changes.through({ tenant: head.tenant, server }, sink);
+          const schemas = this.schemas(head, server, client);
+          const asking = { line, client, schemas, modernAgent: head.era === "modern", signal: sink.signal };
+          return withPeer(peers, asking, { sink: told, work });
+        });
+      },
+    });
+  }
+
+  /** @throws Fault where the server cannot be used. */
+  line(head: CallHead, server: string, traceparent = ""): Line {
+    const upstream = this.find(head, server);
+    return { upstream, head: { ...head, server }, traceparent, maxAnswerBytes: this.#options.maxAnswerBytes };
+  }
+
+  /** @throws Fault where the server cannot be used. */
+  find({ tenant }: CallHead, server: string): Upstream {
+    const upstream = this.#options.upstreams.find(tenant, server);
+    if (upstream === undefined) throw unusable(server);
+    return upstream;
+  }
+
+  /** What a modern upstream wants to know of a tool's arguments in header fields. */
+  schemas(head: CallHead, server: string, client = anonymous(head)): ToolSchemas {
+    const { peers, lists } = this.#options;
+    return async (tool, signal) => {
+      const peer = peers.modern({
+        line: this.line(head, server),
+        client,
+        schemas: () => Promise.resolve(undefined),
+        modernAgent: false,
+      });
+      const { items } = await lists.get(this.#view(head, server, client), "tools", (work) => work(peer));
+      signal.throwIfAborted();
+      const found = items.find(({ name }) => name === tool);
+      return found === undefined ? undefined : objectOf(found["inputSchema"]);
+    };
+  }
+
+  #view(head: CallHead, server: string, { capabilities }: Client): View {
+    const line = this.line(head, server);
+    const { endpoint } = line.upstream;
+    const { "user-agent": _agent, ...fields } = forwarded(line);
+    const sorted = Object.entries(fields).toSorted(([one], [other]) => (one < other ? -1 : 1));
+    return {
+      tenant: head.tenant,
+      server,
+      url: endpoint.url,
+      agent: head.agent.id,
+      shown: createHash("sha256")
+        .update(JSON.stringify([capabilities, sorted]))
+        .digest("base64url"),
+      cacheMs: endpoint.listCacheSeconds * 1000,
+    };
+  }
+}
+
+/** An agent that opens no session says nothing of itself. */
+export function anonymous({ agent }: CallHead): Client {
+  return { info: { name: agent.name ?? agent.id, version: "0" }, capabilities: {} };
+}
