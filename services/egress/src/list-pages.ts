@@ -44,6 +44,8 @@ interface Keys {
  */
 export class ListPages {
   readonly #entries = new Map<string, Entry>();
+  /** The keys of each list of a server. */
+  readonly #byList = new Map<string, Set<string>>();
   readonly #kept = new Map<Entry, number>();
   #bytes = 0;
 
@@ -54,22 +56,22 @@ export class ListPages {
     if (!seen.ok) return undefined;
     const [cursor, capabilities] = seen.values.map((range) => (range === undefined ? "" : raw(body, range).toString()));
     const page = createHash("sha256")
-      .update(JSON.stringify([cursor, capabilities]))
+      .update(JSON.stringify([cursor, capabilities, shownOf(head, endpoint)]))
       .digest("base64url");
     const version = head.headers["mcp-protocol-version"] ?? "";
-    const prefix = `${head.tenant}\0${head.server}\0${head.method}\0`;
+    const list = listOf(head, head.method);
     const rest = `${endpoint.url}\0${version}\0${page}`;
+    const whose = `${head.agent.id}\0${head.session?.id ?? ""}`;
     return new ListPage(this, {
-      keys: { own: `${prefix}${head.agent.id}\0${rest}`, shared: `${prefix}\0${rest}` },
+      keys: { own: `${list}${whose}\0${rest}`, shared: `${list}\0\0${rest}` },
       rpcId: head.rpcId,
       cacheMs: endpoint.listCacheSeconds * 1000,
     });
   }
 
   /** A server says that its lists of these methods have changed. */
-  drop({ tenant, server }: { tenant: string; server: string }, methods: readonly string[]): void {
-    const prefixes = methods.map((method) => `${tenant}\0${server}\0${method}\0`);
-    for (const key of this.#entries.keys()) if (prefixes.some((prefix) => key.startsWith(prefix))) this.#forget(key);
+  drop(place: { tenant: string; server: string }, methods: readonly string[]): void {
+    for (const method of methods) for (const key of this.#byList.get(listOf(place, method)) ?? []) this.#forget(key);
   }
 
   find({ own, shared }: Keys): Entry | undefined {
@@ -83,7 +85,7 @@ export class ListPages {
 
   begin({ own }: Keys): Entry {
     const entry: Entry = { page: Promise.withResolvers(), freshUntil: Date.now() + joinMs };
-    this.#entries.set(own, entry);
+    this.#set(own, entry);
     return entry;
   }
 
@@ -91,7 +93,7 @@ export class ListPages {
     // A change that was told meanwhile has dropped the entry: what came may be older.
     if (this.#entries.get(keys.own) !== entry) return entry.page.resolve(undefined);
     entry.freshUntil = kept.freshUntil;
-    if (isPublic) this.#entries.set(keys.shared, entry);
+    if (isPublic) this.#set(keys.shared, entry);
     this.#kept.set(entry, kept.bytes.length);
     this.#bytes += kept.bytes.length;
     entry.page.resolve(kept);
@@ -107,13 +109,38 @@ export class ListPages {
     if (this.#entries.get(own) === entry) this.#forget(own);
   }
 
+  #set(key: string, entry: Entry): void {
+    this.#entries.set(key, entry);
+    const list = listOfKey(key);
+    const keys = this.#byList.get(list) ?? new Set();
+    this.#byList.set(list, keys.add(key));
+  }
+
   #forget(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     this.#entries.delete(key);
+    const list = listOfKey(key);
+    const keys = this.#byList.get(list);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#byList.delete(list);
     this.#bytes -= this.#kept.get(entry) ?? 0;
     this.#kept.delete(entry);
   }
+}
+
+/** What the keys of one list of a server begin with. */
+function listOf({ tenant, server }: { tenant: string; server: string }, method: string): string {
+  return `${tenant}\0${server}\0${method}\0`;
+}
+
+function listOfKey(key: string): string {
+  return key.split("\0", 3).join("\0") + "\0";
+}
+
+/** The client's header fields that an upstream can tell callers by. */
+function shownOf({ headers }: CallHead, { forwardHeaders }: Endpoint): (string | undefined)[] {
+  return ["accept-language", ...forwardHeaders].map((name) => headers[name]);
 }
 
 interface ListPageOptions {

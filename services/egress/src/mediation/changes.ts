@@ -11,13 +11,15 @@ export interface Place {
 
 type Heed = (method: string) => void;
 
-/** Brings the word that a list has changed to every replica, whatever session it was said on. */
-export class Changes {
-  readonly #bus: Bus;
+/** Brings the word that a list has changed to every replica, whatever session it was said on; a storm of them once in a while. */
+export class Changes implements Disposable {
+  readonly #bus: Pick<Bus, "instance" | "connected" | "tell">;
   readonly #onChange: (place: Place, lists: ListKind[]) => void;
   readonly #watchers = new Map<string, Set<Heed>>();
+  /** What is yet to be told, by place. */
+  readonly #due = new Map<string, Gathered>();
 
-  constructor(bus: Bus, onChange: (place: Place, lists: ListKind[]) => void) {
+  constructor(bus: Pick<Bus, "instance" | "connected" | "tell">, onChange: (place: Place, lists: ListKind[]) => void) {
     this.#bus = bus;
     this.#onChange = onChange;
   }
@@ -38,6 +40,7 @@ export class Changes {
     return {
       signal: sink.signal,
       ask: (request) => sink.ask(request),
+      room: async () => await sink.room?.(),
       notify: (notice) => {
         this.say(place, notice.method);
         sink.notify(notice);
@@ -45,24 +48,43 @@ export class Changes {
     };
   }
 
-  /** An upstream said so; anything but a change is passed over. */
+  /** An upstream said so; anything but a change is passed over. What is kept of the list goes at once. */
   say(place: Place, method: string): void {
     if (changedKind(method) === undefined) return;
+    this.#drop(place, method);
+    const key = keyOf(place);
+    const due = this.#due.get(key) ?? new Gathered((one) => this.#tell(place, one));
+    this.#due.set(key, due);
+    due.add(method);
+  }
+
+  /** Another replica said so. */
+  heed({ by, method, ...place }: NonNullable<OwnWord["changed"]>): void {
+    if (by === this.#bus.instance || changedKind(method) === undefined) return;
+    this.#drop(place, method);
+    this.#heard(place, method);
+  }
+
+  [Symbol.dispose](): void {
+    for (const due of this.#due.values()) due.close();
+    this.#due.clear();
+  }
+
+  #tell(place: Place, method: string): void {
+    const key = keyOf(place);
+    if (this.#due.get(key)?.isEmpty === true) this.#due.delete(key);
     this.#heard(place, method);
     const word: OwnWord = { changed: { ...place, method, by: this.#bus.instance } };
     if (this.#bus.connected) this.#bus.tell(subjects.own("refresh"), encodeJson(word));
   }
 
-  /** Another replica said so. */
-  heed({ by, method, ...place }: NonNullable<OwnWord["changed"]>): void {
-    if (by !== this.#bus.instance) this.#heard(place, method);
+  #drop(place: Place, method: string): void {
+    const kind = changedKind(method);
+    const lists = (Object.keys(listKinds) as ListKind[]).filter((list) => listKinds[list].capability === kind);
+    this.#onChange(place, lists);
   }
 
   #heard(place: Place, method: string): void {
-    const kind = changedKind(method);
-    if (kind === undefined) return;
-    const lists = (Object.keys(listKinds) as ListKind[]).filter((list) => listKinds[list].capability === kind);
-    this.#onChange(place, lists);
     for (const heed of this.#watchers.get(keyOf(place)) ?? []) heed(method);
   }
 }
@@ -83,13 +105,17 @@ export class Gathered {
     this.#say = say;
   }
 
+  get isEmpty(): boolean {
+    return this.#due.size === 0;
+  }
+
   add(method: string): void {
     if (this.#due.has(method)) return;
     const say = () => {
       this.#due.delete(method);
       this.#say(method);
     };
-    this.#due.set(method, setTimeout(say, gatherMs));
+    this.#due.set(method, setTimeout(say, gatherMs).unref());
   }
 
   close(): void {
