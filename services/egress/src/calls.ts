@@ -61,6 +61,10 @@ export class Calls implements Disposable {
     options.bus.onReconnect(() => this.#announceAnew());
   }
 
+  get size(): number {
+    return this.#active.size;
+  }
+
   /** @throws Fault `overloaded` where this replica, or the agent, has as many calls under way as it may. */
   add(call: ActiveCall): void {
     const { maxInFlight, maxCallsPerAgent, maxStreamsPerAgent } = this.#options;

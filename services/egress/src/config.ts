@@ -13,6 +13,8 @@ export const configSchema = z.object({
   EGRESS_MAX_WAITING_PER_UPSTREAM: integer(0, 100_000).default(256),
   /** Of one agent at once; more are answered with 503. */
   EGRESS_MAX_CALLS_PER_AGENT: integer(1, 100_000).default(512),
+  /** Multi-round calls of one agent that wait for its answers; each holds a connection, and the oldest gives way to a newer. */
+  EGRESS_MAX_PARKED_PER_AGENT: integer(1, 100_000).default(64),
   /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
   EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
   /** How long an answer goes on that its client left and did not come back for. */

@@ -26,7 +26,8 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = openCalls(context, upstreams);
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...openWays(context, upstreams) });
+  const ways = openWays(context, upstreams);
+  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...ways });
   let started = false;
   let unusable: string[] = [];
   const sections = await watchSection(bus, "egress", (tenants) => {
@@ -41,14 +42,31 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
-  scope.defer(() => calls.finish(nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  const stopping = stopClock(() => (nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
+  scope.defer(() => calls.finish(stopping.leftMs()));
+  // Answers that parked calls wait for come as calls of this replica's own, until none waits any more.
+  scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+  scope.defer(async () => {
+    do await Promise.all([calls.finish(stopping.leftMs()), ways.mediator.finish(stopping.leftMs())]);
+    while (stopping.leftMs() > 0 && (calls.size > 0 || ways.mediator.isAwaited));
+  });
   const taking = bus.serve(
     subjects.call(config.EGRESS_POOL),
     (message) => egress.take(message),
     `egress-${config.EGRESS_POOL}`,
   );
   scope.defer(() => taking.drain());
-  scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
+}
+
+/** What is left of the time to stop in, from when it is first asked for. */
+function stopClock(deadlineMs: () => number): { leftMs: () => number } {
+  let until: number | undefined;
+  return {
+    leftMs: () => {
+      until ??= Date.now() + deadlineMs();
+      return Math.max(0, until - Date.now());
+    },
+  };
 }
 
 function openCalls({ config, bus, metrics, scope }: Context<EgressConfig & BaseConfig>, upstreams: Upstreams): Calls {
@@ -115,6 +133,7 @@ function openWays(
       principals,
       replies,
       maxAnswerBytes: maxListBytes,
+      mostParkedPerAgent: config.EGRESS_MAX_PARKED_PER_AGENT,
       onChange: (place, methods) => pages.drop(place, methods),
     }),
   );

@@ -2,6 +2,9 @@ import { randomBytes } from "node:crypto";
 import { Fault, sessionNameOf, type CallHead } from "@sluice/contracts";
 import { resultOf, RpcError, textOf, type Members, type Request, type RpcMessage } from "./rpc.ts";
 
+/** Questions that an upstream may have open during one call. */
+const mostOpen = 100;
+
 interface Asked {
   readonly owner: string;
   readonly settle: (message: RpcMessage) => void;
@@ -11,6 +14,8 @@ interface Asked {
 export class Questions {
   readonly #prefix: string;
   readonly #asked = new Map<string, Asked>();
+  /** How many are open, by call. */
+  readonly #open = new Map<string, number>();
 
   constructor(instance: string) {
     this.#prefix = `slq.${instance}.`;
@@ -29,6 +34,9 @@ export class Questions {
       send: (message: unknown) => void;
     },
   ): Promise<Members> {
+    const open = this.#open.get(head.call) ?? 0;
+    requireRoom(open);
+    this.#open.set(head.call, open + 1);
     const id = this.#prefix + randomBytes(12).toString("base64url");
     const answer = Promise.withResolvers<RpcMessage>();
     const onAbort = () => answer.reject(new Fault("client_left", "the client left"));
@@ -39,16 +47,17 @@ export class Questions {
       return resultOf(await answer.promise);
     } finally {
       this.#asked.delete(id);
+      const left = (this.#open.get(head.call) ?? 1) - 1;
+      if (left === 0) this.#open.delete(head.call);
+      else this.#open.set(head.call, left);
       signal.removeEventListener("abort", onAbort);
     }
   }
 
-  /** Takes an answer; false where nobody asked this agent in this session so. */
-  take(message: RpcMessage, head: CallHead): boolean {
+  /** Takes an answer; one to a question that nobody asked this agent in this session is passed over. */
+  take(message: RpcMessage, head: CallHead): void {
     const asked = this.#asked.get(textOf(message.id));
-    if (asked === undefined || asked.owner !== ownerOf(head)) return false;
-    asked.settle(message);
-    return true;
+    if (asked?.owner === ownerOf(head)) asked.settle(message);
   }
 }
 
@@ -64,6 +73,12 @@ export function requireCapability({ method }: Request, capabilities: Members): v
   const capability = Object.hasOwn(needed, method) ? needed[method] : undefined;
   if (capability === undefined || capabilities[capability] === undefined)
     throw new RpcError(-32601, `the client does not support ${method}`);
+}
+
+/** @throws RpcError where an upstream asks more at once than anybody answers. */
+export function requireRoom(open: number): void {
+  if (open >= mostOpen)
+    throw new RpcError(-32603, `${mostOpen} requests to the client are open: wait for their answers`);
 }
 
 function ownerOf({ tenant, agent, session }: CallHead): string {

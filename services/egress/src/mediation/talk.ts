@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { CallHead } from "@sluice/contracts";
+import { Fault, type CallHead } from "@sluice/contracts";
 import type { Sink } from "./peer.ts";
 import { invalidParams, objectOf, RpcError, without, type Members, type Request } from "./rpc.ts";
-import { requireCapability } from "./questions.ts";
+import { requireCapability, requireRoom } from "./questions.ts";
 
 interface Question {
   readonly request: Request;
@@ -11,6 +11,14 @@ interface Question {
 
 /** How a round ended: with the result, or with what the upstream wants to know first. */
 type Round = { readonly result: Members } | { readonly inputRequests: Members };
+
+/** Who hears what the upstream says during a round. */
+interface Heard {
+  notify(notice: Request): void;
+  room(): Promise<void>;
+}
+
+const nobody: Heard = { notify: () => {}, room: () => Promise.resolve() };
 
 /** Between a question and handing it on: others may come with it. */
 const gatherMs = 5;
@@ -25,7 +33,7 @@ export class Talk implements Sink {
   readonly #questions = new Map<string, Question>();
   #result: Promise<Members> | undefined;
   #asked = Promise.withResolvers<void>();
-  #notified: (notice: Request) => void = () => {};
+  #heard: Heard = nobody;
   #next = 1;
 
   constructor(capabilities: Members) {
@@ -37,14 +45,21 @@ export class Talk implements Sink {
   }
 
   notify(notice: Request): void {
-    this.#notified(notice);
+    this.#heard.notify(notice);
+  }
+
+  room(): Promise<void> {
+    return this.#heard.room();
   }
 
   async ask(request: Request): Promise<Members> {
     requireCapability(request, this.#capabilities);
+    if (this.#end.signal.aborted) throw clientLeft();
+    requireRoom(this.#questions.size);
     const answer = Promise.withResolvers<Members>();
     this.#questions.set(`input-${this.#next++}`, { request, answer });
-    setTimeout(() => this.#asked.resolve(), gatherMs);
+    const asked = this.#asked;
+    setTimeout(() => asked.resolve(), gatherMs);
     return await answer.promise;
   }
 
@@ -64,11 +79,11 @@ export class Talk implements Sink {
   }
 
   /** @throws what the request failed with. */
-  async round(notified: (notice: Request) => void): Promise<Round> {
-    this.#notified = notified;
+  async round(heard: Heard): Promise<Round> {
+    this.#heard = heard;
     const asked = this.#asked.promise.then(() => undefined);
     const result = await Promise.race([this.#result, asked]);
-    this.#notified = () => {};
+    this.#heard = nobody;
     if (result !== undefined) return { result };
     return { inputRequests: Object.fromEntries([...this.#questions].map(([key, { request }]) => [key, request])) };
   }
@@ -76,38 +91,69 @@ export class Talk implements Sink {
   abort(): void {
     this.#end.abort();
     for (const { answer } of this.#questions.values()) answer.promise.catch(() => {});
-    for (const { answer } of this.#questions.values()) answer.reject(new RpcError(-32603, "the client left"));
+    for (const { answer } of this.#questions.values()) answer.reject(clientLeft());
   }
+}
+
+function clientLeft(): RpcError {
+  return new RpcError(-32603, "the client left");
 }
 
 interface Parked {
   readonly talk: Talk;
+  readonly agent: string;
   readonly owner: string;
   readonly timer: NodeJS.Timeout;
 }
 
 const parkedMs = 10 * 60_000;
+/** Of all agents together. */
 const mostParked = 10_000;
+
+export interface ParkedTalksOptions {
+  readonly instance: string;
+  /** Each holds a connection to its upstream: an agent that parks more gives up its own oldest. */
+  readonly mostPerAgent: number;
+}
 
 /** Talks whose agents look for answers. The state that an agent gets is a random name of its talk, good once, for the same request of the same agent. */
 export class ParkedTalks implements Disposable {
   readonly #prefix: string;
+  readonly #mostPerAgent: number;
   readonly #parked = new Map<string, Parked>();
+  /** The states of each agent, the oldest first. */
+  readonly #byAgent = new Map<string, Set<string>>();
+  #onEmpty: (() => void) | undefined;
 
-  constructor(instance: string) {
+  constructor({ instance, mostPerAgent }: ParkedTalksOptions) {
     this.#prefix = `slr.${instance}.`;
+    this.#mostPerAgent = mostPerAgent;
+  }
+
+  get size(): number {
+    return this.#parked.size;
   }
 
   isState(state: unknown): state is string {
     return typeof state === "string" && /^slr\.[a-z0-9]+\./.test(state);
   }
 
+  /** @throws Fault where there is no room, though this agent has none parked; the talk is over then. */
   park(talk: Talk, head: CallHead, request: Request): string {
+    const agent = `${head.tenant}\0${head.agent.id}`;
+    const [oldest] = this.#byAgent.get(agent) ?? [];
+    const isFull = this.#parked.size >= mostParked;
+    if (isFull && oldest === undefined) {
+      talk.abort();
+      throw new Fault("overloaded", "too many calls wait for answers of their agents");
+    }
+    if (oldest !== undefined && (isFull || (this.#byAgent.get(agent)?.size ?? 0) >= this.#mostPerAgent))
+      this.#forget(oldest)?.talk.abort();
     const state = this.#prefix + randomBytes(24).toString("base64url");
     const timer = setTimeout(() => this.#forget(state)?.talk.abort(), parkedMs).unref();
-    this.#parked.set(state, { talk, owner: ownerOf(head, request), timer });
-    const [oldest] = this.#parked.keys();
-    if (this.#parked.size > mostParked && oldest !== undefined) this.#forget(oldest)?.talk.abort();
+    this.#parked.set(state, { talk, agent, owner: ownerOf(head, request), timer });
+    const states = this.#byAgent.get(agent) ?? new Set();
+    this.#byAgent.set(agent, states.add(state));
     return state;
   }
 
@@ -120,18 +166,28 @@ export class ParkedTalks implements Disposable {
     return parked.talk;
   }
 
+  /** Resolves when no talk is parked any more, or at the deadline. */
+  async settled(deadlineMs: number): Promise<void> {
+    if (this.#parked.size === 0 || deadlineMs <= 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    const timer = setTimeout(resolve, deadlineMs);
+    await promise.finally(() => clearTimeout(timer));
+  }
+
   [Symbol.dispose](): void {
-    for (const { talk, timer } of this.#parked.values()) {
-      clearTimeout(timer);
-      talk.abort();
-    }
-    this.#parked.clear();
+    for (const state of this.#parked.keys()) this.#forget(state)?.talk.abort();
   }
 
   #forget(state: string): Parked | undefined {
     const parked = this.#parked.get(state);
-    clearTimeout(parked?.timer);
+    if (parked === undefined) return undefined;
+    clearTimeout(parked.timer);
     this.#parked.delete(state);
+    const states = this.#byAgent.get(parked.agent);
+    states?.delete(state);
+    if (states?.size === 0) this.#byAgent.delete(parked.agent);
+    if (this.#parked.size === 0) this.#onEmpty?.();
     return parked;
   }
 }
