@@ -1,13 +1,16 @@
 import { Fault } from "@sluice/contracts";
 import type { Upstream } from "../upstreams.ts";
 import { isModernRefusal, metaPrefix, modernVersion } from "./modern-peer.ts";
-import { objectOf, parseJson, resultOf, RpcError } from "./rpc.ts";
+import { gatewayInfo } from "./own-words.ts";
+import { objectOf, parseJson, RequestRefused, resultOf, RpcError } from "./rpc.ts";
 import { HttpRefusal, send, type Line } from "./wire.ts";
 
 /** What an upstream speaks: the modern era (perhaps the legacy one too), the legacy one alone, or its old transport alone. */
 export type Speaks = "modern" | "legacy" | "sse";
 
 const keptMs = 5 * 60_000;
+/** Between two looks at an upstream that refuses in a way that may mean another era. */
+const lookAgainMs = 5_000;
 const probeMs = 15_000;
 
 interface Known {
@@ -20,6 +23,7 @@ export class Eras {
   readonly #known = new Map<string, Known>();
   /** Upstreams that were seen to refuse the legacy era. */
   readonly #modernOnly = new Map<string, number>();
+  readonly #looks = new Map<string, { changed: Promise<boolean>; isOver: boolean; next: number }>();
 
   /** @throws Fault where the upstream gives no answer at all. */
   of(line: Line): Promise<Speaks> {
@@ -56,10 +60,41 @@ export class Eras {
     });
   }
 
-  /** The upstream behaves otherwise than was known: the next call asks anew. */
-  forget(upstream: Upstream, tenant: string): void {
-    this.#known.delete(keyOf(upstream, tenant));
-    this.#modernOnly.delete(keyOf(upstream, tenant));
+  /**
+   * Runs what depends on the era. Where the upstream refuses it and turns out to speak another era by now, it is run once
+   * more: what was refused so was not done.
+   */
+  async heeding<T>(line: Line, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!mayMeanOtherEra(error) || !(await this.hasChanged(line))) throw error;
+      return await work();
+    }
+  }
+
+  /** Whether an upstream that refused a call speaks another era by now; asked of it once in a while at most. */
+  async hasChanged(line: Line): Promise<boolean> {
+    if (line.upstream.endpoint.era !== "auto") return false;
+    const key = keyOf(line.upstream, line.head.tenant);
+    const last = this.#looks.get(key);
+    if (last?.isOver === false) return await last.changed;
+    if (last !== undefined && last.next > Date.now()) return false;
+    const look = { changed: this.#look(line, key), isOver: false, next: Date.now() + lookAgainMs };
+    this.#looks.set(key, look);
+    return await look.changed.finally(() => (look.isOver = true));
+  }
+
+  async #look(line: Line, key: string): Promise<boolean> {
+    const before = await this.#known.get(key)?.speaks.catch(() => undefined);
+    this.#known.delete(key);
+    try {
+      const now = await this.of(line);
+      if (now !== "modern") this.#modernOnly.delete(key);
+      return before !== undefined && (now === "modern") !== (before === "modern");
+    } catch {
+      return false;
+    }
   }
 }
 
@@ -70,7 +105,7 @@ function keyOf({ endpoint }: Upstream, tenant: string): string {
 async function probe(line: Line): Promise<Speaks> {
   const meta = {
     [`${metaPrefix}protocolVersion`]: modernVersion,
-    [`${metaPrefix}clientInfo`]: { name: "sluice", version: "0.1.0" },
+    [`${metaPrefix}clientInfo`]: gatewayInfo,
     [`${metaPrefix}clientCapabilities`]: {},
   };
   const received = await send(line, {
@@ -115,4 +150,10 @@ export function refusesLegacy(body: Buffer): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether an upstream may have refused a call for its era alone; it did nothing then. */
+function mayMeanOtherEra(error: unknown): boolean {
+  if (error instanceof HttpRefusal) return [400, 404, 405, 406].includes(error.status);
+  return isModernRefusal(error) || error instanceof RequestRefused;
 }

@@ -2,7 +2,7 @@ import type { CallHead } from "@sluice/contracts";
 import { Fault } from "@sluice/contracts";
 import type { Ending } from "../active-call.ts";
 import { Gathered } from "./changes.ts";
-import { gatewayInfo } from "./modern-agent.ts";
+import { gatewayInfo, statusesMember } from "./own-words.ts";
 import { changedKind } from "./names.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
@@ -129,6 +129,7 @@ export class LegacyAgents {
     return {
       signal,
       notify: (notice) => output.event({ jsonrpc: "2.0", ...notice }),
+      room: () => output.room(),
       ask: (request) => {
         requireCapability(request, session?.state.client.capabilities ?? {});
         return this.#questions.put(request, { head, signal, send: (message) => output.event(message) });
@@ -156,6 +157,6 @@ function initializeResult(route: Route, version: string, { opened, statuses }: O
     },
     serverInfo: isOne ? { name: first.server, version: "0", ...first.about.serverInfo } : gatewayInfo,
     ...(instructions !== "" && { instructions }),
-    ...(route.isMerged && { _meta: { "sluice/upstreams": statuses } }),
+    ...(route.isMerged && { _meta: { [statusesMember]: statuses } }),
   };
 }

@@ -116,6 +116,7 @@ export class LegacyPeer implements Peer {
         for await (const message of received.messages()) {
           failures = 0;
           this.#correspondence.take(message, sink);
+          await sink.room?.();
         }
         resumeFrom = received.lastEventId ?? resumeFrom;
         retryMs = Math.max(received.retryMs ?? defaultRetryMs, shortestRetryMs);
@@ -160,6 +161,7 @@ export class LegacyPeer implements Peer {
       const messages = received.messages();
       for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
         this.#correspondence.take(next.value, sink);
+        await sink.room?.();
         if (this.#correspondence.isAnswered(message.id)) return received.letEnd(messages);
       }
       const resumeFrom = received.lastEventId;

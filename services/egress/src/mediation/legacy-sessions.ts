@@ -54,7 +54,9 @@ export class LegacySessions {
     const { principals, instance } = this.#options;
     const limited = AbortSignal.any([signal, AbortSignal.timeout(openMs * 3)]);
     const { answers, statuses } = await route.gather((server) =>
-      this.#introduce(head, server, { client, signal: limited }),
+      this.#options.peers.eras.heeding(this.#options.lineOf(head, server), () =>
+        this.#introduce(head, server, { client, signal: limited }),
+      ),
     );
     const inner: Record<string, SessionState["inner"][string]> = {};
     const connections: [string, OldSsePeer][] = [];

@@ -6,8 +6,9 @@ import { changedKind } from "./names.ts";
 import { plainStatus } from "./plain-status.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
-import type { Client, Sink, Wanted } from "./peer.ts";
+import { nobodyAsked, type Client, type Sink, type Wanted } from "./peer.ts";
 import { mergeCapabilities, type Route } from "./route.ts";
+import { gatewayInfo, statusesMember } from "./own-words.ts";
 import { decodeHeader, paramHeaders, paramNames, sameValue } from "./param-headers.ts";
 import {
   invalidParams,
@@ -45,8 +46,13 @@ const operations = new Set([
   "resources/read",
   "completion/complete",
 ]);
+/** Methods whose object stands in a header field too, and which parameter that is. */
+const namedBy = new Map([
+  ["tools/call", "name"],
+  ["prompts/get", "name"],
+  ["resources/read", "uri"],
+]);
 const levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
-export const gatewayInfo = { name: "sluice", version: "0.1.0" };
 
 /** The HTTP status of an error answer (MCP 2026-07-28, Streamable HTTP). */
 export function modernStatus(error: RpcError, head: Pick<CallHead, "isPlain" | "method">): number {
@@ -98,9 +104,12 @@ export class ModernAgents {
     }
     const onAbort = () => talk.abort();
     signal.addEventListener("abort", onAbort, { once: true });
-    const round = await talk.round((notice) => {
-      const shown = shownNotice(notice, client);
-      if (shown !== undefined) output.event({ jsonrpc: "2.0", ...shown });
+    const round = await talk.round({
+      notify: (notice) => {
+        const shown = shownNotice(notice, client);
+        if (shown !== undefined) output.event({ jsonrpc: "2.0", ...shown });
+      },
+      room: () => output.room(),
     });
     signal.removeEventListener("abort", onAbort);
     if ("result" in round) return await this.#finish(call, round.result, ttlMs);
@@ -148,7 +157,7 @@ async function discover({ route, signal }: ModernCall): Promise<Members> {
     ...(instructions !== "" && { instructions }),
     _meta: {
       [`${metaPrefix}serverInfo`]: isOne ? first.answer.serverInfo : gatewayInfo,
-      ...(route.isMerged && { "sluice/upstreams": statuses }),
+      ...(route.isMerged && { [statusesMember]: statuses }),
     },
   };
 }
@@ -195,16 +204,16 @@ async function watched(route: Route, uris: unknown): Promise<Map<string, Map<str
     const names = byServer.get(target.server) ?? new Map<string, string>();
     byServer.set(target.server, names.set(target.own, uri));
   }
-  for (const [server, names] of byServer) {
+  for (const names of byServer.values()) {
     const own = [...names.keys()];
-    const may = await route.mayUse("resources", server, own);
+    const may = await route.mayUse("resources", own);
     own.forEach((name, index) => may[index] !== true && names.delete(name));
   }
   return byServer;
 }
 
 async function listenToAll(
-  { route, signal, listen }: ModernCall,
+  { route, signal, listen, output }: ModernCall,
   {
     wanted,
     renames,
@@ -221,7 +230,8 @@ async function listenToAll(
       const names = renames.get(server) ?? new Map<string, string>();
       const sink: Sink = {
         signal,
-        ask: () => Promise.reject(new RpcError(methodNotFound, "nobody can be asked on this stream")),
+        ask: nobodyAsked,
+        room: () => output.room(),
         notify: ({ method, params = {} }) => {
           const uri = names.get(textOf(params["uri"]));
           if (method === "notifications/resources/updated" && uri !== undefined) say(method, { ...params, uri });
@@ -247,7 +257,7 @@ function checkRequest({ head, message }: ModernCall): void {
   if (!isObject(meta[`${metaPrefix}clientCapabilities`]))
     throw new BadRequest(invalidParams, `_meta needs "${metaPrefix}clientCapabilities"`);
   if (headers["mcp-method"] !== message.method) throw mismatch("Mcp-Method");
-  const name = { "tools/call": "name", "prompts/get": "name", "resources/read": "uri" }[message.method ?? ""];
+  const name = namedBy.get(message.method ?? "");
   if (name === undefined) return;
   const sent = headers["mcp-name"];
   if (sent === undefined || decodeHeader(sent) !== message.params?.[name]) throw mismatch("Mcp-Name");

@@ -5,7 +5,7 @@ import {
   isObject,
   metaOf,
   objectOf,
-  resultOf,
+  resultWith,
   RpcError,
   without,
   type Members,
@@ -84,7 +84,7 @@ export class ModernPeer implements Peer {
       headers: await this.#headers(request, sink.signal),
       signal: sink.signal,
     });
-    return resultOf(await answerOf(received, message.id, sink));
+    return resultWith(received.status, await answerOf(received, message.id, sink));
   }
 
   #params({ params }: Request): Members {
@@ -124,6 +124,7 @@ async function answerOf(received: Received, id: unknown, sink: Sink): Promise<Rp
       return next.value;
     }
     if (method !== undefined && given === undefined) sink.notify(next.value as Request);
+    await sink.room?.();
   }
   throw new Fault("upstream_failed", "the upstream ended without an answer");
 }

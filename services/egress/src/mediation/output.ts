@@ -1,10 +1,15 @@
 import type { StreamWriter } from "@sluice/bus";
 import { chunkBytes, encodeJson, type StreamEnd } from "@sluice/contracts";
-import type { ActiveCall, Ending } from "../active-call.ts";
+import { nobodyCameBack, type ActiveCall, type Ending } from "../active-call.ts";
 import { isObject, type RpcMessage } from "./rpc.ts";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
 const primingSince = "2025-11-25";
+
+/** More than this on its way into the stream, and whoever says more has to wait. */
+const pauseBytes = 1024 * 1024;
+/** More than this, from who cannot be made to wait, and the answer is given up. */
+const mostBytes = 32 * 1024 * 1024;
 
 export interface OutputOptions {
   readonly call: ActiveCall;
@@ -19,6 +24,7 @@ export class Output {
   readonly #options: OutputOptions;
   #writer: StreamWriter | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #pending = 0;
   #events = 0;
   #isFinished = false;
 
@@ -49,6 +55,12 @@ export class Output {
     this.#write(`event: message\ndata: ${JSON.stringify(message)}\n`);
   }
 
+  /** Resolves when more may be said: what was said is in the stream, and its reader near enough. */
+  async room(): Promise<void> {
+    while (this.#pending > pauseBytes && this.#options.call.ended === undefined) await this.#turn.catch(() => {});
+    await this.#options.call.room();
+  }
+
   /** Sends the last message, or none. */
   async finish(message: RpcMessage | undefined, status = 200, headers: Record<string, string> = {}): Promise<Ending> {
     const isError =
@@ -72,8 +84,11 @@ export class Output {
     const { call } = this.#options;
     const writer = this.#writer;
     if (writer === undefined) return;
+    let rest: Buffer = Buffer.from(lines);
+    const size = rest.length;
+    this.#pending += size;
+    if (this.#pending > mostBytes) call.end(nobodyCameBack());
     const write = async () => {
-      let rest: Buffer = Buffer.from(lines);
       call.lastActivity = Date.now();
       for (; rest.length > chunkBytes; rest = rest.subarray(chunkBytes)) {
         call.relayed(chunkBytes, writer.next);
@@ -84,7 +99,7 @@ export class Output {
       call.relayed(bytes.length, writer.next);
       await writer.write(bytes, 1);
     };
-    this.#turn = this.#turn.then(write);
+    this.#turn = this.#turn.then(write).finally(() => (this.#pending -= size));
     this.#turn.catch(() => {});
   }
 }

@@ -34,6 +34,9 @@ export class RpcError extends Error {
   }
 }
 
+/** An error answer whose HTTP status says that the request was not carried out. */
+export class RequestRefused extends RpcError {}
+
 export const invalidParams = -32602;
 export const methodNotFound = -32601;
 
@@ -87,6 +90,16 @@ export function without(members: Members, ...names: readonly string[]): Members 
   const rest = { ...members };
   for (const name of names) delete rest[name];
   return rest;
+}
+
+/** The answer's result. @throws RequestRefused where the HTTP status says no, RpcError for any other error answer. */
+export function resultWith(status: number, answer: RpcMessage): Members {
+  try {
+    return resultOf(answer);
+  } catch (error) {
+    if (!(error instanceof RpcError) || status < 400) throw error;
+    throw new RequestRefused(error.code, error.message, error.data);
+  }
 }
 
 function errorOf({ code, message, data }: Members): RpcError {
