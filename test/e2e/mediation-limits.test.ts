@@ -118,10 +118,15 @@ beforeAll(async () => {
       mcp: { endpoints: [{ name: "only", forwardHeaders: ["x-user"], ...endpoint }] },
     },
   ]);
+  const [agents, accessRules] = [["a-1"], [{ agentPattern: "*", allowedTools: ["*"] }]];
+  const two = [
+    { name: "named", forwardHeaders: ["x-user"], ...servers.users.endpoint },
+    { name: "not-named", ...servers.parking.endpoint },
+  ];
   house = stack.use(
     await startTestHouse({
       replicas: { egress: 2 },
-      tenants: Object.fromEntries(tenants),
+      tenants: { ...Object.fromEntries(tenants), two: { agents, accessRules, mcp: { endpoints: two } } },
       env: {
         EGRESS_CONNECTIONS_PER_UPSTREAM: "12",
         EGRESS_MAX_WAITING_PER_UPSTREAM: "0",
@@ -239,6 +244,13 @@ describe("what an upstream lists", () => {
     expect(await names({})).not.toContain("sampler");
     expect(await names({ capabilities: { sampling: {} } })).toContain("sampler");
   });
+});
+
+it("a header field of the client's goes to the servers that name it alone, also where several share an address", async () => {
+  servers.parking.upstream.requests.length = 0;
+  const { result } = await ask("two", { method: "tools/list" }, { user: "carol" });
+  expect(result?.tools?.map(({ name }) => name)).toEqual(expect.arrayContaining(["of-carol", "of-undefined"]));
+  expect(servers.parking.upstream.everything).not.toContain("carol");
 });
 
 it("a method that is a word of JavaScript's own is an unknown method", async () => {

@@ -94,7 +94,7 @@ function keyOf({ tenant, server }: Place): string {
 }
 
 /** Between a change and the word about it: other servers may say the same. */
-const gatherMs = 50;
+const stormMs = 50;
 
 /** Tells each kind of change once, however many say it within a moment. */
 export class Gathered {
@@ -115,7 +115,7 @@ export class Gathered {
       this.#due.delete(method);
       this.#say(method);
     };
-    this.#due.set(method, setTimeout(say, gatherMs).unref());
+    this.#due.set(method, setTimeout(say, stormMs).unref());
   }
 
   close(): void {

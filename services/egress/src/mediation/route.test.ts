@@ -4,7 +4,7 @@ import type { Peer } from "./peer.ts";
 import { Route, type RouteOptions } from "./route.ts";
 
 /** Two servers that both have `echo`, the second `only` too; each can be down. */
-function tenant(mode: RouteOptions["mode"]) {
+function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
   const lists = new Lists();
   const down = new Set<string>();
   const asked: string[] = [];
@@ -12,14 +12,17 @@ function tenant(mode: RouteOptions["mode"]) {
   const late: RouteOptions["late"] = new Map();
   const route = () =>
     new Route({
-      servers: ["one", "two"],
+      servers: ["one", "two", ...unusable],
       isMerged: true,
       decided: undefined,
       mode,
       lists,
       late,
       tenant: "t",
-      viewOf: (server) => ({ tenant: "t", server, url: server, agent: "a", shown: "", cacheMs: 60_000 }),
+      viewOf: (server) =>
+        unusable.includes(server)
+          ? undefined
+          : { tenant: "t", server, url: server, agent: "a", shown: "", cacheMs: 60_000 },
       mayUse: (_kind, names) => Promise.resolve(names.map(() => true)),
       withPeer: (server, _sink, work) => {
         if (down.has(server)) return Promise.reject(new Error(`${server} is down`));
@@ -63,9 +66,11 @@ test("a name that collides keeps its prefix while the other holder is down", asy
 });
 
 test("a server that cannot be used empties nobody's list", async () => {
-  const { route, fail } = tenant("conditional");
-  fail("one");
-  expect((await route().list("tools")).exposed.map(({ name }) => name)).toEqual(["echo", "only"]);
+  const { route } = tenant("never", ["closed"]);
+  const { exposed, statuses } = await route().list("tools");
+  expect(exposed.map(({ name }) => name)).toEqual(["echo", "only"]);
+  expect(statuses).toEqual({ one: "ok", two: "ok", closed: "unavailable" });
+  expect(await route().resolve("tools", "only")).toEqual({ server: "two", own: "only" });
 });
 
 test("whose a name is, is found out once per call", async () => {

@@ -4,7 +4,7 @@ import type { Principals } from "../principals.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
 import { unusable } from "./eras.ts";
-import { Lists, type View } from "./lists.ts";
+import type { Lists, View } from "./lists.ts";
 import type { ToolSchemas } from "./param-headers.ts";
 import type { Client } from "./peer.ts";
 import { withPeer, type Peers } from "./peers.ts";
@@ -70,7 +70,8 @@ export class Routes {
   /** @throws Fault where the server cannot be used. */
   line(head: CallHead, server: string, traceparent = ""): Line {
     const upstream = this.find(head, server);
-    return { upstream, head: { ...head, server }, traceparent, maxAnswerBytes: this.#options.maxAnswerBytes };
+    const headers = head.server === server ? head.headers : ownFields(head.headers, upstream);
+    return { upstream, head: { ...head, server, headers }, traceparent, maxAnswerBytes: this.#options.maxAnswerBytes };
   }
 
   /** @throws Fault where the server cannot be used. */
@@ -113,6 +114,15 @@ export class Routes {
       cacheMs: endpoint.listCacheSeconds * 1000,
     };
   }
+}
+
+/** What every MCP message may carry on, whatever an endpoint names. */
+const always = /^(?:accept|accept-language|content-type|user-agent|mcp-.*)$/;
+
+/** Of the fields that some server behind an address wants, those that this one does. */
+function ownFields(headers: CallHead["headers"], { endpoint }: Upstream): Record<string, string> {
+  const isOwn = (name: string) => always.test(name) || endpoint.forwardHeaders.includes(name);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => isOwn(name)));
 }
 
 /** An agent that opens no session says nothing of itself. */

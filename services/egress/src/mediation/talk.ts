@@ -21,7 +21,7 @@ interface Heard {
 const nobody: Heard = { notify: () => {}, room: () => Promise.resolve() };
 
 /** Between a question and handing it on: others may come with it. */
-const gatherMs = 5;
+const togetherMs = 5;
 
 /**
  * One request of a modern agent to a legacy upstream, over several rounds: while the agent looks for answers, the
@@ -59,7 +59,7 @@ export class Talk implements Sink {
     const answer = Promise.withResolvers<Members>();
     this.#questions.set(`input-${this.#next++}`, { request, answer });
     const asked = this.#asked;
-    setTimeout(() => asked.resolve(), gatherMs);
+    setTimeout(() => asked.resolve(), togetherMs);
     return await answer.promise;
   }
 
