@@ -147,6 +147,7 @@ export class Peers implements AsyncDisposable {
       forget();
       return await this.#share(key, asking);
     }
+    peer.attach(asking.line, undefined);
     const release = () => {
       shared.users--;
       if (shared.users > 0) return;
