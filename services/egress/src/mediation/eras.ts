@@ -59,11 +59,11 @@ export class Eras {
 
   learnModernOnly(upstream: Upstream, tenant: string): void {
     this.#modernOnly.set(keyOf(upstream, tenant), Date.now() + keptMs);
-    this.#known.set(keyOf(upstream, tenant), known("modern"));
+    this.#known.set(keyOf(upstream, tenant), learned("modern"));
   }
 
   learn(line: Line, speaks: Speaks): void {
-    this.#known.set(keyOf(line.upstream, line.head.tenant), known(speaks));
+    this.#known.set(keyOf(line.upstream, line.head.tenant), learned(speaks));
   }
 
   /** The upstream behaves otherwise than was known: the next call asks anew. */
@@ -73,7 +73,7 @@ export class Eras {
   }
 }
 
-function known(speaks: Speaks): Known {
+function learned(speaks: Speaks): Known {
   return { speaks: Promise.resolve(speaks), settled: speaks, until: Date.now() + keptMs };
 }
 
