@@ -96,6 +96,8 @@ export class Mediator implements AsyncDisposable {
     if (head.era === "legacy")
       return head.session === undefined && (eras.isModernOnly(upstream, head.tenant) || eras.isOldTransport(upstream));
     if (head.method === "") return false;
+    const seen = eras.seen(upstream, head.tenant);
+    if (seen !== undefined) return seen !== "modern";
     return eras.of(this.#line(head, head.server, traceparent)).then((speaks) => speaks !== "modern");
   }
 
