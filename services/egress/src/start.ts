@@ -114,6 +114,8 @@ function openWays(
       principals,
       replies,
       maxAnswerBytes: maxListBytes,
+      maxSessionsPerAgent: config.EGRESS_MAX_SESSIONS_PER_AGENT,
+      sessionTtlMs: config.SESSION_TTL_SECONDS * 1000,
       onChange: (place, methods) => pages.drop(place, methods),
     }),
   );

@@ -27,6 +27,9 @@ export interface MediatorOptions {
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
+  /** With one upstream, of those that egress itself opens for an agent without one, and of old connections. */
+  readonly maxSessionsPerAgent: number;
+  readonly sessionTtlMs: number;
   readonly replies: Replies;
   /** Told which list methods of a server answer otherwise now. */
   readonly onChange: (place: Place, methods: string[]) => void;
@@ -60,9 +63,11 @@ export class Mediator implements AsyncDisposable {
         lists.map((list) => listKinds[list].method),
       );
     });
-    this.#peers = new Peers(new Ids(bus.instance), ({ head, upstream }, { method }) =>
-      this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
-    );
+    this.#peers = new Peers(new Ids(bus.instance), {
+      most: options.maxSessionsPerAgent,
+      onNotice: ({ head, upstream }, { method }) =>
+        this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
+    });
     this.#parked = new ParkedTalks(bus.instance);
     this.#modern = new ModernAgents(this.#parked);
     this.#sessions = new LegacySessions({
@@ -72,6 +77,8 @@ export class Mediator implements AsyncDisposable {
       lineOf: (head, server) => this.#line(head, server),
       schemasOf: (head, server) => this.#schemas(head, server),
       changes: this.changes,
+      ttlMs: options.sessionTtlMs,
+      mostConnections: options.maxSessionsPerAgent,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -130,13 +137,13 @@ export class Mediator implements AsyncDisposable {
   }
 
   heed(word: OwnWord): void {
-    if (word.session !== undefined && word.subscriptions !== undefined)
-      this.#sessions.subscriptionsChanged(word.session, word.subscriptions);
+    if (word.session !== undefined && word.subscribes === true) this.#sessions.subscriptionsChanged(word.session);
     if (word.changed !== undefined) this.changes.heed(word.changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parked[Symbol.dispose]();
+    await this.#sessions[Symbol.asyncDispose]();
     await this.#peers[Symbol.asyncDispose]();
   }
 
