@@ -49,6 +49,7 @@ async function registered() {
     tenants: unused,
     mcp: unused,
     sse: unused,
+    paths: unused,
   });
   const admin = createAdmin({ token: "x".repeat(32), allowedHosts: [] }, () => unused);
   await Promise.all([ingress.ready(), admin.ready()]);
@@ -84,6 +85,15 @@ describe("who is not known", () => {
         "GET /mcp/sse",
         "GET /mcp/:server/sse",
         "POST /mcp/messages",
+        "POST /mcp/initialize",
+        "GET /mcp/tools/list",
+        "POST /mcp/tools/list",
+        "POST /mcp/tools/call",
+        "GET /mcp/resources/list",
+        "POST /mcp/resources/list",
+        "POST /mcp/resources/read",
+        "GET /mcp/registration",
+        "GET /mcp/:server/registration",
       ]),
     );
     for (const { method, url } of [...routes, ...unregistered]) {

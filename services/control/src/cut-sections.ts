@@ -37,6 +37,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     toolPrefix: tenant.mcp.toolPrefix,
+    registration: tenant.mcp.registration,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({
       name,
       responseTimeoutMs,

@@ -36,6 +36,6 @@ function requireAnswer(bytes: Buffer, rpcId: string): Observation {
 }
 
 /** Ids are equal by value: `1.0` may come back as `1`, but never as `"1"`. */
-function isSameId(given: string, sent: string): boolean {
+export function isSameId(given: string, sent: string): boolean {
   return given === sent || JSON.parse(given) === JSON.parse(sent);
 }

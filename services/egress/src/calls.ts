@@ -1,6 +1,7 @@
 import type { Bus } from "@sluice/bus";
 import { encodeHeadAndBody, Fault, type CallHead, type OwnWord, type ReplyHead } from "@sluice/contracts";
 import { Counter, Gauge, Histogram, type Registry } from "@sluice/telemetry";
+import { isSameId } from "./answer-check.ts";
 import { nobodyCameBack, type ActiveCall, type Ending } from "./active-call.ts";
 
 const sweepEveryMs = 500;
@@ -89,7 +90,7 @@ export class Calls implements Disposable {
   *matching({ call, stream, session, rpcId }: OwnWord): Iterable<ActiveCall> {
     for (const active of this.#active) {
       const { head } = active;
-      if (rpcId !== undefined && rpcId !== head.rpcId) continue;
+      if (rpcId !== undefined && (head.rpcId === undefined || !isSameId(rpcId, head.rpcId))) continue;
       if (call === head.call || stream === head.stream || (session !== undefined && session === head.session?.id))
         yield active;
     }

@@ -14,6 +14,8 @@ export interface UpstreamRequest {
 
 export type ReceivedHeaders = Record<string, string | string[] | undefined>;
 
+/** Whoever stops reading lets go of the connection. */
+const unread = new Fault("client_left", "nobody reads on");
 /** More than this waiting to be relayed, and the upstream is asked to pause. */
 const highWaterBytes = 1024 * 1024;
 
@@ -62,12 +64,17 @@ export class Exchange implements AsyncIterable<Buffer> {
 
   /** Ends the attempt; whoever waits for it gets this fault. */
   abort(fault: Fault): void {
+    if (this.#done) return;
     this.#finish(fault);
     this.#controller?.abort(fault);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    for (let chunk = await this.#take(); chunk !== undefined; chunk = await this.#take()) yield chunk;
+    try {
+      for (let chunk = await this.#take(); chunk !== undefined; chunk = await this.#take()) yield chunk;
+    } finally {
+      this.abort(unread);
+    }
   }
 
   /** Reads up to `limit` bytes; `complete` tells whether that was all. */

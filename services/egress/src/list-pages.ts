@@ -5,6 +5,8 @@ import { compile, raw, scan, type JsonRange } from "@sluice/json";
 /** One page of a list as an upstream sent it. Times are Unix milliseconds. */
 interface Kept {
   readonly bytes: Buffer;
+  /** It came in an event stream, and goes on in one. */
+  readonly inStream: boolean;
   readonly id: JsonRange;
   /** Where the answer says how long it may be kept. */
   readonly ttl: JsonRange | undefined;
@@ -132,19 +134,19 @@ export class ListPage {
   }
 
   /** The answer to this call, where it is kept or about to be; else this call is the one that fetches it. */
-  async answer(): Promise<Buffer | undefined> {
+  async answer(): Promise<{ bytes: Buffer; inStream: boolean } | undefined> {
     const { keys, rpcId } = this.#options;
     const entry = this.#pages.find(keys);
     if (entry !== undefined) {
       const kept = await entry.page.promise;
-      if (kept !== undefined) return addressed(kept, rpcId);
+      if (kept !== undefined) return { bytes: addressed(kept, rpcId), inStream: kept.inStream };
     }
     this.#entry = this.#pages.begin(keys);
     return undefined;
   }
 
   /** Takes the answer that the upstream gave to this call. */
-  take(bytes: Buffer): void {
+  take(bytes: Buffer, { inStream }: { inStream: boolean }): void {
     const entry = this.#entry;
     const seen = scan(bytes, answered);
     if (entry === undefined || !seen.ok) return;
@@ -155,7 +157,7 @@ export class ListPage {
     if (!(ttlMs > 0)) return;
     this.#entry = undefined;
     const isPublic = scope !== undefined && raw(bytes, scope).toString() === '"public"';
-    const kept: Kept = { bytes: Buffer.from(bytes), id, ttl, freshUntil: Date.now() + ttlMs };
+    const kept: Kept = { bytes: Buffer.from(bytes), inStream, id, ttl, freshUntil: Date.now() + ttlMs };
     this.#pages.keep(this.#options.keys, entry, { kept, isPublic });
   }
 

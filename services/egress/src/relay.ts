@@ -7,7 +7,7 @@ import { relayedHeaders } from "./headers.ts";
 import { hideListed, hideWatched, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
-import { StreamRelay } from "./stream-relay.ts";
+import { StreamRelay, type StreamSource } from "./stream-relay.ts";
 import type { ListPage, ListPages } from "./list-pages.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 
@@ -121,7 +121,7 @@ export class Relay {
     return given === undefined ? {} : { "mcp-session-id": head.session.id };
   }
 
-  async #stream(answer: Answer): Promise<Ending> {
+  async #stream(answer: Omit<Answer, "exchange"> & { exchange: StreamSource }): Promise<Ending> {
     const { principals, replies, maxListBytes, onChange } = this.#options;
     const { call, page } = answer;
     const { tenant, server } = call.head;
@@ -131,16 +131,20 @@ export class Relay {
       writer: replies.stream(call, answer),
       maxListBytes,
       ...answer,
-      onAnswer: (bytes) => page?.take(bytes),
+      onAnswer: (bytes) => page?.take(bytes, { inStream: true }),
       onChange: (method) => onChange({ tenant, server }, method),
       ...(filter !== undefined && { filter }),
     }).run();
   }
 
-  /** Answers with a page that is kept. */
-  async #reply(call: ActiveCall, kept: Buffer): Promise<Ending> {
+  /** Answers with a page that is kept, in the form it came in. */
+  async #reply(call: ActiveCall, { bytes, inStream }: { bytes: Buffer; inStream: boolean }): Promise<Ending> {
     const { principals, replies } = this.#options;
-    const body = await hideListed(kept, principals.listFilter(call.head));
+    if (inStream) {
+      const headers = { "content-type": "text/event-stream" };
+      return await this.#stream({ call, exchange: eventOf(bytes), status: 200, headers, page: undefined });
+    }
+    const body = await hideListed(bytes, principals.listFilter(call.head));
     const headers = { "content-type": "application/json" };
     return { ...(await replies.whole(call, { status: 200, headers, body })), isError: false };
   }
@@ -157,11 +161,23 @@ export class Relay {
     const mayTakeOver = status >= 400 && call.head.chunked === undefined;
     if (mayTakeOver && (await isTakenOver(call, { status, body: bytes }))) return undefined;
     const observed = checkAnswer(bytes, status, call.head.rpcId);
-    if (status === 200) page?.take(bytes);
+    if (status === 200) page?.take(bytes, { inStream: false });
     const body = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
     const ending = await replies.whole(call, { status, headers, body });
     return { ...ending, ...(observed?.answers !== undefined && { isError: observed.isError }) };
   }
+}
+
+/** What an upstream sends that streams this one message. */
+function eventOf(data: Buffer): StreamSource {
+  const lines = data.toString("utf8").split("\n");
+  const event = Buffer.from(`event: message\n${lines.map((line) => `data: ${line}\n`).join("")}\n`);
+  return {
+    async *[Symbol.asyncIterator]() {
+      yield await Promise.resolve(event);
+    },
+    abort: () => {},
+  };
 }
 
 function drop(exchange: Exchange, fault: Fault): Fault {

@@ -101,7 +101,7 @@ function openWays(
   context: Context<EgressConfig & BaseConfig>,
   upstreams: Upstreams,
 ): Pick<EgressParts, "replies" | "relay" | "mediator"> {
-  const { bus, config, scope } = context;
+  const { bus, log, config, scope } = context;
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
@@ -110,6 +110,7 @@ function openWays(
   const mediator = scope.use(
     new Mediator({
       bus,
+      log,
       upstreams,
       principals,
       replies,

@@ -1,7 +1,6 @@
 import type { StreamWriter } from "@sluice/bus";
 import { chunkBytes, encodeJson, Fault, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
-import type { Exchange } from "./exchange.ts";
 import { hideListed, observe, type ListFilter } from "./messages.ts";
 import { SseReader, type SsePiece } from "./sse-reader.ts";
 
@@ -9,9 +8,14 @@ import { SseReader, type SsePiece } from "./sse-reader.ts";
 const primingSince = "2025-11-25";
 const noData = Buffer.alloc(0);
 
+/** An event stream as it comes. */
+export interface StreamSource extends AsyncIterable<Buffer> {
+  abort(fault: Fault): void;
+}
+
 export interface StreamRelayOptions {
   readonly call: ActiveCall;
-  readonly exchange: Exchange;
+  readonly exchange: StreamSource;
   readonly status: number;
   readonly writer: StreamWriter;
   /** Set where lists may come along that policy filters. */

@@ -46,6 +46,7 @@ export class Upstreams implements AsyncDisposable {
   readonly #options: UpstreamOptions;
   readonly #lines = new Map<string, Line>();
   #tenants = new Map<string, Map<string, Upstream>>();
+  #names = new Map<string, readonly string[]>();
   #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
@@ -56,9 +57,9 @@ export class Upstreams implements AsyncDisposable {
     return this.#tenants.get(tenant)?.get(server);
   }
 
-  /** A tenant's endpoints in the order of the configuration. */
-  namesOf(tenant: string): string[] {
-    return [...(this.#tenants.get(tenant)?.keys() ?? [])];
+  /** A tenant's endpoints in the order of the configuration, those that can't be used included: names are about all. */
+  namesOf(tenant: string): readonly string[] {
+    return this.#names.get(tenant) ?? [];
   }
 
   prefixModeOf(tenant: string): PrefixMode {
@@ -76,6 +77,7 @@ export class Upstreams implements AsyncDisposable {
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section, problems));
     this.#tenants = tenants;
+    this.#names = new Map([...sections].map(([tenant, { endpoints }]) => [tenant, endpoints.map(({ name }) => name)]));
     this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
     return problems;

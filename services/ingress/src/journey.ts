@@ -31,7 +31,7 @@ export const sessionOf = ({ request }: Pick<Journey, "request">) => header(reque
 
 /** What the audit trail and those who admit learn of a request. */
 export function intentOf(journey: Journey): Intent {
-  const { request, principal, section, target, operation, body, span, name, started, kept } = journey;
+  const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
   const named = ownName(target, operation, section);
   return {
@@ -43,9 +43,9 @@ export function intentOf(journey: Journey): Intent {
     auth: principal.method,
     protocol: "mcp",
     era: operation.era,
-    http: request.method ?? "",
+    http: byPath?.http ?? request.method ?? "",
     path: pathOf(request),
-    method: operation.method,
+    method: byPath?.method ?? operation.method,
     server: target.name,
     trace: span.traceId,
     bytes: body.length,
@@ -59,7 +59,7 @@ export function intentOf(journey: Journey): Intent {
 
 /** What egress learns of a request. */
 export function callHeadOf(
-  { request, principal, section, target, operation, name }: Journey,
+  { request, principal, section, target, operation, byPath, name }: Journey,
   { intent, admitted }: { intent: Intent; admitted: Admitted },
 ): HandedHead {
   const { session } = admitted;
@@ -76,6 +76,7 @@ export function callHeadOf(
     stream: name,
     rule: admitted.policy.rule,
     policyVersion: admitted.policyVersion,
+    ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
     ...(intent.target !== undefined && { target: intent.target }),
     ...(intent.targetKind !== undefined && { targetKind: intent.targetKind }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),

@@ -10,7 +10,7 @@ import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
-import { requireAdmitted, statusOf } from "./refusal.ts";
+import { plainRefusals, requireAdmitted, statusOf } from "./refusal.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
@@ -38,6 +38,8 @@ export interface McpRequest {
   readonly started?: Moment;
   /** What the body says, where that was read already. */
   readonly operation?: Operation;
+  /** Where it came by a method's own path: the HTTP method it came with, and the MCP method it counts as. */
+  readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
 
 const noBody = new Body(Buffer.alloc(0));
@@ -156,7 +158,7 @@ export class Mcp {
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
-      requireAdmitted(admitted, intent, journey.section);
+      requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);

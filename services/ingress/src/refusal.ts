@@ -13,6 +13,8 @@ export interface RpcError {
 interface Shown {
   readonly status: number;
   readonly error?: RpcError;
+  /** What was asked for is the rest of a stream, no call. */
+  readonly ofStream?: boolean;
 }
 
 /** A fault that looks otherwise outside; the audit trail has its kind all the same. */
@@ -26,7 +28,7 @@ export class Refusal extends Fault {
 
   /** The answer to the call gives away nothing but that there is no such thing. */
   get hidden(): boolean {
-    return this.shown.status === 200 && this.shown.error !== undefined;
+    return this.shown.error !== undefined && this.shown.ofStream !== true;
   }
 }
 
@@ -41,11 +43,20 @@ export function rpcErrorOf(fault: Fault): RpcError {
   return shown ?? errorOf(fault);
 }
 
+/** How refusals look to the caller. */
+interface Shape extends Pick<IngressSection, "deniedWith200"> {
+  /** HTTP status of what is answered as unknown. */
+  readonly hiddenStatus?: number;
+}
+
+/** Plain answers have no other way to tell an error than their status. */
+export const plainRefusals: Shape = { deniedWith200: false, hiddenStatus: 404 };
+
 /** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
 export function requireAdmitted(
   { policy, limit, session }: Admitted,
   intent: Intent,
-  { deniedWith200 }: Pick<IngressSection, "deniedWith200">,
+  { deniedWith200, hiddenStatus = 200 }: Shape,
 ): void {
   if (session?.ok === false)
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
@@ -54,8 +65,8 @@ export function requireAdmitted(
   if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled") {
     const isResumption = intent.resumes !== undefined;
     throw isResumption
-      ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()) })
-      : new Refusal(fault, { status: 200, error: unknown(policy.fault, intent) });
+      ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()), ofStream: true })
+      : new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }

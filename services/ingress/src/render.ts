@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { Fault } from "@sluice/contracts";
+import { faultBody, type Fault } from "@sluice/contracts";
 import { Refusal, rpcErrorOf, statusOf } from "./refusal.ts";
 
 /**
@@ -16,7 +16,17 @@ export function renderFault(response: ServerResponse, fault: Fault, rpcId?: stri
     response.writeHead(202).end();
     return;
   }
-  const body = faultMessage(fault, rpcId);
+  write(response, fault, faultMessage(fault, rpcId));
+}
+
+/** Writes a fault as the answer to who reads no JSON-RPC: the body of seed 001 itself. */
+export function renderPlainFault(response: ServerResponse, fault: Fault): void {
+  const body = isHidden(fault) ? { error: "not_found", ...rpcErrorOf(fault) } : faultBody(fault);
+  if (response.headersSent || response.destroyed) response.destroy();
+  else write(response, fault, JSON.stringify(body));
+}
+
+function write(response: ServerResponse, fault: Fault, body: string): void {
   response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),

@@ -8,6 +8,8 @@ import { authenticate } from "./auth/index.ts";
 import type { HttpRequest } from "./batches.ts";
 import type { IngressConfig } from "./config.ts";
 import type { Mcp } from "./mcp.ts";
+import type { PathMethod } from "./path-call.ts";
+import type { PathCalls } from "./path-calls.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import type { SseSessions } from "./sse-sessions.ts";
@@ -26,10 +28,11 @@ export interface ServerParts {
   readonly tenants: Tenants;
   readonly mcp: Mcp;
   readonly sse: SseSessions;
+  readonly paths: PathCalls;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, tenants, mcp, sse }: ServerParts): FastifyInstance {
+export function createServer({ config, log, metrics, tenants, mcp, sse, paths }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
@@ -76,7 +79,7 @@ export function createServer({ config, log, metrics, tenants, mcp, sse }: Server
       fail(reply, error);
     }
   });
-  addRoutes(app, { mcp, sse }, fail);
+  addRoutes(app, { mcp, sse, paths }, fail);
   return app;
 }
 
@@ -88,7 +91,18 @@ interface Door {
   readonly carry: (received: HttpRequest) => Promise<void>;
 }
 
-function addRoutes(app: FastifyInstance, { mcp, sse }: Pick<ServerParts, "mcp" | "sse">, fail: Fail): void {
+/** The methods that have a path of their own, and how they are asked for. */
+const methodDoors: readonly { readonly method: PathMethod; readonly methods: readonly Method[] }[] = [
+  { method: "initialize", methods: ["POST"] },
+  { method: "tools/list", methods: ["GET", "POST"] },
+  { method: "tools/call", methods: ["POST"] },
+  { method: "resources/list", methods: ["GET", "POST"] },
+  { method: "resources/read", methods: ["POST"] },
+];
+
+type Doors = Pick<ServerParts, "mcp" | "sse" | "paths">;
+
+function addRoutes(app: FastifyInstance, { mcp, sse, paths }: Doors, fail: Fail): void {
   const doors: readonly Door[] = [
     ...["/mcp", "/mcp/:server"].map((url): Door => {
       return { url, methods: ["GET", "POST", "DELETE"], carry: (received) => mcp.handle(received) };
@@ -97,6 +111,12 @@ function addRoutes(app: FastifyInstance, { mcp, sse }: Pick<ServerParts, "mcp" |
       return { url, methods: ["GET"], carry: (received) => sse.open(received) };
     }),
     { url: "/mcp/messages", methods: ["POST"], carry: (received) => sse.post(received) },
+    ...methodDoors.map(({ method, methods }): Door => {
+      return { url: `/mcp/${method}`, methods, carry: (received) => paths.carry(received, method) };
+    }),
+    ...["/mcp/registration", "/mcp/:server/registration"].map((url): Door => {
+      return { url, methods: ["GET"], carry: (received) => paths.register(received) };
+    }),
   ];
   for (const { url, methods, carry } of doors) {
     app.route({

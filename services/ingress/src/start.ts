@@ -8,6 +8,7 @@ import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
+import { PathCalls } from "./path-calls.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
@@ -51,7 +52,8 @@ export async function start({
     maxStreams: config.MAX_SSE_SESSIONS,
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
-  const app = createServer({ config, log, metrics, tenants, mcp, sse });
+  const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
+  const app = createServer({ config, log, metrics, tenants, mcp, sse, paths });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

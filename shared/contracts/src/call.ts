@@ -26,8 +26,10 @@ export interface CallHead {
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
   readonly session?: { readonly id: string; readonly upstream: string; readonly isMediated?: boolean };
-  /** The client wants one plain answer and no stream. */
+  /** The client wants one plain answer and no stream; its HTTP status tells errors apart (seed 001's routes). */
   readonly isPlain?: boolean;
+  /** The client wants a list in one piece. */
+  readonly isWholeList?: boolean;
   /** Name of the reply stream, should the upstream stream; its first reader has the same name. */
   readonly stream: string;
   /** Unix milliseconds on the caller's clock: whoever takes the call later leaves it, because the caller has given it up. */

@@ -21,7 +21,7 @@ export const signingSchema = z.strictObject({
 export type Signing = z.infer<typeof signingSchema>;
 
 /** Paths below /mcp that are no server's. */
-const ownPaths = ["sse", "messages"];
+const ownPaths = ["initialize", "tools", "resources", "registration", "sse", "messages"];
 
 export const endpointSchema = z.strictObject({
   name: name.refine((text) => !ownPaths.includes(text), "is a path of the gateway's own: choose another name"),
@@ -42,6 +42,14 @@ export type Endpoint = z.infer<typeof endpointSchema>;
 
 export const prefixModeSchema = z.enum(["always", "conditional", "never"]);
 export type PrefixMode = z.infer<typeof prefixModeSchema>;
+
+/** What the tenant's registration document says of it (seed 001 §6). */
+export const registrationSchema = z.strictObject({
+  /** The tenant's name unless said. */
+  name: z.string().min(1).max(128).optional(),
+  description: z.string().max(1_024).optional(),
+  version: z.string().min(1).max(64).default("1.0.0"),
+});
 
 export const accessRuleSchema = z.strictObject({
   agentPattern: pattern,
@@ -114,6 +122,7 @@ export const tenantSchema = z.strictObject({
     /** How several endpoints share one list: names get their endpoint's in front always, where they collide, or never. */
     toolPrefix: prefixModeSchema.default("conditional"),
     endpoints: z.array(endpointSchema).min(1),
+    registration: registrationSchema.prefault({}),
   }),
   accessRules: z.array(accessRuleSchema).default([]),
   limits: z.array(limitSchema).default([]),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema } from "./conf.ts";
+import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
 
 /**
@@ -19,6 +19,7 @@ export const ingressSectionSchema = z.object({
   keys: z.record(z.string(), agentSchema),
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
+  registration: registrationSchema.prefault({}),
   /** The MCP endpoints. */
   servers: z
     .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))

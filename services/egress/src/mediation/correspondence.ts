@@ -1,5 +1,6 @@
 import { Fault, toFault } from "@sluice/contracts";
 import type { Ids, Sink } from "./peer.ts";
+import { reasonOf } from "./wire.ts";
 import { metaOf, resultOf, RpcError, type Members, type Request, type RpcId, type RpcMessage } from "./rpc.ts";
 
 interface Pending {
@@ -34,7 +35,7 @@ export class Correspondence {
     const { progressToken, params } = ownToken(request.params, id);
     this.#pending.set(id, { sink, progressToken, settle: answer.resolve, fail: answer.reject });
     const onAbort = () => {
-      answer.reject(new Fault("client_left", "the client left"));
+      answer.reject(reasonOf(sink.signal));
       this.#cancel(id);
     };
     sink.signal.addEventListener("abort", onAbort, { once: true });

@@ -1,7 +1,7 @@
 import { Fault } from "@sluice/contracts";
 import type { Upstream } from "../upstreams.ts";
 import { isModernRefusal, metaPrefix, modernVersion } from "./modern-peer.ts";
-import { resultOf, RpcError } from "./rpc.ts";
+import { objectOf, parseJson, resultOf, RpcError } from "./rpc.ts";
 import { HttpRefusal, send, type Line } from "./wire.ts";
 
 /** What an upstream speaks: the modern era (perhaps the legacy one too), the legacy one alone, or its old transport alone. */
@@ -105,4 +105,14 @@ async function probe(line: Line): Promise<Speaks> {
 
 export function unusable(server: string): Fault {
   return new Fault("upstream_failed", `the server ${server} is not usable: see the log of egress`);
+}
+
+/** Whether what an upstream answers to a legacy message says that it speaks the modern era alone. */
+export function refusesLegacy(body: Buffer): boolean {
+  try {
+    const code = objectOf(objectOf(parseJson(body))["error"])["code"];
+    return code === -32020 || code === -32021 || code === -32022;
+  } catch {
+    return false;
+  }
 }

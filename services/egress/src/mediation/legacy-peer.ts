@@ -10,6 +10,9 @@ export const legacyVersion = "2025-11-25";
 const accept = "application/json, text/event-stream";
 const maxResumptions = 1_000;
 const defaultRetryMs = 1_000;
+/** Whatever the upstream says: it is not asked more often, or less often, than so. */
+const shortestRetryMs = 500;
+const longestRetryMs = 30_000;
 const goodbyeMs = 5_000;
 
 /** What has to be known to go on with a session. */
@@ -103,15 +106,23 @@ export class LegacyPeer implements Peer {
     for (const uri of wanted.resourceSubscriptions ?? [])
       await this.request({ method: "resources/subscribe", params: { uri } }, sink);
     let resumeFrom: string | undefined;
-    while (!sink.signal.aborted) {
-      const received = await this.#send(
-        { http: "GET", headers: { accept: "text/event-stream" }, resumeFrom },
-        sink.signal,
-      );
-      if (received.status === 405 || !received.isStream) return received.drop();
-      for await (const message of received.messages()) this.#correspondence.take(message, sink);
-      resumeFrom = received.lastEventId;
-      await sleep(received.retryMs ?? defaultRetryMs, undefined, { signal: sink.signal }).catch(() => {});
+    for (let failures = 0; !sink.signal.aborted; failures++) {
+      const headers = { accept: "text/event-stream" };
+      let retryMs = Math.min(defaultRetryMs * 2 ** failures, longestRetryMs);
+      try {
+        const received = await this.#send({ http: "GET", headers, resumeFrom }, sink.signal);
+        if (received.status === 404) throw this.#expired(received);
+        if (received.status === 405 || !received.isStream) return received.drop();
+        for await (const message of received.messages()) {
+          failures = 0;
+          this.#correspondence.take(message, sink);
+        }
+        resumeFrom = received.lastEventId ?? resumeFrom;
+        retryMs = Math.max(received.retryMs ?? defaultRetryMs, shortestRetryMs);
+      } catch (error) {
+        if (error instanceof SessionExpired || sink.signal.aborted) throw error;
+      }
+      await sleep(retryMs, undefined, { signal: sink.signal }).catch(() => {});
     }
   }
 
@@ -142,33 +153,53 @@ export class LegacyPeer implements Peer {
 
   /** Sends a request and hands its stream over, taking it up again where the upstream breaks off on purpose. */
   async #exchange(message: RpcMessage, sink: Sink): Promise<void> {
-    let received = await this.#send({ http: "POST", message, headers: { accept } }, sink.signal);
+    const first = await this.#send({ http: "POST", message, headers: { accept } }, sink.signal);
+    if (first.status === 404 && this.session.id !== undefined) return await this.#refused(message, first, sink);
+    let received = first;
     for (let tries = 0; tries < maxResumptions; tries++) {
-      for await (const part of received.messages()) this.#correspondence.take(part, sink);
+      const messages = received.messages();
+      for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
+        this.#correspondence.take(next.value, sink);
+        if (this.#correspondence.isAnswered(message.id)) return received.letEnd(messages);
+      }
       const resumeFrom = received.lastEventId;
-      if (this.#correspondence.isAnswered(message.id) || resumeFrom === undefined) return;
-      await sleep(received.retryMs ?? defaultRetryMs, undefined, { signal: sink.signal });
+      if (resumeFrom === undefined) return;
+      const retryMs = Math.max(received.retryMs ?? defaultRetryMs, shortestRetryMs);
+      await sleep(retryMs, undefined, { signal: sink.signal });
       received = await this.#send({ http: "GET", headers: { accept: "text/event-stream" }, resumeFrom }, sink.signal);
+      if (received.status < 300) continue;
+      received.drop();
+      throw new Fault("upstream_failed", "the answer broke off; whether the call took effect is unknown");
     }
+  }
+
+  /** A 404 means that the session is gone and nothing was done, unless it holds the answer to this very request. */
+  async #refused(message: RpcMessage, received: Received, sink: Sink): Promise<void> {
+    try {
+      for await (const part of received.messages())
+        if (part.id === message.id) return this.#correspondence.take(part, sink);
+    } catch (error) {
+      if (!(error instanceof HttpRefusal)) throw error;
+    }
+    throw this.#expired(received);
+  }
+
+  #expired(received: Received): SessionExpired {
+    received.drop();
+    return new SessionExpired(this.server);
   }
 
   async #post(message: unknown, signal: AbortSignal): Promise<void> {
     const received = await this.#send({ http: "POST", message, headers: { accept } }, signal);
+    if (received.status === 404 && this.session.id !== undefined) throw this.#expired(received);
     received.drop();
     if (received.status >= 300) throw new HttpRefusal(received.status);
   }
 
-  async #send(sending: Omit<Sending, "session" | "signal">, signal: AbortSignal): Promise<Received> {
+  #send(sending: Omit<Sending, "session" | "signal">, signal: AbortSignal): Promise<Received> {
     const { id, version } = this.session;
-    const received = await send(this.#line, {
-      ...sending,
-      headers: { ...sending.headers, "mcp-protocol-version": version },
-      session: id,
-      signal,
-    });
-    if (received.status !== 404 || id === undefined) return received;
-    received.drop();
-    throw new SessionExpired(this.server);
+    const headers = { ...sending.headers, "mcp-protocol-version": version };
+    return send(this.#line, { ...sending, headers, session: id, signal });
   }
 }
 

@@ -1,10 +1,20 @@
 import type { Bus } from "@sluice/bus";
-import { allServers, Fault, rpcErrorOf, subjects, encodeJson, type CallHead, type OwnWord } from "@sluice/contracts";
+import {
+  allServers,
+  Fault,
+  rpcErrorOf,
+  subjects,
+  encodeJson,
+  type CallHead,
+  type OwnWord,
+  toFault,
+} from "@sluice/contracts";
+import { describeError, type Log } from "@sluice/telemetry";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Replies } from "../replies.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
-import { unusable } from "./eras.ts";
+import { refusesLegacy, unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
 import { LegacySessions } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
@@ -18,12 +28,13 @@ import { Ids, type Client, type Sink, type Wanted } from "./peer.ts";
 import { Peers, withPeer } from "./peers.ts";
 import { Questions } from "./questions.ts";
 import { Route, type Late } from "./route.ts";
-import { isObject, objectOf, parseJson, RpcError, type RpcMessage } from "./rpc.ts";
+import { objectOf, readBody, RpcError, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks } from "./talk.ts";
 import type { Line } from "./wire.ts";
 
 export interface MediatorOptions {
   readonly bus: Bus;
+  readonly log: Log;
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
@@ -183,13 +194,16 @@ export class Mediator implements AsyncDisposable {
   ): Promise<Ending> {
     const answer = { jsonrpc: "2.0", id: id ?? null } as const;
     if (error instanceof RpcError) {
-      const status = head.era === "modern" ? modernStatus(error) : 200;
+      const status = head.era === "modern" ? modernStatus(error, head) : 200;
       return await output.finish({ ...answer, error: error.body }, status);
     }
-    if (!output.isStream || !(error instanceof Fault)) throw error;
-    if (error.kind === "client_left") return { ...(await output.finish(undefined)), fault: error.kind };
-    const failure = { ...answer, error: rpcErrorOf(error) };
-    return { ...(await output.finish(id === undefined ? undefined : failure)), fault: error.kind };
+    if (!output.isStream) throw error;
+    const fault = toFault(error);
+    if (fault.kind === "internal")
+      this.#options.log.error({ call: head.call, error: describeError(error) }, "call failed");
+    if (fault.kind === "client_left") return { ...(await output.finish(undefined)), fault: fault.kind };
+    const failure = { ...answer, error: rpcErrorOf(fault) };
+    return { ...(await output.finish(id === undefined ? undefined : failure)), fault: fault.kind };
   }
 
   #route(
@@ -203,6 +217,9 @@ export class Mediator implements AsyncDisposable {
     const mayUse = principals.listFilter(head);
     return new Route({
       servers,
+      isMerged: head.server === allServers,
+      decided: head.target,
+      isWhole: head.isWholeList === true,
       mode: upstreams.prefixModeOf(head.tenant),
       lists: this.#lists,
       late: this.#late,
@@ -241,7 +258,8 @@ export class Mediator implements AsyncDisposable {
       tenant: head.tenant,
       server,
       url: endpoint.url,
-      agent: head.agent.id,
+      // In a session an upstream is not asked again what it said of itself: less is known of it.
+      agent: head.session === undefined ? head.agent.id : `${head.agent.id} in a session`,
       cacheMs: endpoint.listCacheSeconds * 1000,
     };
   }
@@ -277,19 +295,4 @@ export class Mediator implements AsyncDisposable {
 /** An agent that opens no session says nothing of itself. */
 function anonymous({ agent }: CallHead): Client {
   return { info: { name: agent.name ?? agent.id, version: "0" }, capabilities: {} };
-}
-
-function readBody(body: Buffer): RpcMessage {
-  const value = parseJson(body);
-  if (!isObject(value)) throw new Fault("invalid_request", "the body is no JSON-RPC message");
-  return value as RpcMessage;
-}
-
-function refusesLegacy(body: Buffer): boolean {
-  try {
-    const code = objectOf(objectOf(parseJson(body))["error"])["code"];
-    return code === -32020 || code === -32021 || code === -32022;
-  } catch {
-    return false;
-  }
 }

@@ -3,6 +3,7 @@ import type { Ending } from "../active-call.ts";
 import { metaPrefix, modernVersion } from "./modern-peer.ts";
 import { Gathered } from "./changes.ts";
 import { changedKind } from "./names.ts";
+import { plainStatus } from "./plain-status.ts";
 import { operate } from "./operations.ts";
 import type { Output } from "./output.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
@@ -15,6 +16,7 @@ import {
   methodNotFound,
   objectOf,
   RpcError,
+  textOf,
   type Members,
   type Request,
   type RpcMessage,
@@ -47,7 +49,8 @@ const levels = ["debug", "info", "notice", "warning", "error", "critical", "aler
 export const gatewayInfo = { name: "sluice", version: "0.1.0" };
 
 /** The HTTP status of an error answer (MCP 2026-07-28, Streamable HTTP). */
-export function modernStatus(error: RpcError): number {
+export function modernStatus(error: RpcError, head: Pick<CallHead, "isPlain" | "method">): number {
+  if (head.isPlain === true) return plainStatus(error, head.method);
   if (error.code === methodNotFound) return 404;
   return error instanceof BadRequest ? 400 : 200;
 }
@@ -71,7 +74,7 @@ export class ModernAgents {
     checkRequest(call);
     if (method === "server/discover") return await this.#finish(call, await discover(call), 0);
     if (method === "subscriptions/listen") return await subscribe(call, id);
-    if (method === "tools/call") await checkParams(call);
+    if (method === "tools/call" && call.head.isPlain !== true) await checkParams(call);
     if (!operations.has(method)) throw new RpcError(methodNotFound, `Method not found: ${method}`);
     return await this.#operate(call);
   }
@@ -127,7 +130,7 @@ function modernResult(method: string, result: Members, ttlMs = 0): Members {
 function shownNotice(notice: Request, { logLevel }: Client): Request | undefined {
   if (notice.method === "notifications/progress") return notice;
   if (notice.method !== "notifications/message" || logLevel === undefined) return undefined;
-  const level = levels.indexOf(String(notice.params?.["level"]));
+  const level = levels.indexOf(textOf(notice.params?.["level"]));
   return level < 0 || level >= levels.indexOf(logLevel) ? notice : undefined;
 }
 
@@ -220,7 +223,7 @@ async function listenToAll(
         signal,
         ask: () => Promise.reject(new RpcError(methodNotFound, "nobody can be asked on this stream")),
         notify: ({ method, params = {} }) => {
-          const uri = names.get(String(params["uri"]));
+          const uri = names.get(textOf(params["uri"]));
           if (method === "notifications/resources/updated" && uri !== undefined) say(method, { ...params, uri });
           const kind = changedKind(method);
           if (kind !== undefined && wanted[changes[kind]] === true) gathered.add(method);

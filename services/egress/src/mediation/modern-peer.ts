@@ -116,10 +116,14 @@ export class ModernPeer implements Peer {
 
 /** The answer to the request with this id; what comes before it goes to the sink. */
 async function answerOf(received: Received, id: unknown, sink: Sink): Promise<RpcMessage> {
-  for await (const message of received.messages()) {
-    if (message.method === undefined) {
-      if (message.id === id || message.id === undefined || message.id === null) return message;
-    } else if (message.id === undefined) sink.notify(message as Request);
+  const messages = received.messages();
+  for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
+    const { method, id: given } = next.value;
+    if (method === undefined && (given === id || given === undefined || given === null)) {
+      received.letEnd(messages);
+      return next.value;
+    }
+    if (method !== undefined && given === undefined) sink.notify(next.value as Request);
   }
   throw new Fault("upstream_failed", "the upstream ended without an answer");
 }

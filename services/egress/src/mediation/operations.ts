@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Sink } from "./peer.ts";
-import { invalidParams, isObject, methodNotFound, objectOf, RpcError, type Members, type Request } from "./rpc.ts";
+import {
+  invalidParams,
+  isObject,
+  methodNotFound,
+  objectOf,
+  RpcError,
+  textOf,
+  type Members,
+  type Request,
+} from "./rpc.ts";
 import { kindOfMethod, type Exposed, type ListKind } from "./names.ts";
 import type { Route } from "./route.ts";
 
@@ -45,7 +54,7 @@ async function listPage(route: Route, kind: ListKind, params: Members | undefine
   let bytes = 0;
   for (const { item } of exposed.slice(from)) {
     bytes += Buffer.byteLength(JSON.stringify(item)) + 1;
-    if (items.length > 0 && bytes > pageBytes) break;
+    if (!route.isWhole && items.length > 0 && bytes > pageBytes) break;
     items.push(item);
   }
   const next = from + items.length;
@@ -95,8 +104,8 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
   const name = request.params?.[member];
   if (typeof name !== "string")
     throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
-  const target = await route.resolve(kind, name);
-  if (target === undefined && kind === "resources") return await askEach(route, request, sink);
+  const target = await route.target(kind, name);
+  if (target === undefined && kind === "resources" && route.isDecided(name)) return await askEach(route, request, sink);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${what}: ${name}`);
   const params = target.own === name ? request.params : { ...request.params, [member]: target.own };
   const result = await route.withPeer(target.server, sink, (peer) =>
@@ -121,10 +130,6 @@ async function askEach(route: Route, request: Request, sink: Sink): Promise<Memb
   throw refusal ?? new RpcError(invalidParams, `Unknown resource: ${textOf(request.params?.["uri"])}`);
 }
 
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
 function renameContents(result: Members, own: string, name: string): Members {
   const contents = result["contents"];
   if (!Array.isArray(contents)) return result;
@@ -142,15 +147,15 @@ async function complete(route: Route, request: Request, sink: Sink): Promise<Mem
   const member = isPrompt ? "name" : "uri";
   const name = ref[member];
   if (typeof name !== "string") throw new RpcError(invalidParams, `completion/complete needs "params.ref.${member}"`);
-  const target = isPrompt ? await route.resolve("prompts", name) : await templateOwner(route, name);
+  const target = isPrompt ? await route.target("prompts", name) : await templateOwner(route, name);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${isPrompt ? "prompt" : "resource"}: ${name}`);
   const params = { ...request.params, ref: { ...ref, [member]: target.own } };
   return await route.withPeer(target.server, sink, (peer) => peer.request({ method: request.method, params }, sink));
 }
 
 async function templateOwner(route: Route, name: string): Promise<{ server: string; own: string } | undefined> {
-  const known = await route.resolve("resources", name);
+  const known = await route.target("resources", name);
   if (known !== undefined) return known;
   const { exposed } = await route.list("resourceTemplates");
-  return exposed.find((one) => one.name === name);
+  return exposed.find((one) => one.name === name && route.isDecided(one.own));
 }

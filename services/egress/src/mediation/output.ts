@@ -20,6 +20,7 @@ export class Output {
   #writer: StreamWriter | undefined;
   #turn: Promise<void> = Promise.resolve();
   #events = 0;
+  #isFinished = false;
 
   constructor(options: OutputOptions) {
     this.#options = options;
@@ -31,7 +32,7 @@ export class Output {
 
   /** Begins the stream, where it has not begun. */
   open(): void {
-    if (this.#writer !== undefined) return;
+    if (this.#writer !== undefined || this.#isFinished) return;
     const { call, stream } = this.#options;
     const { head } = call;
     this.#writer = stream({ status: 200, headers: { "content-type": "text/event-stream" } });
@@ -39,8 +40,10 @@ export class Output {
     if (head.era === "legacy" && version >= primingSince) this.#write("data: \n");
   }
 
-  /** Sends a message ahead of the answer. */
+  /** Sends a message ahead of the answer, unless a plain answer is all that is wanted. */
   event(message: unknown): void {
+    if (this.#isFinished) return;
+    if (this.#options.call.head.isPlain === true) return;
     this.open();
     this.#events++;
     this.#write(`event: message\ndata: ${JSON.stringify(message)}\n`);
@@ -48,14 +51,17 @@ export class Output {
 
   /** Sends the last message, or none. */
   async finish(message: RpcMessage | undefined, status = 200, headers: Record<string, string> = {}): Promise<Ending> {
-    const isError = message?.error !== undefined || (isObject(message?.result) && message.result["isError"] === true);
+    const isError =
+      (message?.error ?? undefined) !== undefined || (isObject(message?.result) && message.result["isError"] === true);
     const seen = message === undefined ? {} : { isError };
     if (this.#writer === undefined) {
+      this.#isFinished = true;
       const body = message === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(message));
       const type = message === undefined ? {} : { "content-type": "application/json" };
       return { ...(await this.#options.reply({ status, headers: { ...type, ...headers }, body })), ...seen };
     }
     if (message !== undefined) this.event(message);
+    this.#isFinished = true;
     await this.#turn;
     const end: StreamEnd = { answered: message !== undefined };
     await this.#writer.end(Buffer.from(encodeJson(end)));

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Fault, sessionNameOf, type CallHead } from "@sluice/contracts";
-import { resultOf, RpcError, type Members, type Request, type RpcMessage } from "./rpc.ts";
+import { resultOf, RpcError, textOf, type Members, type Request, type RpcMessage } from "./rpc.ts";
 
 interface Asked {
   readonly owner: string;
@@ -45,7 +45,7 @@ export class Questions {
 
   /** Takes an answer; false where nobody asked this agent in this session so. */
   take(message: RpcMessage, head: CallHead): boolean {
-    const asked = this.#asked.get(String(message.id));
+    const asked = this.#asked.get(textOf(message.id));
     if (asked === undefined || asked.owner !== ownerOf(head)) return false;
     asked.settle(message);
     return true;

@@ -10,7 +10,13 @@ export type ServerStatus = "ok" | "unavailable";
 export interface RouteOptions {
   /** In the order of the configuration. */
   readonly servers: readonly string[];
+  /** The address stands for all of them, however many there are. */
+  readonly isMerged: boolean;
+  /** What the call acts on, as policy decided about it: nothing else may be acted on. */
+  readonly decided: string | undefined;
   readonly mode: PrefixMode;
+  /** Lists are answered in one piece. */
+  readonly isWhole?: boolean;
   readonly lists: Lists;
   readonly late: Late;
   readonly viewOf: (server: string) => View;
@@ -31,17 +37,19 @@ export type Late = Map<string, number>;
 /** The upstreams behind one address as one caller sees them: one, or all of a tenant. */
 export class Route {
   readonly servers: readonly string[];
+  readonly isMerged: boolean;
   readonly names: Names;
   readonly #options: RouteOptions;
 
   constructor(options: RouteOptions) {
     this.#options = options;
     this.servers = options.servers;
+    this.isMerged = options.isMerged;
     this.names = new Names(this.isMerged ? options.mode : "never", options.servers);
   }
 
-  get isMerged(): boolean {
-    return this.#options.servers.length > 1;
+  get isWhole(): boolean {
+    return this.#options.isWhole === true;
   }
 
   withPeer<T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>): Promise<T> {
@@ -97,6 +105,24 @@ export class Route {
     }
     if (answers.length === 0) throw failure;
     return { answers, statuses };
+  }
+
+  /**
+   * Whose the thing is that a call acts on, and what its server calls it; undefined where none has it. Ingress told
+   * policy what the name means: where that is something else than here, because the two have different versions of the
+   * configuration for a moment, there is no such thing.
+   */
+  async target(
+    kind: "tools" | "prompts" | "resources",
+    name: string,
+  ): Promise<{ server: string; own: string } | undefined> {
+    const target = await this.resolve(kind, name);
+    return target?.own === this.#options.decided ? target : undefined;
+  }
+
+  /** Whether policy decided about the thing of this name. */
+  isDecided(name: string): boolean {
+    return name === this.#options.decided;
   }
 
   /** Which server a name means, and what the server calls it; undefined where none has it. */

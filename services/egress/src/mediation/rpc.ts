@@ -15,7 +15,7 @@ export interface RpcMessage extends Members {
   readonly method?: string;
   readonly params?: Members;
   readonly result?: Members;
-  readonly error?: { readonly code?: unknown; readonly message?: unknown; readonly data?: unknown };
+  readonly error?: unknown;
 }
 
 /** An error answer of the other side, to be handed on as it is. */
@@ -39,13 +39,15 @@ export const methodNotFound = -32601;
 
 interface RawJson {
   rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
 }
+const raw = JSON as unknown as RawJson;
 
 /** A number that JavaScript would change is kept as it was written. */
 function keepNumbers(_name: string, value: unknown, { source }: { source?: string } = {}): unknown {
   if (typeof value !== "number" || source === undefined) return value;
   if (source.length < 16 && Number.isFinite(value)) return value;
-  return String(value) === source ? value : (JSON as unknown as RawJson).rawJSON(source);
+  return String(value) === source ? value : raw.rawJSON(source);
 }
 
 /** @throws Fault `upstream_failed` for what is no JSON. */
@@ -58,7 +60,7 @@ export function parseJson(bytes: Buffer): unknown {
 }
 
 export function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !raw.isRawJSON(value);
 }
 
 /** @throws Fault `upstream_failed` for anything but a JSON-RPC message. */
@@ -66,6 +68,10 @@ export function readMessage(value: unknown): RpcMessage {
   if (!isObject(value) || value["jsonrpc"] !== "2.0")
     throw new Fault("upstream_failed", "the upstream sent something that is no JSON-RPC message");
   return value as RpcMessage;
+}
+
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 export function objectOf(value: unknown): Members {
@@ -83,7 +89,7 @@ export function without(members: Members, ...names: readonly string[]): Members 
   return rest;
 }
 
-function errorOf({ code, message, data }: NonNullable<RpcMessage["error"]>): RpcError {
+function errorOf({ code, message, data }: Members): RpcError {
   return new RpcError(
     Number.isInteger(code) ? (code as number) : -32603,
     typeof message === "string" ? message : "",
@@ -93,7 +99,14 @@ function errorOf({ code, message, data }: NonNullable<RpcMessage["error"]>): Rpc
 
 /** The answer's result. @throws RpcError for an error answer. */
 export function resultOf({ result, error }: RpcMessage): Members {
-  if (error !== undefined) throw errorOf(error);
+  if (error !== undefined && error !== null) throw errorOf(objectOf(error));
   if (!isObject(result)) throw new Fault("upstream_failed", "the upstream's answer has no result");
   return result;
+}
+
+/** The message that an agent sent. @throws Fault `invalid_request` */
+export function readBody(body: Buffer): RpcMessage {
+  const value = parseJson(body);
+  if (!isObject(value)) throw new Fault("invalid_request", "the body is no JSON-RPC message");
+  return value as RpcMessage;
 }

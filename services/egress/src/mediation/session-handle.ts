@@ -5,7 +5,7 @@ import type { LegacySessions, LegacySessionsOptions } from "./legacy-sessions.ts
 import { OldSsePeer } from "./old-sse-peer.ts";
 import { deafSink, type Peer, type Sink, type Wanted } from "./peer.ts";
 import type { Route } from "./route.ts";
-import { invalidParams, RpcError, type Members, type Request } from "./rpc.ts";
+import { invalidParams, RpcError, textOf, type Members, type Request } from "./rpc.ts";
 import type { Taken, Wish } from "./session-pool.ts";
 import { innerOf, readState, sessionOf, writeState, type InnerSession, type SessionState } from "./session-state.ts";
 import type { Line } from "./wire.ts";
@@ -72,14 +72,15 @@ export class SessionHandle {
 
   /** Ends the call of this session that has this JSON-RPC id, on whatever replica. */
   cancel(requestId: unknown): void {
-    if (typeof requestId === "string" || typeof requestId === "number")
-      this.#options.tell({ session: this.#id, rpcId: JSON.stringify(requestId) });
+    const rpcId = JSON.stringify(requestId);
+    if (/^["\d-]/.test(rpcId)) this.#options.tell({ session: this.#id, rpcId });
   }
 
   async watch(route: Route, { method, params }: Request, sink: Sink): Promise<Members> {
     const uri = params?.["uri"];
     if (typeof uri !== "string") throw new RpcError(invalidParams, `${method} needs "params.uri" as a string`);
-    const target = (await route.resolve("resources", uri)) ?? { server: route.servers[0] ?? "", own: uri };
+    const target = await route.target("resources", uri);
+    if (target === undefined) throw new RpcError(invalidParams, `Unknown resource: ${uri}`);
     const isSubscribe = method === "resources/subscribe";
     if (!(await this.#isModern(target.server)))
       await this.withPeer(target.server, sink, (peer) => peer.request({ method, params: { uri: target.own } }, sink));
@@ -128,7 +129,7 @@ export class SessionHandle {
     const named: Sink = {
       ...sink,
       notify: ({ method, params }) => {
-        const uri = this.state.subscriptions[server]?.[String(params?.["uri"])];
+        const uri = this.state.subscriptions[server]?.[textOf(params?.["uri"])];
         sink.notify({ method, ...(params && { params: uri === undefined ? params : { ...params, uri } }) });
       },
     };

@@ -35,6 +35,17 @@ export class HttpRefusal extends Fault {
 }
 
 const left = new Fault("client_left", "the client left");
+
+/** How long a stream may take to end once its answer is there. */
+const endingMs = 1_000;
+
+/** Why a signal ended: a deadline of ours is the upstream's failure, anything else means that nobody waits any more. */
+export function reasonOf(signal: AbortSignal): Fault {
+  const reason: unknown = signal.reason;
+  if (reason instanceof Fault) return reason;
+  const isLate = reason instanceof DOMException && reason.name === "TimeoutError";
+  return isLate ? new Fault("upstream_timeout", "the upstream did not answer in time") : left;
+}
 const refusalBytes = 64 * 1024;
 /** What of the client's header fields goes on when the message itself is ours. */
 const notOurs = /^(?:accept|content-type|mcp-.*)$/;
@@ -46,14 +57,20 @@ export class Received {
   readonly #exchange: Exchange;
   readonly #reader: SseReader;
   readonly #maxBytes: number;
+  readonly #onOver: () => void;
   /** How long to wait before the stream is taken up again, where the upstream said so. */
   retryMs: number | undefined;
 
-  constructor(exchange: Exchange, head: { status: number; headers: ReceivedHeaders }, maxBytes: number) {
+  constructor(
+    exchange: Exchange,
+    { status, headers }: { status: number; headers: ReceivedHeaders },
+    { maxBytes, onOver }: { maxBytes: number; onOver: () => void },
+  ) {
     this.#exchange = exchange;
-    this.status = head.status;
-    this.headers = head.headers;
+    this.status = status;
+    this.headers = headers;
     this.#maxBytes = maxBytes;
+    this.#onOver = onOver;
     this.#reader = new SseReader(maxBytes);
   }
 
@@ -82,13 +99,28 @@ export class Received {
 
   /** The events of a stream, or the whole body as one. */
   async *events(): AsyncGenerator<{ type: string; data: Buffer }> {
-    if (this.status >= 300) yield { type: "message", data: await this.#refusal() };
-    else if (this.isStream) yield* this.#stream();
-    else {
-      const { bytes, complete } = await this.#exchange.collect(this.#maxBytes);
-      if (!complete) throw this.#drop(new Fault("upstream_failed", "the upstream's answer is too large"));
-      yield { type: "message", data: bytes };
+    try {
+      if (this.status >= 300) yield { type: "message", data: await this.#refusal() };
+      else if (this.isStream) yield* this.#stream();
+      else {
+        const { bytes, complete } = await this.#exchange.collect(this.#maxBytes);
+        if (!complete) throw this.#drop(new Fault("upstream_failed", "the upstream's answer is too large"));
+        yield { type: "message", data: bytes };
+      }
+    } finally {
+      this.#onOver();
     }
+  }
+
+  /** What is still to come concerns nobody: a stream that ends by itself keeps its connection, any other is dropped. */
+  letEnd(messages: AsyncGenerator<RpcMessage>): void {
+    const timer = setTimeout(() => this.drop(), endingMs);
+    const drain = async () => {
+      while ((await messages.next()).done !== true);
+    };
+    void drain()
+      .catch(() => {})
+      .finally(() => clearTimeout(timer));
   }
 
   drop(): void {
@@ -116,6 +148,7 @@ export class Received {
   }
 
   #drop(fault: Fault): Fault {
+    this.#onOver();
     this.#exchange.abort(fault);
     return fault;
   }
@@ -130,7 +163,7 @@ export function forwarded({ head }: Line): Record<string, string> {
 export async function send(line: Line, sending: Sending): Promise<Received> {
   const { upstream, head, traceparent, maxAnswerBytes } = line;
   const { http, message, session, resumeFrom, signal } = sending;
-  if (signal.aborted) throw left;
+  if (signal.aborted) throw reasonOf(signal);
   const exchange = forward({
     head: {
       agent: head.agent,
@@ -149,7 +182,13 @@ export async function send(line: Line, sending: Sending): Promise<Received> {
     traceparent,
     ...(sending.path !== undefined && { path: sending.path }),
   });
-  const onAbort = () => exchange.abort(left);
+  const onAbort = () => exchange.abort(reasonOf(signal));
   signal.addEventListener("abort", onAbort, { once: true });
-  return new Received(exchange, await exchange.head, maxAnswerBytes);
+  const onOver = () => signal.removeEventListener("abort", onAbort);
+  try {
+    return new Received(exchange, await exchange.head, { maxBytes: maxAnswerBytes, onOver });
+  } catch (error) {
+    onOver();
+    throw error;
+  }
 }
