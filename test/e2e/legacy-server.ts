@@ -5,6 +5,12 @@ import { eventStreamOf } from "./wire.ts";
 
 type Answer = (request: ReceivedRequest, response: ServerResponse, reply: (result: unknown) => void) => void;
 
+const results: Readonly<Record<string, unknown>> = {
+  "tools/list": { tools: [{ name: "echo", inputSchema: { type: "object" } }] },
+  "tools/call": { content: [{ type: "text", text: "done" }] },
+  "resources/list": { resources: [] },
+};
+
 /** A server of the legacy era alone that keeps sessions, which a test can look at and forget. */
 export class LegacyServer implements AsyncDisposable {
   readonly sessions = new Set<string>();
@@ -56,16 +62,14 @@ export class LegacyServer implements AsyncDisposable {
     if (method === "DELETE") return void response.writeHead(this.sessions.delete(session) ? 200 : 404).end();
     if (message?.method === "server/discover") return void response.writeHead(400).end();
     const asked = message?.method ?? "";
+    this.asked.set(asked, [...(this.asked.get(asked) ?? []), message?.params]);
     const instead = this.on[asked];
-    if (method === "POST") this.asked.set(asked, [...(this.asked.get(asked) ?? []), message?.params]);
     if (instead !== undefined) return instead(request, response, reply);
     if (asked === "initialize") return this.initialize(request, response);
     if (!this.sessions.has(session)) return void response.writeHead(404).end();
     if (method === "GET") return this.#listen(session, response);
     if (message?.id === undefined || message.method === undefined) return void response.writeHead(202).end();
-    if (asked === "tools/list") return reply({ tools: [{ name: "echo", inputSchema: { type: "object" } }] });
-    if (asked === "tools/call") return reply({ content: [{ type: "text", text: "done" }] });
-    reply(asked === "resources/list" ? { resources: [] } : {});
+    reply(results[asked] ?? {});
   }
 
   initialize({ message }: ReceivedRequest, response: ServerResponse): void {

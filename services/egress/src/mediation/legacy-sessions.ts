@@ -111,6 +111,11 @@ export class LegacySessions implements AsyncDisposable {
     return handle;
   }
 
+  /** Knows best what the session holds. */
+  watch(name: string, handle: SessionHandle): void {
+    this.#upkeep.watch(name, handle);
+  }
+
   async end(id: string, handle: SessionHandle): Promise<void> {
     await this.#options.principals.endSession(id);
     this.#upkeep.forget(sessionNameOf(id));
@@ -193,7 +198,7 @@ export class LegacySessions implements AsyncDisposable {
   #handleOf(head: CallHead, id: string, text: string): SessionHandle {
     const name = sessionNameOf(id);
     const handle = new SessionHandle(this.#options, this, { head, id, name, text });
-    this.#upkeep.watch(name, handle);
+    this.watch(name, handle);
     return handle;
   }
 }

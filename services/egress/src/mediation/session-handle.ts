@@ -1,5 +1,6 @@
 import { Fault, type CallHead } from "@sluice/contracts";
 import { modernClient } from "./client.ts";
+import { KeptState } from "./kept-state.ts";
 import { SessionExpired, type LegacyPeer } from "./legacy-peer.ts";
 import type { LegacySessions, LegacySessionsOptions } from "./legacy-sessions.ts";
 import { OldSsePeer } from "./old-sse-peer.ts";
@@ -7,13 +8,12 @@ import { deafSink, type Peer, type Sink, type Wanted } from "./peer.ts";
 import type { Route } from "./route.ts";
 import { invalidParams, RpcError, textOf, type Members, type Request } from "./rpc.ts";
 import type { Taken, Wish } from "./session-pool.ts";
-import { innerOf, readState, sessionOf, writeState, type InnerSession, type SessionState } from "./session-state.ts";
+import { innerOf, sessionOf, type InnerSession, type SessionState } from "./session-state.ts";
 import type { Line } from "./wire.ts";
 
 /** How long an upstream may take for a word to all of a session's upstreams. */
 const tellMs = 10_000;
 const openMs = 30_000;
-const maxTries = 50;
 const allChanges: Wanted = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
 
 /** One session in the hands of one call. */
@@ -23,9 +23,7 @@ export class SessionHandle {
   readonly #head: CallHead;
   readonly #id: string;
   readonly #name: string;
-  /** As session-manager has it, as far as is known here. */
-  #text: string;
-  state: SessionState;
+  readonly #kept: KeptState;
 
   constructor(
     options: LegacySessionsOptions,
@@ -37,8 +35,12 @@ export class SessionHandle {
     this.#head = head;
     this.#id = id;
     this.#name = name;
-    this.#text = text;
-    this.state = readState(text);
+    const { principals } = options;
+    this.#kept = new KeptState({ principals, turns: all.turns, head, name, text });
+  }
+
+  get state(): SessionState {
+    return this.#kept.state;
   }
 
   /**
@@ -57,7 +59,7 @@ export class SessionHandle {
   }
 
   async setLevel(route: Route, logLevel: string): Promise<void> {
-    await this.#update((state) => ({ ...state, client: { ...state.client, logLevel } }));
+    await this.#kept.update((state) => ({ ...state, client: { ...state.client, logLevel } }));
     const request = { method: "logging/setLevel", params: { level: logLevel } };
     await this.#eachLegacy(route, async (peer, sink) => {
       const { capabilities } = await peer.about(sink.signal);
@@ -84,7 +86,7 @@ export class SessionHandle {
     const isSubscribe = method === "resources/subscribe";
     if (!(await this.#isModern(target.server)))
       await this.withPeer(target.server, sink, (peer) => peer.request({ method, params: { uri: target.own } }, sink));
-    await this.#update((state) => {
+    await this.#kept.update((state) => {
       const { [target.own]: _old, ...others } = state.subscriptions[target.server] ?? {};
       const mine = isSubscribe ? { ...others, [target.own]: uri } : others;
       return { ...state, subscriptions: { ...state.subscriptions, [target.server]: mine } };
@@ -106,8 +108,8 @@ export class SessionHandle {
   }
 
   /** Whether nobody can use it any more. */
-  async isOver(): Promise<boolean> {
-    return (await this.#options.principals.findSession(this.#head, this.#name)) === undefined;
+  isOver(): Promise<boolean> {
+    return this.#kept.isOver();
   }
 
   /** Keeps a connection for the calls of this session; where the agent has too many it is closed. */
@@ -156,7 +158,7 @@ export class SessionHandle {
 
   /** Calls back whenever the client may want to hear of other resources than before, until told to stop. */
   #onSubscriptions(heed: () => void): () => void {
-    const look = () => void this.#refresh().then(heed, () => {});
+    const look = () => void this.#kept.refresh().then(heed, () => {});
     look();
     return this.#all.onSubscriptions(this.#id, look);
   }
@@ -195,17 +197,20 @@ export class SessionHandle {
 
   /** However many calls find that there is no session any more, one opens the next. */
   async #reopen(server: string, sink: Sink, gone: InnerSession | undefined): Promise<Taken<Peer>> {
-    await this.#all.turns.once(`open ${this.#name} ${server}`, () => this.#open(server, gone));
+    await unlessAborted(
+      this.#all.turns.once(`open ${this.#name} ${server}`, () => this.#open(server, gone)),
+      sink.signal,
+    );
     const connection = await this.#all.connections.find(this.#wish(server));
     if (connection !== undefined) return connection;
-    await this.#refresh();
+    await this.#kept.refresh();
     const inner = this.state.inner[server];
     if (inner === undefined) throw new Fault("overloaded", `the session with the server '${server}' had to make room`);
     return this.#resume(server, inner, sink);
   }
 
   async #open(server: string, gone: InnerSession | undefined): Promise<void> {
-    await this.#refresh();
+    await this.#kept.refresh();
     const isReplaced = ({ inner }: SessionState) =>
       inner[server] !== undefined && (gone === undefined || inner[server].id !== gone.id);
     if (isReplaced(this.state)) return;
@@ -214,6 +219,7 @@ export class SessionHandle {
     const peer = await this.#options.peers.open({ line, client: this.state.client, signal });
     if (peer instanceof OldSsePeer) (await this.#all.connections.adopt(this.#wish(server), peer)).release();
     else if (!(await this.#keep(server, peer, isReplaced))) return;
+    this.#all.watch(this.#name, this);
     await this.#renew(server, peer);
   }
 
@@ -221,7 +227,7 @@ export class SessionHandle {
   async #keep(server: string, peer: LegacyPeer, isReplaced: (state: SessionState) => boolean): Promise<boolean> {
     try {
       const mine = innerOf(server, peer.session);
-      await this.#update((state) =>
+      await this.#kept.update((state) =>
         isReplaced(state) ? state : { ...state, inner: { ...state.inner, [server]: mine } },
       );
       if (this.state.inner[server]?.id === mine.id) return true;
@@ -252,47 +258,19 @@ export class SessionHandle {
   #line(server: string): Line {
     return this.#options.lineOf(this.#head, server);
   }
-
-  /** Applies a change to what is kept, whatever other calls change meanwhile. */
-  async #update(change: (state: SessionState) => SessionState): Promise<void> {
-    await this.#all.turns.inTurn(this.#name, async () => {
-      for (let tries = 0; tries < maxTries; tries++) {
-        const next = change(this.state);
-        if (next === this.state) return;
-        const text = writeState(next);
-        const asked = { session: this.#name, expected: this.#text, upstreamSession: text };
-        const { ok, upstreamSession: kept } = await this.#options.principals.updateSession(this.#head, asked);
-        if (!ok && kept === undefined) throw ended();
-        this.#learn(kept ?? text);
-        if (ok) return;
-      }
-      throw new Fault("overloaded", "too many calls change the session at once");
-    });
-  }
-
-  /** Learns what other calls have changed. */
-  async #refresh(): Promise<void> {
-    await this.#all.turns.inTurn(this.#name, async () => {
-      const text = await this.#options.principals.findSession(this.#head, this.#name);
-      if (text === undefined) throw ended();
-      this.#learn(text);
-    });
-  }
-
-  #learn(text: string): void {
-    if (text === this.#text) return;
-    this.#text = text;
-    this.state = readState(text);
-  }
-}
-
-function ended(): Fault {
-  return new Fault("session_not_found", "the session has ended: initialize again");
 }
 
 /** A peer that only this call uses, and that needs not be given back. */
 function lent(session: Peer): Taken<Peer> {
   return { session, release: () => {}, discard: () => {} };
+}
+
+/** What others wait for too goes on without a caller that leaves. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const left = Promise.withResolvers<never>();
+  const leave = () => left.reject(new Fault("client_left", "the client left"));
+  signal.addEventListener("abort", leave, { once: true });
+  return await Promise.race([work, left.promise]).finally(() => signal.removeEventListener("abort", leave));
 }
 
 async function using<T>({ session, release }: Taken<Peer>, work: (peer: Peer) => Promise<T>): Promise<T> {
