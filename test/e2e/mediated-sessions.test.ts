@@ -15,10 +15,14 @@ let house: TestHouse;
 let first: LegacyServer;
 let second: LegacyServer;
 let single: LegacyServer;
+let leaving: LegacyServer;
+/** Takes a server from a tenant. */
+let edit: () => Promise<void>;
 let old: OldSseServer;
 
 beforeAll(async () => {
-  [first, second, single] = [
+  [first, second, single, leaving] = [
+    stack.use(await LegacyServer.start()),
     stack.use(await LegacyServer.start()),
     stack.use(await LegacyServer.start()),
     stack.use(await LegacyServer.start()),
@@ -27,20 +31,27 @@ beforeAll(async () => {
   const agents = ["a-1", "a-2", "a-3", "a-4", "a-5"];
   const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
   const tenantOf = (endpoints: object[]) => ({ agents, accessRules, mcp: { endpoints } });
+  const tenants = {
+    both: tenantOf([
+      { name: "first", url: first.url },
+      { name: "second", url: second.url },
+    ]),
+    one: tenantOf([{ name: "single", url: single.url }]),
+    old: tenantOf([
+      { name: "old", url: old.url },
+      { name: "second", url: second.url },
+    ]),
+    edited: tenantOf([
+      { name: "first", url: first.url },
+      { name: "leaving", url: leaving.url },
+    ]),
+  };
+  const edited = tenantOf([{ name: "first", url: first.url }]);
+  edit = () => house.configure({ ...tenants, edited });
   house = stack.use(
     await startTestHouse({
       replicas: { egress: replicas, "session-manager": 2 },
-      tenants: {
-        both: tenantOf([
-          { name: "first", url: first.url },
-          { name: "second", url: second.url },
-        ]),
-        one: tenantOf([{ name: "single", url: single.url }]),
-        old: tenantOf([
-          { name: "old", url: old.url },
-          { name: "second", url: second.url },
-        ]),
-      },
+      tenants,
       env: {
         SESSION_TTL_SECONDS: String(sessionSeconds),
         SESSION_MAX_PER_AGENT: String(sessionsPerAgent),
@@ -240,6 +251,13 @@ describe("a client that leaves without a word", () => {
     expect((await clients.at(-1)?.ask("tools/list"))?.status).toBe(200);
     expect((await clients[1]?.ask("tools/list"))?.status).toBe(200);
     await until("the end of its session at the upstream", () => !second.sessions.has(inner));
+  });
+
+  it("has its session ended at a server that an edit takes away", async () => {
+    await connect("edited", "a-1");
+    expect(leaving.sessions.size).toBe(1);
+    await edit();
+    await until("the end of the session", () => leaving.sessions.size === 0, (sessionSeconds * 1000) / 2);
   });
 
   it("leaves no session at a server that answered initialize too late", async () => {

@@ -1,5 +1,6 @@
 import { Fault, sessionNameOf, type CallHead, type EndedSession } from "@sluice/contracts";
 import type { Principals } from "../principals.ts";
+import type { Stays, Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
 import { modernClient } from "./client.ts";
 import { LegacyPeer } from "./legacy-peer.ts";
@@ -15,19 +16,24 @@ import { Upkeep } from "./upkeep.ts";
 import type { Line } from "./wire.ts";
 import type { ToolSchemas } from "./param-headers.ts";
 
+export interface SessionLimits {
+  /** How long an unused session lives. */
+  readonly ttlMs: number;
+  /** With one upstream: of those that egress opens for an agent without one, and of connections of the old transport. */
+  readonly mostPerAgent: number;
+}
+
 export interface LegacySessionsOptions {
   readonly peers: Peers;
   readonly principals: Principals;
   readonly instance: string;
   readonly lineOf: (head: CallHead, server: string) => Line;
+  readonly upstreams: Upstreams;
   readonly schemasOf: (head: CallHead, server: string) => ToolSchemas;
   readonly changes: Changes;
   /** Says to all replicas that a session's calls or streams have to heed something. */
   readonly tell: (word: { session: string; rpcId?: string; subscribes?: true }) => void;
-  /** How long an unused session lives. */
-  readonly ttlMs: number;
-  /** Connections of the old transport that one agent may have with one upstream. */
-  readonly mostConnections: number;
+  readonly limits: SessionLimits;
 }
 
 /** Who wants a session. */
@@ -65,14 +71,15 @@ export class LegacySessions implements AsyncDisposable {
   readonly #listening = new Map<string, Set<() => void>>();
 
   constructor(options: LegacySessionsOptions) {
-    const { ttlMs, mostConnections } = options;
+    const { ttlMs, mostPerAgent } = options.limits;
     this.#options = options;
-    this.connections = new SessionPool({ most: mostConnections, mostIdle: mostConnections, idleMs: ttlMs });
+    this.connections = new SessionPool({ most: mostPerAgent, mostIdle: mostPerAgent, idleMs: ttlMs });
     this.#upkeep = new Upkeep({
       ttlMs,
       isOver: (handle) => handle.isOver(),
       tidy: (handle) => handle.close(),
     });
+    options.upstreams.beforeChange((stays) => this.#leave(stays));
   }
 
   /** Opens a session with every upstream that answers. @throws Fault where none does. */
@@ -193,6 +200,10 @@ export class LegacySessions implements AsyncDisposable {
   async #giveUp(head: CallHead, { session: name, server, upstreamSession: text }: EndedSession): Promise<void> {
     this.#upkeep.forget(name);
     await new SessionHandle(this.#options, this, { head: { ...head, server }, id: "", name, text }).close();
+  }
+
+  #leave(stays: Stays): void {
+    for (const handle of this.#upkeep.sessions()) handle.leave(stays);
   }
 
   #handleOf(head: CallHead, id: string, text: string): SessionHandle {

@@ -16,7 +16,7 @@ import type { Replies } from "../replies.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import { refusesLegacy, unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
-import { LegacySessions } from "./legacy-sessions.ts";
+import { LegacySessions, type SessionLimits } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
 import { Changes, type Place } from "./changes.ts";
 import { listKinds } from "./names.ts";
@@ -38,9 +38,7 @@ export interface MediatorOptions {
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
-  /** With one upstream, of those that egress itself opens for an agent without one, and of old connections. */
-  readonly maxSessionsPerAgent: number;
-  readonly sessionTtlMs: number;
+  readonly sessionLimits: SessionLimits;
   readonly replies: Replies;
   /** Told which list methods of a server answer otherwise now. */
   readonly onChange: (place: Place, methods: string[]) => void;
@@ -75,7 +73,7 @@ export class Mediator implements AsyncDisposable {
       );
     });
     this.#peers = new Peers(new Ids(bus.instance), {
-      most: options.maxSessionsPerAgent,
+      most: options.sessionLimits.mostPerAgent,
       onNotice: ({ head, upstream }, { method }) =>
         this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
     });
@@ -88,8 +86,8 @@ export class Mediator implements AsyncDisposable {
       lineOf: (head, server) => this.#line(head, server),
       schemasOf: (head, server) => this.#schemas(head, server),
       changes: this.changes,
-      ttlMs: options.sessionTtlMs,
-      mostConnections: options.maxSessionsPerAgent,
+      limits: options.sessionLimits,
+      upstreams: options.upstreams,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -103,6 +101,8 @@ export class Mediator implements AsyncDisposable {
     if (head.era === "legacy")
       return head.session === undefined && (eras.isModernOnly(upstream, head.tenant) || eras.isOldTransport(upstream));
     if (head.method === "") return false;
+    const seen = eras.seen(upstream, head.tenant);
+    if (seen !== undefined) return seen !== "modern";
     return eras.of(this.#line(head, head.server, traceparent)).then((speaks) => speaks !== "modern");
   }
 

@@ -64,8 +64,8 @@ export class Peers implements AsyncDisposable {
     const isShared = !isInteractive(asking.client);
     const open = () => this.#openListening(isShared ? withoutDeadline(asking) : asking);
     const { session: peer, release, discard } = await this.#pool.take(wishOf(asking), { open, isShared });
+    peer.attach(asking.line, isShared ? undefined : sink);
     if (isShared) return { peer, release, discard };
-    peer.attach(asking.line, sink);
     const giveBack = () => {
       peer.detach();
       release();

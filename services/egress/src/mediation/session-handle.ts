@@ -1,4 +1,5 @@
 import { Fault, type CallHead } from "@sluice/contracts";
+import type { Stays } from "../upstreams.ts";
 import { modernClient } from "./client.ts";
 import { KeptState } from "./kept-state.ts";
 import { SessionExpired, type LegacyPeer } from "./legacy-peer.ts";
@@ -116,6 +117,17 @@ export class SessionHandle {
   async hold(server: string, connection: OldSsePeer): Promise<void> {
     const held = await this.#all.connections.adopt(this.#wish(server), connection).catch(() => undefined);
     held?.release();
+  }
+
+  /** Ends what the session holds at upstreams that its tenant will not have any more. The requests are on their way at once. */
+  leave(stays: Stays): void {
+    const { upstreams, peers } = this.#options;
+    const { tenant } = this.#head;
+    for (const [server, inner] of Object.entries(this.state.inner)) {
+      if (upstreams.find(tenant, server) === undefined) continue;
+      const line = this.#line(server);
+      if (!stays(tenant, server, line.upstream.endpoint.url)) void peers.resume(line, sessionOf(inner)).close();
+    }
   }
 
   /** Ends what the session holds at the upstreams. */

@@ -13,7 +13,7 @@ const mostMs = 2 ** 31 - 1;
 /** Looks after the sessions that calls of this replica used: other replicas may keep them alive, so it asks before it tidies. */
 export class Upkeep<Session> implements Disposable {
   readonly #options: UpkeepOptions<Session>;
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #watched = new Map<string, { session: Session; timer: NodeJS.Timeout }>();
 
   constructor(options: UpkeepOptions<Session>) {
     this.#options = options;
@@ -25,26 +25,31 @@ export class Upkeep<Session> implements Disposable {
   }
 
   forget(name: string): void {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
+    clearTimeout(this.#watched.get(name)?.timer);
+    this.#watched.delete(name);
+  }
+
+  *sessions(): Iterable<Session> {
+    for (const { session } of this.#watched.values()) yield session;
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    for (const { timer } of this.#watched.values()) clearTimeout(timer);
+    this.#watched.clear();
   }
 
   #ask(name: string, session: Session, afterMs: number): void {
-    clearTimeout(this.#timers.get(name));
+    clearTimeout(this.#watched.get(name)?.timer);
     const { ttlMs, isOver, tidy } = this.#options;
     const ask = async () => {
-      const mine = this.#timers.get(name);
+      const mine = this.#watched.get(name);
       const over = await isOver(session).catch(() => false);
-      if (this.#timers.get(name) !== mine) return;
+      if (this.#watched.get(name) !== mine) return;
       if (!over) return this.#ask(name, session, ttlMs / 4);
       this.forget(name);
       await tidy(session);
     };
-    this.#timers.set(name, setTimeout(() => void ask(), Math.min(mostMs, afterMs + graceMs)).unref());
+    const timer = setTimeout(() => void ask(), Math.min(mostMs, afterMs + graceMs)).unref();
+    this.#watched.set(name, { session, timer });
   }
 }
