@@ -122,7 +122,7 @@ export class Relay {
     const given = headers["mcp-session-id"];
     if (head.session === undefined) {
       if (typeof given !== "string" || status >= 300) return {};
-      return { "mcp-session-id": await principals.openSession(head, given) };
+      return { "mcp-session-id": (await principals.openSession(head, given)).session };
     }
     const ended = status === 404 || (head.http === "DELETE" && status < 300);
     if (ended) await principals.endSession(head.session.id);

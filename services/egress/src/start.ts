@@ -115,6 +115,10 @@ function openWays(
       principals,
       replies,
       maxAnswerBytes: maxListBytes,
+      sessionLimits: {
+        mostPerAgent: config.EGRESS_MAX_SESSIONS_PER_AGENT,
+        ttlMs: config.SESSION_TTL_SECONDS * 1000,
+      },
       onChange: (place, methods) => pages.drop(place, methods),
     }),
   );

@@ -16,7 +16,7 @@ import type { Replies } from "../replies.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import { refusesLegacy, unusable } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
-import { LegacySessions } from "./legacy-sessions.ts";
+import { LegacySessions, type SessionLimits } from "./legacy-sessions.ts";
 import { Lists, type View } from "./lists.ts";
 import { Changes, type Place } from "./changes.ts";
 import { listKinds } from "./names.ts";
@@ -38,6 +38,7 @@ export interface MediatorOptions {
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly maxAnswerBytes: number;
+  readonly sessionLimits: SessionLimits;
   readonly replies: Replies;
   /** Told which list methods of a server answer otherwise now. */
   readonly onChange: (place: Place, methods: string[]) => void;
@@ -71,9 +72,11 @@ export class Mediator implements AsyncDisposable {
         lists.map((list) => listKinds[list].method),
       );
     });
-    this.#peers = new Peers(new Ids(bus.instance), ({ head, upstream }, { method }) =>
-      this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
-    );
+    this.#peers = new Peers(new Ids(bus.instance), {
+      most: options.sessionLimits.mostPerAgent,
+      onNotice: ({ head, upstream }, { method }) =>
+        this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
+    });
     this.#parked = new ParkedTalks(bus.instance);
     this.#modern = new ModernAgents(this.#parked);
     this.#sessions = new LegacySessions({
@@ -83,6 +86,8 @@ export class Mediator implements AsyncDisposable {
       lineOf: (head, server) => this.#line(head, server),
       schemasOf: (head, server) => this.#schemas(head, server),
       changes: this.changes,
+      limits: options.sessionLimits,
+      upstreams: options.upstreams,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -143,13 +148,13 @@ export class Mediator implements AsyncDisposable {
   }
 
   heed(word: OwnWord): void {
-    if (word.session !== undefined && word.subscriptions !== undefined)
-      this.#sessions.subscriptionsChanged(word.session, word.subscriptions);
+    if (word.session !== undefined && word.subscribes === true) this.#sessions.subscriptionsChanged(word.session);
     if (word.changed !== undefined) this.changes.heed(word.changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parked[Symbol.dispose]();
+    await this.#sessions[Symbol.asyncDispose]();
     await this.#peers[Symbol.asyncDispose]();
   }
 
@@ -253,7 +258,8 @@ export class Mediator implements AsyncDisposable {
       tenant: head.tenant,
       server,
       url: endpoint.url,
-      agent: head.agent.id,
+      // In a session an upstream is not asked again what it said of itself: less is known of it.
+      agent: head.session === undefined ? head.agent.id : `${head.agent.id} in a session`,
       cacheMs: endpoint.listCacheSeconds * 1000,
     };
   }
