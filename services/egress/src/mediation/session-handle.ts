@@ -260,7 +260,8 @@ export class SessionHandle {
 
   #wish(server: string): Wish {
     const { tenant, agent } = this.#head;
-    return { place: [tenant, agent.id, server].join("\0"), key: this.#name };
+    const { url } = this.#line(server).upstream.endpoint;
+    return { place: [tenant, agent.id, server, url].join("\0"), key: this.#name };
   }
 
   #told(server: string, sink: Sink): Sink {
