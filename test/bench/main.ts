@@ -1,23 +1,23 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { measure, type Cell, type Sample } from "./measure.ts";
+import { measure, type Cell, type Meters, type Sample } from "./measure.ts";
 import { readOptions, usage, type BenchOptions } from "./options.ts";
-import { startBaseline, startLoad, startUpstream, type Credentials, type Load, type Subject } from "./processes.ts";
+import { startBaseline, startLoad, startUpstream, type Credentials, type Subject } from "./processes.ts";
 import { reportText, sampleText } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
 import { startSluice } from "./sluice.ts";
 import { soak } from "./soak.ts";
+import { isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
-interface House {
-  readonly load: Load;
+interface House extends Meters {
   /** In the order of each turn. */
   readonly subjects: readonly Subject[];
 }
 
 function newCredentials(): Credentials {
-  const key = randomBytes(24).toString("base64url");
-  return { key, keySha256: createHash("sha256").update(key).digest("hex"), secret: randomBytes(32).toString("hex") };
+  const keys = tenantNames.map((name) => [name, randomBytes(24).toString("base64url")]);
+  return { keys: Object.fromEntries(keys) as Record<TenantName, string>, secret: randomBytes(32).toString("hex") };
 }
 
 /** Everything started here is stopped by the stack, last first. */
@@ -33,16 +33,17 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
   const upstream = stack.use(await startUpstream());
   if (wanted !== "sluice") {
     const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
-    const { ready, pid } = stack.use(await startBaseline(upstream.ready.port, credentials, nodeArgs));
-    const target = { port: ready.port, path: "/mcp", key: credentials.key };
-    subjects.push({ name: "baseline", target, processes: [{ name: "baseline", pid }] });
+    const { ready, pid } = stack.use(await startBaseline(upstream.port, credentials, nodeArgs));
+    const target = { port: ready.port, path: "/mcp", key: credentials.keys.bench };
+    const targetOf: Subject["targetOf"] = (workload) => (isFederated(workload) ? undefined : target);
+    subjects.push({ name: "baseline", targetOf, processes: [{ name: "baseline", pid }] });
   }
   if (wanted !== "baseline") {
     console.log("starting Sluice …");
-    const settings = { upstreamPort: upstream.ready.port, credentials };
+    const settings = { upstreamPort: upstream.port, credentials };
     subjects.push(await startSluice(profileDir ? { ...settings, profileDir } : settings, stack));
   }
-  return { load: stack.use(await startLoad()), subjects };
+  return { load: stack.use(await startLoad()), upstream, subjects };
 }
 
 /** Node names profiles by process id; people look for the service. */
@@ -57,13 +58,14 @@ async function nameProfiles(dir: string, subjects: readonly Subject[]): Promise<
   console.log(`CPU profiles: ${dir}`);
 }
 
-async function runTurns({ load, subjects }: House, cell: Cell, options: BenchOptions): Promise<Row[]> {
+async function runTurns(house: House, cell: Cell, options: BenchOptions): Promise<Row[]> {
   const samples = { baseline: [] as Sample[], sluice: [] as Sample[] };
   for (let turn = 1; turn <= options.turns; turn += 1) {
-    for (const subject of subjects) {
-      const sample = await measure(load, { subject, cell, warmUpMs: options.warmUpMs, measureMs: options.measureMs });
+    for (const subject of house.subjects) {
+      const sample = await measure(house, { subject, cell, warmUpMs: options.warmUpMs, measureMs: options.measureMs });
+      if (!sample) continue;
       samples[subject.name].push(sample);
-      const at = `${cell.workload.padEnd(10)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
+      const at = `${cell.workload.padEnd(23)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
       console.log(`${at} ${sampleText(sample)}`);
     }
   }
@@ -71,25 +73,27 @@ async function runTurns({ load, subjects }: House, cell: Cell, options: BenchOpt
 }
 
 /** Compiled code and full pools on both sides before the first figure is taken. */
-async function warmUp({ load, subjects }: House, options: BenchOptions): Promise<void> {
+async function warmUp(house: House, options: BenchOptions): Promise<void> {
+  const measureMs = Math.max(700, options.warmUpMs);
   for (const workload of options.workloads) {
-    for (const subject of subjects) {
-      const measureMs = Math.max(700, options.warmUpMs);
-      await measure(load, { subject, cell: { workload, concurrency: 32 }, warmUpMs: 0, measureMs });
+    for (const subject of house.subjects) {
+      const sample = await measure(house, { subject, cell: { workload, concurrency: 32 }, warmUpMs: 0, measureMs });
+      if (!sample || workloads[workload].method !== "tools/list") continue;
+      const atUpstream = Math.round(sample.requests * sample.upstreamPerRequest);
+      console.log(
+        `${workload.padEnd(23)} ${subject.name.padEnd(8)} the first ${sample.requests} listings took ${atUpstream} requests to the upstream`,
+      );
     }
   }
 }
 
 async function bench(options: BenchOptions, house: House): Promise<Row[]> {
   const [subject] = house.subjects;
-  if (options.soakMinutes && subject) return soak(house.load, subject, options.soakMinutes);
+  if (options.soakMinutes && subject) return soak(house, subject, options.soakMinutes);
   console.log("warming up …");
   await warmUp(house, options);
   const rows: Row[] = [];
-  for (const workload of options.workloads) {
-    for (const concurrency of options.concurrencies)
-      rows.push(...(await runTurns(house, { workload, concurrency }, options)));
-  }
+  for (const cell of options.cells) rows.push(...(await runTurns(house, cell, options)));
   console.log(reportText(rows));
   return rows;
 }

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { LoadResult } from "./load.ts";
 import { totalCpuUs, usageOf, type NamedProcess, type UsageByName } from "./proc.ts";
-import type { Load, Subject } from "./processes.ts";
-import type { WorkloadName } from "./workloads.ts";
+import type { Load, Subject, UpstreamProcess } from "./processes.ts";
+import { workloads, type WorkloadName } from "./workloads.ts";
 
 export interface Cell {
   readonly workload: WorkloadName;
@@ -21,6 +21,15 @@ export interface Sample {
   readonly loadCpuUsPerRequest: number;
   /** Share of one core that the load generator took: near 1, it was the limit. */
   readonly loadCpuShare: number;
+  readonly requests: number;
+  /** How many requests came to the upstream for each that was sent. */
+  readonly upstreamPerRequest: number;
+}
+
+/** What a run is made with and counted by. */
+export interface Meters {
+  readonly load: Load;
+  readonly upstream: UpstreamProcess;
 }
 
 const quietStepMs = 200;
@@ -39,7 +48,9 @@ async function untilQuiet(processes: readonly NamedProcess[]): Promise<UsageByNa
   }
 }
 
-function sampleOf(result: LoadResult, before: UsageByName, after: UsageByName): Sample {
+type Figures = Omit<Sample, "upstreamPerRequest">;
+
+function figuresOf(result: LoadResult, before: UsageByName, after: UsageByName): Figures {
   const cpuUsByProcess: Record<string, number> = {};
   const rssMbByProcess: Record<string, number> = {};
   for (const [name, { cpuUs, rssKb }] of after) {
@@ -57,6 +68,7 @@ function sampleOf(result: LoadResult, before: UsageByName, after: UsageByName): 
     rssMbByProcess,
     loadCpuUsPerRequest: result.cpuUs / result.requests,
     loadCpuShare: result.cpuUs / 1_000 / result.elapsedMs,
+    requests: result.requests,
   };
 }
 
@@ -67,17 +79,21 @@ export interface Run {
   readonly measureMs: number;
 }
 
-/** One run on warm connections; throws where a single answer is wrong. */
-export async function measure(load: Load, run: Run): Promise<Sample> {
+/** One run on warm connections; undefined where the subject cannot do it, throws where a single answer is wrong. */
+export async function measure({ load, upstream }: Meters, run: Run): Promise<Sample | undefined> {
   const { subject, cell } = run;
+  const target = subject.targetOf(workloads[cell.workload]);
+  if (!target) return undefined;
   try {
-    await load.send({ do: "open", target: subject.target, workload: cell.workload, connections: cell.concurrency });
+    await load.send({ do: "open", target, workload: cell.workload, connections: cell.concurrency });
     if (run.warmUpMs > 0) await load.send({ do: "run", durationMs: run.warmUpMs });
     const before = await untilQuiet(subject.processes);
+    const earlier = await upstream.requests();
     const result = await load.send({ do: "run", durationMs: run.measureMs });
     const after = await untilQuiet(subject.processes);
     await load.send({ do: "close" });
-    return sampleOf(result, before, after);
+    const upstreamPerRequest = ((await upstream.requests()) - earlier) / result.requests;
+    return { ...figuresOf(result, before, after), upstreamPerRequest };
   } catch (error) {
     throw new Error(`${subject.name}, ${cell.workload} at ${cell.concurrency}: ${(error as Error).message}`, {
       cause: error,

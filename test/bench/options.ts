@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
-import { workloadNames, type WorkloadName } from "./workloads.ts";
+import type { Cell } from "./measure.ts";
+import { isFederated, workloadNames, workloads, type WorkloadName } from "./workloads.ts";
 
 export interface BenchOptions {
   readonly workloads: readonly WorkloadName[];
-  readonly concurrencies: readonly number[];
+  /** In this order. */
+  readonly cells: readonly Cell[];
   readonly turns: number;
   readonly measureMs: number;
   readonly warmUpMs: number;
@@ -15,9 +17,12 @@ export interface BenchOptions {
 
 export const usage = `npm run bench -- [options]
 
-  --quick              under two minutes: two short turns, concurrency 1, 16 and 64
-  --workload NAME      only this one: ${workloadNames.join(", ")} (may be repeated, or a list with commas)
-  --concurrency N      only this one instead of 1, 16, 64, 250 (may be repeated, or a list with commas)
+  --quick              about two minutes: two short turns, concurrency 1, 16 and 64
+  --workload NAME      only this one (may be repeated, or a list with commas):
+                       ${workloadNames.slice(0, 4).join(", ")},
+                       ${workloadNames.slice(4).join(", ")}
+  --concurrency N      only this one instead of 1, 16, 64, 250, federated lists 1, 16, 64 (may be repeated, or a
+                       list with commas)
   --seconds N          length of each measured run (default 3, quick 0.9)
   --turns N            runs of each cell; the median counts (default 3, quick 2)
   --only NAME          baseline or sluice alone, so without ratios
@@ -65,20 +70,35 @@ function split(values: readonly string[] | undefined): string[] | undefined {
   return values?.flatMap((value) => value.split(","));
 }
 
+function workloadsOf(named: readonly string[] | undefined, only: BenchOptions["only"]): readonly WorkloadName[] {
+  const wanted = named?.map(workloadOf) ?? workloadNames;
+  const possible = only === "baseline" ? wanted.filter((name) => !isFederated(workloads[name])) : wanted;
+  if (possible.length > 0) return possible;
+  throw new Error(`--only baseline leaves nothing to do: a bare proxy has no ${wanted.join(", ")}`);
+}
+
+/** A merged list is much work: without the cache, 250 at once would measure the queue alone. */
+function usualConcurrencies(name: WorkloadName, quick: boolean): readonly number[] {
+  return quick || isFederated(workloads[name]) ? [1, 16, 64] : [1, 16, 64, 250];
+}
+
 /** Undefined where help is asked for; throws with what to write instead. */
 export function readOptions(args: string[]): BenchOptions | undefined {
   const { values } = parseArgs({ args, options: definitions, strict: true });
   if (values.help) return undefined;
   const { quick } = values;
+  const only = values.only === undefined ? undefined : onlyOf(values.only);
+  const names = workloadsOf(split(values.workload), only);
+  const concurrencies = split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000));
   return {
-    workloads: split(values.workload)?.map(workloadOf) ?? workloadNames,
-    concurrencies:
-      split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000)) ??
-      (quick ? [1, 16, 64] : [1, 16, 64, 250]),
+    workloads: names,
+    cells: names.flatMap((workload) =>
+      (concurrencies ?? usualConcurrencies(workload, quick)).map((concurrency) => ({ workload, concurrency })),
+    ),
     turns: whole("turns", values.turns ?? (quick ? "2" : "3"), 100),
     measureMs: positive("seconds", values.seconds ?? (quick ? "0.9" : "3"), 600) * 1_000,
     warmUpMs: quick ? 300 : 1_000,
-    ...(values.only !== undefined && { only: onlyOf(values.only) }),
+    ...(only !== undefined && { only }),
     ...(values.json !== undefined && { jsonFile: values.json }),
     ...(values.profile !== undefined && { profileDir: values.profile }),
     ...(values.soak !== undefined && { soakMinutes: positive("soak", values.soak, 24 * 60) }),

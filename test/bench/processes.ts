@@ -1,9 +1,11 @@
 /** Starts and stops the bench's own processes: upstream, baseline, load generator. */
+import { createHash } from "node:crypto";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { LoadCommand, LoadResult, Target } from "./load.ts";
 import type { NamedProcess } from "./proc.ts";
+import type { TenantName, Workload } from "./workloads.ts";
 
 export interface Started<Ready> extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -49,15 +51,30 @@ function answerOf(child: ChildProcess, name: string, deadlineMs: number): Promis
   });
 }
 
-export function startUpstream(): Promise<Started<{ port: number }>> {
-  return start("upstream.ts");
+export interface UpstreamProcess extends AsyncDisposable {
+  readonly port: number;
+  /** How many requests it got so far. */
+  requests(): Promise<number>;
 }
 
-/** The key and the secret that the baseline and Sluice share. */
+export async function startUpstream(): Promise<UpstreamProcess> {
+  const { child, ready, [Symbol.asyncDispose]: dispose } = await start<{ port: number }>("upstream.ts");
+  const requests = async (): Promise<number> => {
+    const answer = answerOf(child, "upstream", startDeadlineMs);
+    child.send("count");
+    return ((await answer) as { requests: number }).requests;
+  };
+  return { port: ready.port, requests, [Symbol.asyncDispose]: dispose };
+}
+
+/** The agents' keys, and the secret that the baseline and Sluice share. */
 export interface Credentials {
-  readonly key: string;
-  readonly keySha256: string;
+  readonly keys: Readonly<Record<TenantName, string>>;
   readonly secret: string;
+}
+
+export function sha256(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
 }
 
 export function startBaseline(
@@ -67,7 +84,7 @@ export function startBaseline(
 ): Promise<Started<{ port: number }>> {
   const env = {
     BENCH_UPSTREAM: `http://127.0.0.1:${upstreamPort}`,
-    BENCH_KEY_SHA256: credentials.keySha256,
+    BENCH_KEY_SHA256: sha256(credentials.keys.bench),
     BENCH_SECRET: credentials.secret,
   };
   return start("baseline.ts", { env, nodeArgs });
@@ -76,7 +93,8 @@ export function startBaseline(
 /** What the load is sent at, and whose CPU is counted for it. */
 export interface Subject {
   readonly name: "baseline" | "sluice";
-  readonly target: Target;
+  /** Undefined for what it cannot do. */
+  readonly targetOf: (workload: Workload) => Target | undefined;
   readonly processes: readonly NamedProcess[];
 }
 

@@ -30,6 +30,7 @@ const main: readonly Column[] = [
   ["ratio", (row) => two(row.ratio)],
   ["cpuRatio", (row) => two(row.cpuRatio)],
   ["added p50 ms", (row) => two(row.addedP50Ms)],
+  ["upstream/req", (row) => fixed(3)(row.upstreamPerRequest)],
   ["load µs/req", (row) => fixed(1)(row.loadCpuUsPerRequest)],
   ["load core", (row) => `${integer.format(row.loadCpuShare * 100)} %`],
 ];

@@ -35,6 +35,8 @@ function medianSample(samples: readonly Sample[]): Sample {
     rssMbByProcess: medianByName(samples.map((sample) => sample.rssMbByProcess)),
     loadCpuUsPerRequest: of((sample) => sample.loadCpuUsPerRequest),
     loadCpuShare: of((sample) => sample.loadCpuShare),
+    requests: of((sample) => sample.requests),
+    upstreamPerRequest: of((sample) => sample.upstreamPerRequest),
   };
 }
 

@@ -9,8 +9,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Target } from "./load.ts";
 import { isAlive, treeOf, type NamedProcess } from "./proc.ts";
-import type { Credentials, Subject } from "./processes.ts";
-import { protocolVersion, requestBody, workloads } from "./workloads.ts";
+import { sha256, type Credentials, type Subject } from "./processes.ts";
+import { federatedNames, protocolVersion, requestBody, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 /** `<data>/run.json` of `sluice up`. */
 interface RunFile {
@@ -33,14 +33,23 @@ const command = resolve(import.meta.dirname, "../../cli/bin/sluice.mjs");
 const hugeLimit = { maxRequests: 1_000_000_000, windowSeconds: 60 };
 
 function tenants(options: SluiceOptions, secretFile: string): object {
-  const endpoint = {
-    name: "bench",
-    url: `http://127.0.0.1:${options.upstreamPort}/mcp`,
+  const endpoint = (name: string, path: string) => ({
+    name,
+    url: `http://127.0.0.1:${options.upstreamPort}${path}`,
     signing: { keyId: "bench", secret: `\${file:${secretFile}}` },
+  });
+  const one = [endpoint("bench", "/mcp")];
+  const several = federatedNames.map((name) => endpoint(name, `/mcp/${name}`));
+  const unkept = { listCacheSeconds: 0 };
+  const endpoints: Record<TenantName, object[]> = {
+    bench: one,
+    "bench-uncached": one.map((each) => ({ ...each, ...unkept })),
+    "bench-federated": several,
+    "bench-federated-uncached": several.map((each) => ({ ...each, ...unkept })),
   };
-  const tenant = {
-    agents: [{ id: "bench-1", apiKeys: [`sha256:${options.credentials.keySha256}`] }],
-    mcp: { endpoints: [endpoint] },
+  const tenant = (name: TenantName) => ({
+    agents: [{ id: "bench-1", apiKeys: [`sha256:${sha256(options.credentials.keys[name])}`] }],
+    mcp: { endpoints: endpoints[name] },
     accessRules: [
       { agentPattern: "other-*", allowedTools: ["*"], deniedTools: ["echo-*"] },
       { agentPattern: "bench-*", allowedTools: ["echo-*", "stream-*", "tool-*"], deniedTools: ["delete-*"] },
@@ -49,8 +58,8 @@ function tenants(options: SluiceOptions, secretFile: string): object {
       { path: "/mcp/tools/call", ...hugeLimit },
       { path: "/mcp/tools/list", ...hugeLimit },
     ],
-  };
-  return { tenants: { bench: tenant } };
+  });
+  return { tenants: Object.fromEntries(tenantNames.map((name) => [name, tenant(name)])) };
 }
 
 async function freePort(): Promise<number> {
@@ -109,7 +118,7 @@ export async function startSluice(options: SluiceOptions, stack: AsyncDisposable
     watcher.kill("SIGKILL");
   });
   try {
-    const subject = subjectOf(await untilReady(up, data), up, options.credentials.key);
+    const subject = subjectOf(await untilReady(up, data), up, options.credentials);
     started.push(...subject.processes.map(({ pid }) => pid));
     await untilServing(subject);
     return subject;
@@ -142,7 +151,7 @@ async function readRunFile(file: string): Promise<RunFile | undefined> {
   }
 }
 
-function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
+function subjectOf(run: RunFile, up: ChildProcess, { keys }: Credentials): Subject {
   const url = new URL(run.url);
   const parts = run.parts.map(({ name, pid }) => {
     if (!pid) throw new Error(`run.json has no process id for ${name}, so its CPU can't be counted`);
@@ -154,10 +163,16 @@ function subjectOf(run: RunFile, up: ChildProcess, key: string): Subject {
     { name: "up", pid: up.pid ?? 0 },
   ];
   const path = url.pathname === "/" ? "/mcp" : url.pathname;
-  return { name: "sluice", target: { port: Number(url.port), path, key }, processes };
+  return {
+    name: "sluice",
+    targetOf: ({ tenant }) => ({ port: Number(url.port), path, key: keys[tenant] }),
+    processes,
+  };
 }
 
-async function firstCall({ port, path, key }: Target): Promise<string | undefined> {
+async function firstCall(target: Target | undefined): Promise<string | undefined> {
+  if (!target) return "no address";
+  const { port, path, key } = target;
   const headers = {
     "content-type": "application/json",
     accept: "application/json, text/event-stream",
@@ -181,10 +196,10 @@ async function firstCall({ port, path, key }: Target): Promise<string | undefine
   }
 }
 
-async function untilServing({ target }: Subject): Promise<void> {
+async function untilServing({ targetOf }: Subject): Promise<void> {
   const untilMs = Date.now() + 15_000;
   for (;;) {
-    const trouble = await firstCall(target);
+    const trouble = await firstCall(targetOf(workloads["unary-256"]));
     if (!trouble) return;
     if (Date.now() > untilMs) throw new Error(`its first call is answered with ${trouble}`);
     await wait(200);

@@ -1,5 +1,5 @@
-import { measure, type Cell, type Sample } from "./measure.ts";
-import type { Load, Subject } from "./processes.ts";
+import { measure, type Cell, type Meters, type Sample } from "./measure.ts";
+import type { Subject } from "./processes.ts";
 import { memoryText, sampleText } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
 
@@ -7,11 +7,12 @@ const stepMs = 30_000;
 const cell: Cell = { workload: "unary-256", concurrency: 64 };
 
 /** Keeps the load on and prints memory every 30 s; growth is judged from the end of the first quarter on, when caches are full. */
-export async function soak(load: Load, subject: Subject, minutes: number): Promise<Row[]> {
+export async function soak(meters: Meters, subject: Subject, minutes: number): Promise<Row[]> {
   const steps = Math.max(2, Math.round((minutes * 60_000) / stepMs));
   const samples: Sample[] = [];
   for (let step = 1; step <= steps; step += 1) {
-    const sample = await measure(load, { subject, cell, warmUpMs: 0, measureMs: stepMs });
+    const sample = await measure(meters, { subject, cell, warmUpMs: 0, measureMs: stepMs });
+    if (!sample) throw new Error(`${subject.name} cannot do ${cell.workload}`);
     samples.push(sample);
     console.log(
       `${String((step * stepMs) / 1_000).padStart(5)} s  ${sampleText(sample)}\n         ${memoryText(sample.rssMb, sample.rssMbByProcess)}`,

@@ -1,7 +1,7 @@
 /** The MCP server behind both: stateless, no latency of its own, refuses what is not signed. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { reportReady } from "./child.ts";
-import { protocolVersion, streamEvent, streamEvents, unaryAnswer } from "./workloads.ts";
+import { federatedAnswer, protocolVersion, streamEvent, streamEvents, unaryAnswer } from "./workloads.ts";
 
 interface Call {
   readonly rawId: string;
@@ -55,16 +55,21 @@ function handle(req: IncomingMessage, res: ServerResponse, body: Buffer): void {
   if (!req.headers["x-signature"]) return reply(res, 401, '{"error":"this upstream takes signed requests only"}');
   const call = readCall(body);
   if (call.tool === "stream-20") return stream(res, call.rawId);
-  const known = unaryAnswer(call.method, call.tool);
+  const merged = call.method === "tools/list" ? federatedAnswer(req.url ?? "") : undefined;
+  const known = merged ?? unaryAnswer(call.method, call.tool);
   if (known) return reply(res, 200, known.before + call.rawId + known.after);
   other(res, call);
 }
 
+let requests = 0;
+
 const server = createServer((req, res) => {
+  requests += 1;
   if (req.method !== "POST") return void res.writeHead(405, { allow: "POST" }).end();
   const chunks: Buffer[] = [];
   req.on("data", (chunk: Buffer) => chunks.push(chunk));
   req.on("end", () => handle(req, res, chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
 });
 server.keepAliveTimeout = 120_000;
+process.on("message", () => process.send?.({ requests }));
 server.listen(0, "127.0.0.1", () => reportReady(server));

@@ -1,8 +1,21 @@
 /** What is sent and what must come back: the only file that upstream and load generator share. */
 
-export type WorkloadName = "unary-256" | "unary-32k" | "sse-20" | "tools-list";
+export const workloadNames = [
+  "unary-256",
+  "unary-32k",
+  "sse-20",
+  "tools-list",
+  "tools-list-uncached",
+  "federated-list",
+  "federated-list-uncached",
+] as const;
 
-export const workloadNames: readonly WorkloadName[] = ["unary-256", "unary-32k", "sse-20", "tools-list"];
+export type WorkloadName = (typeof workloadNames)[number];
+
+/** Sluice's tenants: lists are kept or not, of one upstream or of several together. */
+export const tenantNames = ["bench", "bench-uncached", "bench-federated", "bench-federated-uncached"] as const;
+
+export type TenantName = (typeof tenantNames)[number];
 
 export interface Workload {
   readonly name: WorkloadName;
@@ -10,18 +23,38 @@ export interface Workload {
   readonly tool?: string;
   /** Bytes of the text argument, where there is one. */
   readonly textBytes: number;
+  /** Who sends it, to Sluice. */
+  readonly tenant: TenantName;
 }
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
-  "unary-256": { name: "unary-256", method: "tools/call", tool: "echo-256", textBytes: 256 },
-  "unary-32k": { name: "unary-32k", method: "tools/call", tool: "echo-32k", textBytes: 32 * 1024 },
-  "sse-20": { name: "sse-20", method: "tools/call", tool: "stream-20", textBytes: 32 },
-  "tools-list": { name: "tools-list", method: "tools/list", textBytes: 0 },
+  "unary-256": { name: "unary-256", method: "tools/call", tool: "echo-256", textBytes: 256, tenant: "bench" },
+  "unary-32k": { name: "unary-32k", method: "tools/call", tool: "echo-32k", textBytes: 32 * 1024, tenant: "bench" },
+  "sse-20": { name: "sse-20", method: "tools/call", tool: "stream-20", textBytes: 32, tenant: "bench" },
+  "tools-list": listing("tools-list", "bench"),
+  "tools-list-uncached": listing("tools-list-uncached", "bench-uncached"),
+  "federated-list": listing("federated-list", "bench-federated"),
+  "federated-list-uncached": listing("federated-list-uncached", "bench-federated-uncached"),
 };
+
+function listing(name: WorkloadName, tenant: TenantName): Workload {
+  return { name, method: "tools/list", textBytes: 0, tenant };
+}
+
+/** Whether several upstreams are merged, which no bare proxy can do. */
+export function isFederated({ tenant }: Workload): boolean {
+  return tenant.startsWith("bench-federated");
+}
+
+/** The upstreams that are merged are one process; each has a path of its own and lists other tools. */
+export const federatedNames = ["f1", "f2", "f3", "f4"] as const;
+const federatedTools = 500;
 
 export const protocolVersion = "2026-07-28";
 export const streamEvents = 20;
 export const listedTools = 20;
+/** What the name of every listed tool begins with, as it stands in an answer. */
+export const listedName = '"name":"tool-';
 
 /** Ids have nine digits, so that a prepared request is patched in place. */
 export const firstId = 100_000_000;
@@ -59,10 +92,20 @@ function answer(result: object): Answer {
 }
 
 const listAnswer = answer({
-  tools: Array.from({ length: listedTools }, (_, n) => tool(n)),
+  tools: Array.from({ length: listedTools }, (_, n) => tool(String(n))),
   ttlMs: 60_000,
   cacheScope: "private",
 });
+const federatedAnswers = new Map(
+  federatedNames.map((name) => [
+    `/mcp/${name}`,
+    answer({
+      tools: Array.from({ length: federatedTools }, (_, n) => tool(`${name}-${n}`)),
+      ttlMs: 600_000,
+      cacheScope: "private",
+    }),
+  ]),
+);
 const echoAnswers = new Map(
   Object.entries(echoTexts).map(([name, text]) => [name, answer({ content: [{ type: "text", text }] })]),
 );
@@ -71,6 +114,11 @@ const streamAnswer = answer({ content: [{ type: "text", text: "done" }] });
 /** The whole answer to a unary request; undefined for anything the upstream does not know. */
 export function unaryAnswer(method: string, toolName: string): Answer | undefined {
   return method === "tools/list" ? listAnswer : echoAnswers.get(toolName);
+}
+
+/** What the upstream at this path lists, where it is one of those that are merged. */
+export function federatedAnswer(path: string): Answer | undefined {
+  return federatedAnswers.get(path);
 }
 
 /** The events of `stream-20`: progress, and at last the result. */
@@ -96,14 +144,14 @@ export function answerBytes(workload: Workload): number {
   return Buffer.byteLength(known.before) + idDigits + Buffer.byteLength(known.after);
 }
 
-function tool(number: number) {
+function tool(suffix: string) {
   const text = (about: string) => ({
     type: "string",
     description: `${about} that the tool reads before it does its work`,
   });
   return {
-    name: `tool-${number}`,
-    title: `Tool number ${number}`,
+    name: `tool-${suffix}`,
+    title: `Tool number ${suffix}`,
     description: "Looks up records in the warehouse and returns those that match, with paging and a stable order.",
     inputSchema: {
       type: "object",

@@ -16,7 +16,7 @@ const call = toolCall("read_file");
 const tenants = (agents: string[]) => ({
   acme: {
     agents,
-    mcp: { endpoints: [{ name: "main", url: upstream.url }] },
+    mcp: { endpoints: [{ name: "main", url: upstream.url, listCacheSeconds: 0 }] },
     accessRules: [{ agentPattern: "*", allowedTools: ["read_file", "landmark-*"] }],
   },
 });

@@ -209,6 +209,21 @@ describe("a federated session", () => {
     expect(await settled()).toBe(before + 1);
   });
 
+  it("goes on with the same sessions upstream when an egress replica is killed (A21)", async () => {
+    await using client = await legacyClient(await balanced("admin-1", "always"));
+    const call = () => client.callTool("plain_only_plain");
+    for (let calls = 0; calls < 4; calls++) expect(await call()).toBe("plain only_plain");
+    const before = new Set(plain.sessions);
+    const [victim] = house.house.of("egress");
+    if (victim === undefined) throw new Error("no egress runs");
+    victim.endedOnPurpose = true;
+    victim.process.kill("SIGKILL");
+    await victim.process.exit;
+    for (let calls = 0; calls < 10; calls++) expect(await call()).toBe("plain only_plain");
+    expect(new Set(plain.sessions)).toEqual(before);
+    await house.house.add("egress");
+  });
+
   it("is unknown on another route, to another agent and after its end (A19)", async () => {
     const url = house.house.url;
     const key = house.key("admin-1");

@@ -45,8 +45,8 @@ beforeAll(async () => {
   const signing = { keyId: "sluice-1", secret: "${env:SIGNING_SECRET}" };
   const accessRules = [{ agentPattern: "*", allowedTools: ["read_file"] }];
   const endpoints = [
-    { name: "main", url: upstream.url, signing },
-    { name: "greedy", url: upstream.url, forwardHeaders: greedy },
+    { name: "main", url: upstream.url, signing, listCacheSeconds: 0 },
+    { name: "greedy", url: upstream.url, listCacheSeconds: 0, forwardHeaders: greedy },
   ];
   house = await startTestHouse({
     env: { SIGNING_SECRET: "kL3v9Qz7Xw2Rt8Ym5Np4Bd6Hc1Jg0Fs" },
@@ -148,7 +148,7 @@ describe("what an upstream receives", () => {
           .writeHead(200, { "content-type": type, ...cors })
           .end(type === "application/json" ? text : `data: ${text}\n\n`);
       };
-      const answer = await send(mcp(), {
+      const answer = await send(`${mcp()}/main`, {
         headers: as(house.key("a-1"), { origin: "http://localhost:3000" }),
         body: call,
       });

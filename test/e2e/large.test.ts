@@ -25,7 +25,12 @@ beforeAll(async () => {
           agents: ["a-1"],
           mcp: {
             endpoints: [
-              { name: "plain", url: upstream.url, signing: signed("auth-gateway", "SIGNING_PLAIN") },
+              {
+                name: "plain",
+                url: upstream.url,
+                listCacheSeconds: 0,
+                signing: signed("auth-gateway", "SIGNING_PLAIN"),
+              },
               {
                 name: "strict",
                 url: `${upstream.url}/in%20side?tenant=acme&x=%20`,

@@ -20,7 +20,11 @@ const rules = {
   ],
 };
 const agents = ["sentinel-1", "sentinel-2", "admin-1", "nobody-9"];
-const tenant = (more: object) => ({ agents, mcp: { endpoints: [{ name: "main", url: upstream.url }] }, ...more });
+const tenant = (more: object) => ({
+  agents,
+  mcp: { endpoints: [{ name: "main", url: upstream.url, listCacheSeconds: 0 }] },
+  ...more,
+});
 const tenants = (acme: object) => ({
   acme: tenant(acme),
   bare: tenant({ accessRules: [] }),

@@ -17,7 +17,7 @@ const stack = new AsyncDisposableStack();
 beforeAll(async () => {
   upstream = stack.use(await FakeUpstream.start());
   const rest = {
-    mcp: { endpoints: [{ name: "main", url: upstream.url }] },
+    mcp: { endpoints: [{ name: "main", url: upstream.url, listCacheSeconds: 0 }] },
     accessRules: [{ agentPattern: "*", allowedTools: ["*"], deniedTools: ["secret-*"] }],
   };
   house = stack.use(

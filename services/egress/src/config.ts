@@ -17,6 +17,10 @@ export const configSchema = z.object({
   EGRESS_MAX_PARKED_PER_AGENT: integer(1, 100_000).default(64),
   /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
   EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
+  /** Sessions with one upstream that egress opens for one agent without any, and its HTTP+SSE connections; more: 503. */
+  EGRESS_MAX_SESSIONS_PER_AGENT: integer(1, 100_000).default(128),
+  /** How long an unused session is kept, as session-manager has it. */
+  SESSION_TTL_SECONDS: integer(1, 30 * 86_400).default(3_600),
   /** How long an answer goes on that its client left and did not come back for. */
   EGRESS_UNREAD_TIMEOUT_MS: integer(1_000, 3_600_000).default(300_000),
   /** Largest list answer that is filtered; larger ones are refused, because they cannot be filtered. */

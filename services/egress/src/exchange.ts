@@ -40,19 +40,19 @@ export class Exchange implements AsyncIterable<Buffer> {
     else this.#send(connections, request);
   }
 
-  #send(connections: Connections, { refusal, body, ...request }: UpstreamRequest): void {
+  #send(connections: Connections, { path, method, headers, body, refusal }: UpstreamRequest): void {
     if (this.#done) return;
     connections.dispatch(
       // undici takes async iterables too; its type for `dispatch` does not say so.
-      { ...request, body: body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
+      { path, method, headers, body: body as Buffer | null, headersTimeout: 0, bodyTimeout: 0 },
       {
         onRequestStart: (controller) => {
           this.#controller = controller;
           if (this.#failure !== undefined) controller.abort(this.#failure);
         },
-        onResponseStart: (_controller, status, headers) => {
+        onResponseStart: (_controller, status, fields) => {
           const fault = refusal?.(status);
-          if (fault === undefined) this.#head.resolve({ status, headers });
+          if (fault === undefined) this.#head.resolve({ status, headers: fields });
           else this.abort(fault);
         },
         onResponseData: (controller, chunk) => this.#received(controller, chunk),

@@ -40,7 +40,7 @@ export function forward({ head, upstream: at, connections, body, traceparent, pa
   const request = (shown: Fields): UpstreamRequest => ({
     path: upstream.path,
     method: head.http,
-    headers: { ...headers, ...shown, ...sign(upstream, head, body) },
+    headers: Object.assign(headers, shown, sign(upstream, head, body)),
     body,
     ...(credential !== undefined && { refusal: (status) => refusal(upstream, shown, status) }),
   });

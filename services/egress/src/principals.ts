@@ -12,6 +12,8 @@ import {
   type SessionCreated,
   type KeptSession,
   type SessionEnd,
+  type SessionFind,
+  type SessionFound,
   type SessionUpdate,
   type SessionUpdated,
 } from "@sluice/contracts";
@@ -44,23 +46,33 @@ export class Principals {
     };
   }
 
-  /** Registers the upstream's session and returns the id that the client gets instead. */
+  /** Registers the upstream's session and returns the id that the client gets instead, and what had to make room for it. */
   async openSession(
     head: CallHead,
     upstreamSession: string,
     kept: Omit<KeptSession, "upstreamSession"> = {},
-  ): Promise<string> {
+  ): Promise<SessionCreated> {
     const { tenant, agent, server } = head;
     const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession, ...kept };
-    const { session } = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
+    const created = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
+    const { session } = created;
     if (session === undefined) throw new Fault("unavailable", "the session could not be registered");
-    return session;
+    return { ...created, session };
   }
 
-  /** Replaces what is kept of a session; false where there is none of this name (any more). */
-  async updateSession({ tenant, agent, server }: CallHead, session: string, upstreamSession: string): Promise<boolean> {
-    const update: SessionUpdate = { session, tenant, agent: agent.id, server, upstreamSession };
-    return decodeJson<SessionUpdated>(await this.#ask("session-manager", "update", update)).ok;
+  /** What is kept of a session; undefined where there is none of this name (any more). */
+  async findSession({ tenant, agent, server }: CallHead, session: string): Promise<string | undefined> {
+    const find: SessionFind = { session, tenant, agent: agent.id, server };
+    return decodeJson<SessionFound>(await this.#ask("session-manager", "find", find)).upstreamSession;
+  }
+
+  /** Replaces what is kept of a session, where it still is what was expected. */
+  async updateSession(
+    { tenant, agent, server }: CallHead,
+    change: Pick<SessionUpdate, "session" | "expected" | "upstreamSession">,
+  ): Promise<SessionUpdated> {
+    const update: SessionUpdate = { tenant, agent: agent.id, server, ...change };
+    return decodeJson<SessionUpdated>(await this.#ask("session-manager", "update", update));
   }
 
   async endSession(session: string): Promise<void> {

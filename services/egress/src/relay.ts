@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { chunkBytes, Fault } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
@@ -23,6 +24,9 @@ export interface RelayOptions {
   /** Whether what an upstream refused so is to be tried in another way; what it refused it did not do. */
   readonly isTakenOver: (call: ActiveCall, refusal: { status: number; body: Buffer }) => Promise<boolean>;
 }
+
+/** How long an upstream may take to see that a stream has ended. */
+const releasedMs = 200;
 
 interface Carried {
   readonly call: ActiveCall;
@@ -72,18 +76,22 @@ export class Relay {
     const { head } = call;
     const connections = call.listening ? upstream.streams : upstream.calls;
     connections.requireRoom();
-    const exchange =
+    const begin = (body: Parameters<typeof forward>[0]["body"]) =>
+      forward({ head, upstream, connections, body, traceparent });
+    let exchange =
       head.method === "subscriptions/listen"
         ? await this.#subscribe({ call, inline, traceparent }, upstream)
-        : forward({
-            head,
-            upstream,
-            connections,
-            body: head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call),
-            traceparent,
-          });
+        : begin(head.chunked === undefined ? (head.http === "POST" ? inline : null) : replies.receiveBody(call));
     call.attach(exchange);
-    const { status, headers } = await exchange.head;
+    let { status, headers } = await exchange.head;
+    if (status === 409 && head.http === "GET") {
+      // The stream that this one takes over from is about to be let go of.
+      drop(exchange, new Fault("client_left", "once more"));
+      await sleep(releasedMs);
+      exchange = begin(null);
+      call.attach(exchange);
+      ({ status, headers } = await exchange.head);
+    }
     call.lastActivity = Date.now();
     if (status >= 300 && status < 400)
       throw drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
@@ -114,7 +122,7 @@ export class Relay {
     const given = headers["mcp-session-id"];
     if (head.session === undefined) {
       if (typeof given !== "string" || status >= 300) return {};
-      return { "mcp-session-id": await principals.openSession(head, given) };
+      return { "mcp-session-id": (await principals.openSession(head, given)).session };
     }
     const ended = status === 404 || (head.http === "DELETE" && status < 300);
     if (ended) await principals.endSession(head.session.id);

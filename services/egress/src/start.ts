@@ -134,6 +134,10 @@ function openWays(
       replies,
       maxAnswerBytes: maxListBytes,
       mostParkedPerAgent: config.EGRESS_MAX_PARKED_PER_AGENT,
+      sessionLimits: {
+        mostPerAgent: config.EGRESS_MAX_SESSIONS_PER_AGENT,
+        ttlMs: config.SESSION_TTL_SECONDS * 1000,
+      },
       onChange: (place, methods) => pages.drop(place, methods),
     }),
   );

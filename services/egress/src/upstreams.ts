@@ -22,6 +22,9 @@ export interface Upstream {
   readonly credential: Credential | undefined;
 }
 
+/** Whether a tenant's server stays, under this address. */
+export type Stays = (tenant: string, server: string, url: string) => boolean;
+
 export interface UpstreamOptions {
   readonly connections: number;
   /** Calls that may wait for one of them; a stream never waits, because none may end for long. */
@@ -47,10 +50,16 @@ export class Upstreams implements AsyncDisposable {
   readonly #lines = new Map<string, Line>();
   #tenants = new Map<string, Map<string, Upstream>>();
   #names = new Map<string, readonly string[]>();
+  readonly #heeding: ((stays: Stays) => void)[] = [];
   #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
+  }
+
+  /** Calls back while what an edit takes away can still be reached. */
+  beforeChange(heed: (stays: Stays) => void): void {
+    this.#heeding.push(heed);
   }
 
   find(tenant: string, server: string): Upstream | undefined {
@@ -73,6 +82,9 @@ export class Upstreams implements AsyncDisposable {
 
   /** Takes over a version of the configuration; returns what is wrong with endpoints that can't be used, which then stay closed. */
   configure(sections: SectionMap<"egress">): string[] {
+    const stays: Stays = (tenant, server, url) =>
+      sections.get(tenant)?.endpoints.some((endpoint) => endpoint.name === server && endpoint.url === url) === true;
+    for (const heed of this.#heeding) heed(stays);
     const problems: string[] = [];
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section, problems));

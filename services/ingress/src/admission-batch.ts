@@ -43,8 +43,9 @@ export interface BatchOptions extends AdmissionOptions {
   readonly onOver: () => void;
 }
 
-/** What a service that decided under an older configuration is given to take over the current one, before it is asked once more. */
-const graceMs = 250;
+/** What a service that decided under an older configuration is given to take over the current one, doubled each time it is asked again. */
+const firstGraceMs = 50;
+const mostTries = 5;
 /** For so long it is heard what a late rate-limit has counted, to give it back. */
 const lateMs = 10_000;
 const passed: LimitVerdict = { ok: true };
@@ -57,7 +58,7 @@ export class AdmissionBatch {
   readonly #inbox: Inbox;
   #calls: readonly Waiting[];
   #over = false;
-  #askedAgain = false;
+  #triesAgain = 0;
 
   constructor(options: BatchOptions) {
     this.#options = options;
@@ -99,15 +100,14 @@ export class AdmissionBatch {
     else if (gathering.complete) this.#decide();
   }
 
-  /** What was decided under an older configuration than ingress has is asked about once more, and then refused. */
+  /** What was decided under an older configuration than ingress has is asked about again, a few times, and then refused. */
   #decide(): void {
     const outdated = this.#gathering.outdated(this.#options.leases.version);
     if (outdated === undefined) return this.#admit();
-    if (this.#askedAgain)
+    if (this.#triesAgain === mostTries)
       return this.#fail(new Fault("unavailable", "a service that this request needs has an old configuration"));
-    this.#askedAgain = true;
     this.#giveBack(this.#gathering.forget(outdated));
-    setTimeout(() => this.#ask(outdated), graceMs);
+    setTimeout(() => this.#ask(outdated), firstGraceMs * 2 ** this.#triesAgain++);
   }
 
   #admit(): void {

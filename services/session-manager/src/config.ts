@@ -7,5 +7,7 @@ export const configSchema = z.object({
   REDIS_TIMEOUT_MS: integer(10, 60_000).default(500),
   /** How long an unused session is kept. */
   SESSION_TTL_SECONDS: integer(1, 30 * 86_400).default(3_600),
+  /** Mediated sessions of one agent; the one that was unused for longest makes room for one more. */
+  SESSION_MAX_PER_AGENT: integer(1, 1_000_000).default(1_000),
 });
 export type Config = z.infer<typeof configSchema>;

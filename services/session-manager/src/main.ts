@@ -17,7 +17,11 @@ await run({
     const onRefreshFailure = () => log.debug("a used session could not be kept longer");
     await startSessions(
       context,
-      new RedisSessions(redis, { ttlSeconds: config.SESSION_TTL_SECONDS, onRefreshFailure }),
+      new RedisSessions(redis, {
+        ttlSeconds: config.SESSION_TTL_SECONDS,
+        mostPerAgent: config.SESSION_MAX_PER_AGENT,
+        onRefreshFailure,
+      }),
     );
   },
 });

@@ -6,6 +6,7 @@ import {
   type AdmissionAnswer,
   type KeptSession,
   type SessionCreated,
+  type SessionFound,
   type SessionUpdated,
   type SessionVerdict,
 } from "@sluice/contracts";
@@ -33,7 +34,8 @@ const createSchema = ownerSchema.extend({
   isMediated: z.boolean().optional(),
   owner: z.string().max(64).optional(),
 });
-const updateSchema = ownerSchema.extend({ session: z.string(), upstreamSession: keptText });
+const findSchema = ownerSchema.extend({ session: z.string() });
+const updateSchema = findSchema.extend({ expected: keptText, upstreamSession: keptText });
 const endSchema = z.object({ session: z.string() });
 
 /** Decides about each call of a batch; all of them name a session, and all are looked up at once. */
@@ -65,16 +67,26 @@ export const handleCreate: Handler = async (deps, message) => {
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
   const { tenant, agent, server, upstreamSession, isMediated, owner } = asked;
   const kept = { upstreamSession, ...(isMediated && { isMediated }), ...(owner !== undefined && { owner }) };
-  const created: SessionCreated = { session: await deps.sessions.create({ tenant, agent, server }, kept) };
+  const { session, ended } = await deps.sessions.create({ tenant, agent, server }, kept);
+  const created: SessionCreated = { session, ...(ended.length > 0 && { ended }) };
   deps.counted("created", 1);
+  deps.counted("ended", ended.length);
   deps.reply(message.reply, encodeJson(created));
+};
+
+const handleFind: Handler = async (deps, message) => {
+  const asked = read(findSchema, message);
+  if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that is asked after");
+  const kept = await deps.sessions.look(asked);
+  const found: SessionFound = kept === undefined ? {} : { upstreamSession: kept.upstreamSession };
+  deps.reply(message.reply, encodeJson(found));
 };
 
 const handleUpdate: Handler = async (deps, message) => {
   const asked = read(updateSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be updated");
-  const { upstreamSession, ...claim } = asked;
-  const updated: SessionUpdated = { ok: await deps.sessions.update(claim, upstreamSession) };
+  const { expected, upstreamSession, ...claim } = asked;
+  const updated: SessionUpdated = await deps.sessions.update(claim, { expected, upstreamSession });
   deps.reply(message.reply, encodeJson(updated));
 };
 
@@ -105,6 +117,7 @@ export async function startSessions(context: Context<Config>, sessions: Sessions
   };
   const serve = servingFor(context, deps.ignored);
   serve(subjects.ask("session-manager", "create"), (message) => handleCreate(deps, message));
+  serve(subjects.ask("session-manager", "find"), (message) => handleFind(deps, message));
   serve(subjects.ask("session-manager", "update"), (message) => handleUpdate(deps, message));
   serve(subjects.ask("session-manager", "end"), (message) => handleEnd(deps, message));
   serve(subjects.admitSession, (message) => handleAdmission(deps, message));

@@ -29,7 +29,8 @@ beforeAll(async () => {
   part = await startRedis({ dataDir, env });
   redis = openRedis({ url: part.url, timeoutMs: 5_000 });
   await redis.connect();
-  sessions = new RedisSessions(redis, { ttlSeconds, onRefreshFailure: () => {} });
+  let now = 0;
+  sessions = new RedisSessions(redis, { ttlSeconds, mostPerAgent: 3, now: () => now++, onRefreshFailure: () => {} });
 }, 120_000);
 
 afterAll(async () => {
@@ -39,6 +40,12 @@ afterAll(async () => {
 });
 
 const keyOf = (session: string) => `gw:mcp:session:${session}`;
+
+/** The name of a new session. */
+async function created(upstreamSession: string, isMediated = false): Promise<string> {
+  const { session } = await sessions.create(owner, { upstreamSession, ...(isMediated && { isMediated }) });
+  return sessionNameOf(session);
+}
 
 function world() {
   const replies: unknown[] = [];
@@ -60,14 +67,17 @@ function world() {
 describe("sessions", () => {
   it("give the client an id of 256 random bits that says nothing of the upstream's", async () => {
     const ids = await Promise.all(
-      Array.from({ length: 50 }, () => sessions.create(owner, { upstreamSession: "upstream-id" })),
+      Array.from(
+        { length: 50 },
+        async () => (await sessions.create(owner, { upstreamSession: "upstream-id" })).session,
+      ),
     );
     expect(new Set(ids).size).toBe(50);
     for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
   });
 
   it("A19: are found by their owner only: another agent, tenant or server gets the same as for an unknown id", async () => {
-    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
+    const session = await created("u1");
     const claims = [
       { ...owner, session },
       { ...owner, agent: "alchemy-1", session },
@@ -90,14 +100,14 @@ describe("sessions", () => {
 
   it("A19: made-up ids of any form are refused without asking Redis", async () => {
     const away = openRedis({ url: "redis://127.0.0.1:1", timeoutMs: 1_000 });
-    const offline = new RedisSessions(away, { ttlSeconds, onRefreshFailure: () => {} });
+    const offline = new RedisSessions(away, { ttlSeconds, mostPerAgent: 3, onRefreshFailure: () => {} });
     const forms = ["", "x".repeat(129), "a b", "a\r\nDEL x", "a:b", "*", "ï", "a\0", "../x"];
     expect(await offline.find(forms.map((session) => ({ ...owner, session })))).toEqual(forms.map(() => undefined));
     away.disconnect();
   });
 
   it("live on when they are used, and not when someone else tries them", async () => {
-    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
+    const session = await created("u1");
     await redis.expire(keyOf(session), 100);
     await sessions.find([{ ...owner, agent: "alchemy-1", session }]);
     expect(await redis.ttl(keyOf(session))).toBeLessThanOrEqual(100);
@@ -106,14 +116,45 @@ describe("sessions", () => {
   });
 
   it("are forgotten when their time is over, and at their end; ending an unknown one is no error", async () => {
-    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
+    const session = await created("u1");
     await redis.pexpire(keyOf(session), 0);
     expect(await sessions.find([{ ...owner, session }])).toEqual([undefined]);
-    const other = sessionNameOf(await sessions.create(owner, { upstreamSession: "u2" }));
+    const other = await created("u2");
     await sessions.end(other);
     await sessions.end(other);
     await sessions.end("no such form\n");
     expect(await sessions.find([{ ...owner, session: other }])).toEqual([undefined]);
+  });
+
+  it("of two changes at once keep the first: the second is told what is kept instead", async () => {
+    const session = await created("u1", true);
+    const claim = { ...owner, session };
+    const change = (expected: string, upstreamSession: string) => sessions.update(claim, { expected, upstreamSession });
+    const [one, two] = await Promise.all([change("u1", "u2"), change("u1", "u3")]);
+    expect(one.ok).not.toBe(two.ok);
+    const kept = one.ok ? "u2" : "u3";
+    expect(one.ok ? two : one).toEqual({ ok: false, upstreamSession: kept });
+    expect(await change(kept, "u4")).toEqual({ ok: true });
+    expect(await sessions.look(claim)).toEqual({ upstreamSession: "u4", isMediated: true });
+    expect(await sessions.update({ ...claim, agent: "alchemy-1" }, { expected: "u4", upstreamSession: "u5" })).toEqual({
+      ok: false,
+    });
+  });
+
+  it("of one agent are bounded where they are mediated: the one unused for longest makes room, an ended one counts no more", async () => {
+    const ended = await created("u0", true);
+    const [oldest, used] = [await created("u1", true), await created("u2", true)];
+    await sessions.end(ended);
+    await sessions.find([{ ...owner, session: oldest }]);
+    await redis.ping();
+    expect((await sessions.create(owner, { upstreamSession: "u3", isMediated: true })).ended).toEqual([]);
+    const { ended: gone } = await sessions.create(owner, { upstreamSession: "u4", isMediated: true });
+    expect(gone).toEqual([{ session: used, server: owner.server, upstreamSession: "u2", isMediated: true }]);
+    expect(await sessions.look({ ...owner, session: used })).toBeUndefined();
+    expect(await sessions.look({ ...owner, session: oldest })).toBeDefined();
+    expect((await sessions.create(owner, { upstreamSession: "u5" })).ended).toEqual([]);
+    const other = { ...owner, agent: "alchemy-1" };
+    expect((await sessions.create(other, { upstreamSession: "u6", isMediated: true })).ended).toEqual([]);
   });
 
   it("that Redis holds in a form of someone else's are refused", async () => {
@@ -158,7 +199,7 @@ describe("the service", () => {
 
   it("answers nothing while Redis is away, so that the asker's deadline closes; and answers again when it is back", async () => {
     const { deps, replies, message } = world();
-    const session = sessionNameOf(await sessions.create(owner, { upstreamSession: "u1" }));
+    const session = await created("u1");
     await part.kill("SIGKILL");
     await expect(handleAdmission(deps, message({ from: "i", calls: [{ ...call, session }] }))).rejects.toThrow();
     await expect(handleCreate(deps, message({ ...owner, upstreamSession: "u2" }))).rejects.toThrow();

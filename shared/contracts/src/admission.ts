@@ -94,23 +94,42 @@ export interface SessionCreate extends KeptSession {
   readonly server: string;
 }
 
-/** Replaces what is kept of the session of this name, where it is the principal's (`gw.ask.v1.session-manager.update`). */
-export interface SessionUpdate {
+/** Asks what is kept of the session of this name, where it is the principal's (`gw.ask.v1.session-manager.find`); that is no use of it. */
+export interface SessionFind {
   readonly session: string;
   readonly tenant: string;
   readonly agent: string;
   readonly server: string;
+}
+
+export interface SessionFound {
+  /** Absent where there is no such session. */
+  readonly upstreamSession?: string;
+}
+
+/** Replaces what is kept of a session, where it still is what was expected (`gw.ask.v1.session-manager.update`). */
+export interface SessionUpdate extends SessionFind {
+  readonly expected: string;
   readonly upstreamSession: string;
 }
 
-export interface SessionUpdated {
-  /** False where there is no such session. */
+export interface SessionUpdated extends SessionFound {
+  /** False where nothing was replaced: `upstreamSession` is what is kept instead. */
   readonly ok: boolean;
 }
 
 export interface SessionCreated {
   /** The id that the client gets; it says nothing about the upstream's. */
   readonly session: string;
+  /** The agent's sessions that had to make room for this one. */
+  readonly ended?: readonly EndedSession[];
+}
+
+/** A mediated session that is over before its client said so. */
+export interface EndedSession extends KeptSession {
+  /** The session's name. */
+  readonly session: string;
+  readonly server: string;
 }
 
 /** Ends the session of this name (`gw.ask.v1.session-manager.end`); ending an unknown one is no error. */

@@ -94,8 +94,8 @@ export interface OwnWord {
   readonly reader?: string;
   /** How far the reader is: the number of the last piece that it wrote to its client. */
   readonly readUpTo?: number;
-  /** With the session: by server, its resources to be watched → what the client calls them. */
-  readonly subscriptions?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** With the session: its client wants to hear of other resources than before. */
+  readonly subscribes?: true;
   /** A server said by this notification that a list of it has changed. */
   readonly changed?: {
     readonly tenant: string;

@@ -56,7 +56,9 @@ export class Correspondence {
   take(message: RpcMessage, at: Sink): void {
     const { id, method } = message;
     if (method === undefined) {
-      if (id !== undefined && id !== null) this.#pending.get(id)?.settle(message);
+      if (id === undefined || id === null) return;
+      this.#pending.get(id)?.settle(message);
+      this.#pending.delete(id);
     } else if (id === undefined || id === null) this.#notice(message as Request, at);
     else void this.#answer(message, id, at);
   }

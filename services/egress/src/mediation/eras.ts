@@ -15,6 +15,8 @@ const probeMs = 15_000;
 
 interface Known {
   readonly speaks: Promise<Speaks>;
+  /** What that came to. */
+  settled?: Speaks;
   readonly until: number;
 }
 
@@ -32,10 +34,21 @@ export class Eras {
     const key = keyOf(line.upstream, line.head.tenant);
     const known = this.#known.get(key);
     if (known !== undefined && known.until > Date.now()) return known.speaks;
-    const speaks = probe(line);
-    this.#known.set(key, { speaks, until: Date.now() + keptMs });
-    speaks.catch(() => this.#known.delete(key));
-    return speaks;
+    const found: Known = { speaks: probe(line), until: Date.now() + keptMs };
+    this.#known.set(key, found);
+    found.speaks.then(
+      (speaks) => (found.settled = speaks),
+      () => this.#known.delete(key),
+    );
+    return found.speaks;
+  }
+
+  /** What is known of an upstream already, for the way of every call: nothing is waited for. */
+  seen(upstream: Upstream, tenant: string): Speaks | undefined {
+    const { era } = upstream.endpoint;
+    if (era !== "auto") return era;
+    const known = this.#known.get(keyOf(upstream, tenant));
+    return known !== undefined && known.until > Date.now() ? known.settled : undefined;
   }
 
   /** What is known without asking. */
@@ -50,14 +63,11 @@ export class Eras {
 
   learnModernOnly(upstream: Upstream, tenant: string): void {
     this.#modernOnly.set(keyOf(upstream, tenant), Date.now() + keptMs);
-    this.#known.set(keyOf(upstream, tenant), { speaks: Promise.resolve("modern"), until: Date.now() + keptMs });
+    this.#known.set(keyOf(upstream, tenant), learned("modern"));
   }
 
   learn(line: Line, speaks: Speaks): void {
-    this.#known.set(keyOf(line.upstream, line.head.tenant), {
-      speaks: Promise.resolve(speaks),
-      until: Date.now() + keptMs,
-    });
+    this.#known.set(keyOf(line.upstream, line.head.tenant), learned(speaks));
   }
 
   /**
@@ -96,6 +106,10 @@ export class Eras {
       return false;
     }
   }
+}
+
+function learned(speaks: Speaks): Known {
+  return { speaks: Promise.resolve(speaks), settled: speaks, until: Date.now() + keptMs };
 }
 
 function keyOf({ endpoint }: Upstream, tenant: string): string {

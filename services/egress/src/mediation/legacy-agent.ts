@@ -118,10 +118,10 @@ export class LegacyAgents {
     return await output.finish(undefined);
   }
 
-  async #end({ output, session, route, head }: LegacyCall): Promise<Ending> {
+  async #end({ output, session, head }: LegacyCall): Promise<Ending> {
     if (session === undefined || head.session === undefined)
       throw new Fault("invalid_request", "DELETE needs a session");
-    await this.#sessions.end(head.session.id, session, route);
+    await this.#sessions.end(head.session.id, session);
     return await output.finish(undefined, 200);
   }
 

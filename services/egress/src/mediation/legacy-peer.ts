@@ -79,8 +79,8 @@ export class LegacyPeer implements Peer {
     return this.#line.upstream.endpoint.name;
   }
 
-  /** Works for this caller from now on. */
-  attach(line: Line, sink: Sink): void {
+  /** Works for this caller from now on, on connections that an edit of the configuration has left open. */
+  attach(line: Line, sink: Sink | undefined): void {
     this.#line = line;
     this.#attached = sink;
   }

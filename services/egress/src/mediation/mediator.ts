@@ -16,7 +16,7 @@ import type { Replies } from "../replies.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { refusesLegacy } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
-import { LegacySessions } from "./legacy-sessions.ts";
+import { LegacySessions, type SessionLimits } from "./legacy-sessions.ts";
 import { Listening } from "./listening.ts";
 import { Lists } from "./lists.ts";
 import { Changes, type Place } from "./changes.ts";
@@ -38,6 +38,7 @@ export interface MediatorOptions {
   readonly maxAnswerBytes: number;
   /** Calls of one agent that wait for its answers. */
   readonly mostParkedPerAgent: number;
+  readonly sessionLimits: SessionLimits;
   readonly replies: Replies;
   /** Told which list methods of a server answer otherwise now. */
   readonly onChange: (place: Place, methods: string[]) => void;
@@ -72,9 +73,11 @@ export class Mediator implements AsyncDisposable {
         lists.map((list) => listKinds[list].method),
       );
     });
-    this.#peers = new Peers(new Ids(bus.instance), ({ head, upstream }, { method }) =>
-      this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
-    );
+    this.#peers = new Peers(new Ids(bus.instance), {
+      most: options.sessionLimits.mostPerAgent,
+      onNotice: ({ head, upstream }, { method }) =>
+        this.changes.say({ tenant: head.tenant, server: upstream.endpoint.name }, method),
+    });
     const { maxAnswerBytes, upstreams, mostParkedPerAgent } = options;
     const [peers, lists, changes] = [this.#peers, this.#lists, this.changes];
     this.#routes = new Routes({ upstreams, principals, peers, lists, changes, maxAnswerBytes });
@@ -88,6 +91,8 @@ export class Mediator implements AsyncDisposable {
       lineOf: (head, server) => this.#routes.line(head, server),
       schemasOf: (head, server) => this.#routes.schemas(head, server),
       changes: this.changes,
+      limits: options.sessionLimits,
+      upstreams: options.upstreams,
       tell: (word) => bus.tell(subjects.own(word.rpcId === undefined ? "refresh" : "cancel"), encodeJson(word)),
     });
     this.#legacy = new LegacyAgents(new Questions(bus.instance), this.#sessions);
@@ -101,6 +106,8 @@ export class Mediator implements AsyncDisposable {
     if (head.era === "legacy")
       return head.session === undefined && (eras.isModernOnly(upstream, head.tenant) || eras.isOldTransport(upstream));
     if (head.method === "") return false;
+    const seen = eras.seen(upstream, head.tenant);
+    if (seen !== undefined) return seen !== "modern";
     return eras.of(this.#routes.line(head, head.server, traceparent)).then((speaks) => speaks !== "modern");
   }
 
@@ -155,14 +162,14 @@ export class Mediator implements AsyncDisposable {
   }
 
   heed(word: OwnWord): void {
-    if (word.session !== undefined && word.subscriptions !== undefined)
-      this.#sessions.subscriptionsChanged(word.session, word.subscriptions);
+    if (word.session !== undefined && word.subscribes === true) this.#sessions.subscriptionsChanged(word.session);
     if (word.changed !== undefined) this.changes.heed(word.changed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parked[Symbol.dispose]();
     this.changes[Symbol.dispose]();
+    await this.#sessions[Symbol.asyncDispose]();
     await this.#peers[Symbol.asyncDispose]();
   }
 

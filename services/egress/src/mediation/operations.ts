@@ -70,9 +70,8 @@ async function listPage(route: Route, kind: ListKind, params: Members | undefine
 
 /** A cursor holds for this list as this caller sees it now, and for no other. */
 function editionOf(exposed: readonly Exposed[]): string {
-  const hash = createHash("sha256");
-  for (const { server, name } of exposed) hash.update(`${server}\0${name}\0`);
-  return hash.digest("base64url").slice(0, 22);
+  const names = exposed.map(({ server, name }) => `${server}\0${name}\0`).join("");
+  return createHash("sha256").update(names).digest("base64url").slice(0, 22);
 }
 
 function writeCursor(kind: ListKind, edition: string, from: number): string {

@@ -6,6 +6,7 @@ import { OldSsePeer } from "./old-sse-peer.ts";
 import type { ToolSchemas } from "./param-headers.ts";
 import type { Client, Ids, Peer, Sink } from "./peer.ts";
 import type { Request } from "./rpc.ts";
+import { SessionPool, type Wish } from "./session-pool.ts";
 import { forwarded, HttpRefusal, type Line } from "./wire.ts";
 
 /** A peer in use; what was borrowed is given back, or thrown away where it is of no more use. */
@@ -29,18 +30,7 @@ export interface Asking {
 /** Told what an upstream says of its own accord on a session that nobody uses at the moment. */
 type OnNotice = (line: Line, notice: Request) => void;
 
-type Stateful = LegacyPeer | OldSsePeer;
-
-interface Idle {
-  readonly peer: Stateful;
-  readonly timer: NodeJS.Timeout;
-}
-
-interface Shared {
-  readonly opening: Promise<Stateful>;
-  users: number;
-  timer: NodeJS.Timeout | undefined;
-}
+export type Stateful = LegacyPeer | OldSsePeer;
 
 const openMs = 30_000;
 const idleMs = 60_000;
@@ -50,37 +40,37 @@ const maybeOld = new Set([400, 404, 405]);
 
 /**
  * Sessions with legacy upstreams for agents that have none themselves, per tenant, agent, upstream and what the client
- * can be asked; each serves one call at a time, so that what the upstream asks belongs to that call for certain.
+ * says of itself. One on which the client can be asked serves one call at a time, so that what the upstream asks belongs to
+ * that call for certain.
  */
 export class Peers implements AsyncDisposable {
   readonly eras = new Eras();
   readonly #ids: Ids;
-  readonly #idle = new Map<string, Idle[]>();
-  readonly #inUse = new Set<Stateful>();
-  readonly #shared = new Map<string, Shared>();
+  readonly #pool: SessionPool<Stateful>;
   readonly #stop = new AbortController();
-
   readonly #onNotice: OnNotice;
 
-  constructor(ids: Ids, onNotice: OnNotice) {
+  /** @param most sessions of one agent with one upstream */
+  constructor(ids: Ids, { most, onNotice }: { most: number; onNotice: OnNotice }) {
     this.#ids = ids;
     this.#onNotice = onNotice;
+    this.#pool = new SessionPool({ most, mostIdle, idleMs });
   }
 
-  /** A peer for one call of an agent without a session. */
+  /** A peer for one call of an agent without a session. @throws Fault `overloaded` where it has too many under way. */
   async borrow(asking: Asking, sink: Sink): Promise<Lease> {
     if ((await this.eras.of(asking.line)) === "modern")
       return { peer: this.modern(asking), release: nothing, discard: nothing };
-    const key = keyOf(asking);
-    if (!isInteractive(asking.client)) return await this.#share(key, asking);
-    const peer = this.#takeIdle(key) ?? (await this.#openListening(asking));
-    peer.attach(asking.line, sink);
-    this.#inUse.add(peer);
-    return {
-      peer,
-      release: () => this.#giveBack(key, peer),
-      discard: () => this.#inUse.delete(peer),
+    const isShared = !isInteractive(asking.client);
+    const open = () => this.#openListening(isShared ? withoutDeadline(asking) : asking);
+    const { session: peer, release, discard } = await this.#pool.take(wishOf(asking), { open, isShared });
+    peer.attach(asking.line, isShared ? undefined : sink);
+    if (isShared) return { peer, release, discard };
+    const giveBack = () => {
+      peer.detach();
+      release();
     };
+    return { peer, release: giveBack, discard };
   }
 
   modern({ line, client, schemas, modernAgent }: Omit<Asking, "signal">): ModernPeer {
@@ -109,13 +99,7 @@ export class Peers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    const idle = [...this.#idle.values()].flat();
-    this.#idle.clear();
-    for (const { timer } of idle) clearTimeout(timer);
-    const shared = await Promise.allSettled([...this.#shared.values()].map(({ opening }) => opening));
-    const open = shared.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const all = [...idle.map(({ peer }) => peer), ...this.#inUse, ...open];
-    await Promise.all(all.map((peer) => peer.close()));
+    await this.#pool[Symbol.asyncDispose]();
   }
 
   async #openListening(asking: Asking): Promise<Stateful> {
@@ -123,62 +107,6 @@ export class Peers implements AsyncDisposable {
     const { line } = asking;
     if (peer instanceof LegacyPeer) peer.listenForAttached(this.#stop.signal, (notice) => this.#onNotice(line, notice));
     return peer;
-  }
-
-  /** A session on which nobody can be asked anything serves any number of calls at once. */
-  async #share(key: string, asking: Asking): Promise<Lease> {
-    const known = this.#shared.get(key);
-    const shared: Shared = known ?? {
-      opening: this.#openListening(withoutDeadline(asking)),
-      users: 0,
-      timer: undefined,
-    };
-    this.#shared.set(key, shared);
-    const forget = () => {
-      if (this.#shared.get(key) === shared) this.#shared.delete(key);
-    };
-    shared.users++;
-    clearTimeout(shared.timer);
-    const peer = await shared.opening.catch((error: unknown) => {
-      forget();
-      throw error;
-    });
-    if (peer instanceof OldSsePeer && peer.isOver) {
-      forget();
-      return await this.#share(key, asking);
-    }
-    const release = () => {
-      shared.users--;
-      if (shared.users > 0) return;
-      shared.timer = setTimeout(() => {
-        forget();
-        void peer.close();
-      }, idleMs).unref();
-    };
-    return { peer, release, discard: forget };
-  }
-
-  #takeIdle(key: string): Stateful | undefined {
-    const idle = this.#idle.get(key)?.pop();
-    clearTimeout(idle?.timer);
-    return idle?.peer instanceof OldSsePeer && idle.peer.isOver ? this.#takeIdle(key) : idle?.peer;
-  }
-
-  #giveBack(key: string, peer: Stateful): void {
-    if (!this.#inUse.delete(peer)) return;
-    peer.detach();
-    const idle = this.#idle.get(key) ?? [];
-    if (this.#stop.signal.aborted || idle.length >= mostIdle) return void peer.close();
-    const timer = setTimeout(() => this.#retire(key, peer), idleMs).unref();
-    idle.push({ peer, timer });
-    this.#idle.set(key, idle);
-  }
-
-  #retire(key: string, peer: Stateful): void {
-    const left = (this.#idle.get(key) ?? []).filter((idle) => idle.peer !== peer);
-    if (left.length === 0) this.#idle.delete(key);
-    else this.#idle.set(key, left);
-    void peer.close();
   }
 }
 
@@ -216,11 +144,12 @@ function withoutDeadline(asking: Asking): Asking {
   return { ...asking, signal: AbortSignal.timeout(openMs) };
 }
 
-function keyOf({ line, client }: Asking): string {
+function wishOf({ line, client }: Asking): Wish {
   const { tenant, agent } = line.head;
   const { name, url } = line.upstream.endpoint;
-  const said = createHash("sha256")
-    .update(JSON.stringify([client, forwarded(line)]))
-    .digest("base64url");
-  return [tenant, agent.id, name, url, said].join("\0");
+  const said = JSON.stringify([client, forwarded(line)]);
+  return {
+    place: [tenant, agent.id, name, url].join("\0"),
+    key: createHash("sha256").update(said).digest("base64url"),
+  };
 }

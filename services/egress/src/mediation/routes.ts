@@ -108,8 +108,9 @@ export class Routes {
       server,
       url: endpoint.url,
       agent: head.agent.id,
+      // In a session an upstream is not asked again what it said of itself: less is known of it.
       shown: createHash("sha256")
-        .update(JSON.stringify([capabilities, sorted]))
+        .update(JSON.stringify([capabilities, sorted, head.session === undefined]))
         .digest("base64url"),
       cacheMs: endpoint.listCacheSeconds * 1000,
     };
