@@ -69,6 +69,17 @@ test("an upstream has a bounded number of questions open during one call, of eit
   expect((await Promise.allSettled([...all, other])).every(({ status }) => status === "rejected")).toBe(true);
 });
 
+test("a reader of a round that is over holds nobody up in the next", async () => {
+  const { talk, sink } = asking();
+  const upstream = await sink;
+  const round = talk.round({ notify: silent, room: never });
+  const room = upstream.room?.();
+  upstream.ask({ method: "roots/list" }).catch(silent);
+  await round;
+  await room;
+  await upstream.room?.();
+});
+
 test("an agent that parks too many talks loses its own oldest, and nobody else's", async () => {
   const parked = new ParkedTalks({ instance: "i", mostPerAgent: 3 });
   const [theirs, ...mine] = Array.from({ length: 5 }, () => asking().talk);

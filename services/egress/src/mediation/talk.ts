@@ -34,6 +34,7 @@ export class Talk implements Sink {
   #result: Promise<Members> | undefined;
   #asked = Promise.withResolvers<void>();
   #heard: Heard = nobody;
+  #roundOver = Promise.withResolvers<void>();
   #next = 1;
 
   constructor(capabilities: Members) {
@@ -48,8 +49,9 @@ export class Talk implements Sink {
     this.#heard.notify(notice);
   }
 
-  room(): Promise<void> {
-    return this.#heard.room();
+  /** Whoever heard a round that is over makes nobody wait. */
+  async room(): Promise<void> {
+    await Promise.race([this.#heard.room(), this.#roundOver.promise]);
   }
 
   async ask(request: Request): Promise<Members> {
@@ -81,9 +83,12 @@ export class Talk implements Sink {
   /** @throws what the request failed with. */
   async round(heard: Heard): Promise<Round> {
     this.#heard = heard;
+    this.#roundOver = Promise.withResolvers();
     const asked = this.#asked.promise.then(() => undefined);
-    const result = await Promise.race([this.#result, asked]);
-    this.#heard = nobody;
+    const result = await Promise.race([this.#result, asked]).finally(() => {
+      this.#heard = nobody;
+      this.#roundOver.resolve();
+    });
     if (result !== undefined) return { result };
     return { inputRequests: Object.fromEntries([...this.#questions].map(([key, { request }]) => [key, request])) };
   }
