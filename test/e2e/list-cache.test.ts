@@ -16,6 +16,14 @@ function serve({ method, headers, message }: ReceivedRequest, response: ServerRe
     response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
     return void streams.push(response);
   }
+  if (message?.method === "initialize") {
+    const result = {
+      protocolVersion: "2025-06-18",
+      capabilities: { tools: {} },
+      serverInfo: { name: "x", version: "1" },
+    };
+    return answerJson(response, { jsonrpc: "2.0", id: message.id, result }, { "mcp-session-id": `s-${Math.random()}` });
+  }
   const tools = ["common", `of-${String(headers["x-verified-agent-id"])}`].map((name) => ({ name, inputSchema: {} }));
   const answer = { jsonrpc: "2.0", id: message?.id, result: { tools, ...ttl } };
   if (!asEvents) return answerJson(response, answer);
@@ -119,6 +127,26 @@ describe("a kept list", () => {
     for (let times = 0; times < 3; times++) await list(cursor, { modern: true });
     for (let times = 0; times < 3; times++) await list(cursor, { tenant: "never" });
     expect(asked()).toBe(6);
+  });
+
+  it("serves every session of an agent whose client can do the same, and no other client's", async () => {
+    const cursor = fresh();
+    const connect = async (capabilities: object) => {
+      const params = { protocolVersion: "2025-06-18", capabilities, clientInfo: { name: "raw", version: "1" } };
+      const body = { jsonrpc: "2.0", id: 1, method: "initialize", params };
+      const opened = await send({ url: `${house.house.url}/mcp`, key: house.key("a-1"), body });
+      return { "mcp-session-id": String(opened.headers["mcp-session-id"]), "mcp-protocol-version": "2025-06-18" };
+    };
+    for (const capabilities of [{}, { sampling: {} }]) {
+      for (let sessions = 0; sessions < 5; sessions++)
+        await send({
+          url: `${house.house.url}/mcp`,
+          key: house.key("a-1"),
+          headers: await connect(capabilities),
+          body: { jsonrpc: "2.0", id: 1, method: "tools/list", params: { cursor } },
+        });
+    }
+    expect(asked()).toBe(2);
   });
 
   it("is dropped when the upstream says that it has changed", async () => {

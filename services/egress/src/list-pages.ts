@@ -26,6 +26,22 @@ const asked = compile(
   ],
   [],
 );
+const introduced = compile(
+  [
+    ["params", "capabilities"],
+    ["params", "protocolVersion"],
+  ],
+  [],
+);
+
+/** What of a client that introduces itself its upstream's lists may depend on; undefined for any other message. */
+export function clientClassOf(initialize: Buffer): string | undefined {
+  const seen = scan(initialize, introduced);
+  if (!seen.ok) return undefined;
+  const parts = seen.values.map((range) => (range === undefined ? "" : raw(initialize, range).toString()));
+  return createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
+}
+
 const answered = compile([["id"], ["result"], ["result", "ttlMs"], ["result", "cacheScope"]], []);
 const mostBytes = 128 * 1024 * 1024;
 const mostEntries = 10_000;
@@ -61,7 +77,8 @@ export class ListPages {
     const version = head.headers["mcp-protocol-version"] ?? "";
     const list = listOf(head, head.method);
     const rest = `${endpoint.url}\0${version}\0${page}`;
-    const whose = `${head.agent.id}\0${head.session?.id ?? ""}`;
+    // A session whose client is not known any more has lists of its own.
+    const whose = `${head.agent.id}\0${head.session?.clientClass ?? head.session?.id ?? ""}`;
     return new ListPage(this, {
       keys: { own: `${list}${whose}\0${rest}`, shared: `${list}\0\0${rest}` },
       rpcId: head.rpcId,

@@ -9,7 +9,7 @@ import { hideListed, hideWatched, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
 import { StreamRelay, type StreamSource } from "./stream-relay.ts";
-import type { ListPage, ListPages } from "./list-pages.ts";
+import { clientClassOf, type ListPage, type ListPages } from "./list-pages.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 
 export interface RelayOptions {
@@ -97,7 +97,10 @@ export class Relay {
       throw drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
     if (Number(headers["content-length"]) > maxAnswerBytes) throw drop(exchange, tooLarge());
     try {
-      const relayed = { ...relayedHeaders(headers), ...(await this.#session(call, status, headers)) };
+      const relayed = {
+        ...relayedHeaders(headers),
+        ...(await this.#session({ call, inline, traceparent }, { status, headers })),
+      };
       const answer = { call, exchange, status, headers: relayed, page };
       return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
     } catch (error) {
@@ -116,13 +119,19 @@ export class Relay {
   }
 
   /** Exchanges the upstream's session id for the client's, and forgets a session that the upstream ended. */
-  async #session(call: ActiveCall, status: number, headers: ReceivedHeaders): Promise<Record<string, string>> {
+  async #session(
+    { call, inline }: Carried,
+    { status, headers }: { status: number; headers: ReceivedHeaders },
+  ): Promise<Record<string, string>> {
     const { principals } = this.#options;
     const { head } = call;
     const given = headers["mcp-session-id"];
     if (head.session === undefined) {
       if (typeof given !== "string" || status >= 300) return {};
-      return { "mcp-session-id": (await principals.openSession(head, given)).session };
+      const clientClass =
+        head.method === "initialize" && head.chunked === undefined ? clientClassOf(inline) : undefined;
+      const kept = clientClass === undefined ? {} : { clientClass };
+      return { "mcp-session-id": (await principals.openSession(head, given, kept)).session };
     }
     const ended = status === 404 || (head.http === "DELETE" && status < 300);
     if (ended) await principals.endSession(head.session.id);

@@ -86,6 +86,7 @@ export function callHeadOf(
           id: sessionId,
           upstream: session.upstreamSession,
           ...(session.isMediated === true && { isMediated: true }),
+          ...(session.clientClass !== undefined && { clientClass: session.clientClass }),
         },
       }),
   };

@@ -32,6 +32,7 @@ const ownerSchema = z.object({ tenant: z.string().min(1), agent: z.string().min(
 const createSchema = ownerSchema.extend({
   upstreamSession: keptText,
   isMediated: z.boolean().optional(),
+  clientClass: z.string().max(64).optional(),
   owner: z.string().max(64).optional(),
 });
 const findSchema = ownerSchema.extend({ session: z.string() });
@@ -65,8 +66,13 @@ function verdictOf(kept: KeptSession | undefined): SessionVerdict {
 export const handleCreate: Handler = async (deps, message) => {
   const asked = read(createSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
-  const { tenant, agent, server, upstreamSession, isMediated, owner } = asked;
-  const kept = { upstreamSession, ...(isMediated && { isMediated }), ...(owner !== undefined && { owner }) };
+  const { tenant, agent, server, upstreamSession, isMediated, clientClass, owner } = asked;
+  const kept = {
+    upstreamSession,
+    ...(isMediated && { isMediated }),
+    ...(clientClass !== undefined && { clientClass }),
+    ...(owner !== undefined && { owner }),
+  };
   const { session, ended } = await deps.sessions.create({ tenant, agent, server }, kept);
   const created: SessionCreated = { session, ...(ended.length > 0 && { ended }) };
   deps.counted("created", 1);

@@ -62,6 +62,8 @@ export interface KeptSession {
   /** The upstream's id, or, where `isMediated`, what egress keeps of the session. */
   readonly upstreamSession: string;
   readonly isMediated?: boolean;
+  /** What of its client the upstream may go by (a hash): sessions that have the same see the same lists. */
+  readonly clientClass?: string;
   /** The egress replica that holds what the session cannot do without. */
   readonly owner?: string;
 }

@@ -25,7 +25,12 @@ export interface CallHead {
   /** The JSON-RPC id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
-  readonly session?: { readonly id: string; readonly upstream: string; readonly isMediated?: boolean };
+  readonly session?: {
+    readonly id: string;
+    readonly upstream: string;
+    readonly isMediated?: boolean;
+    readonly clientClass?: string;
+  };
   /** The client wants one plain answer and no stream; its HTTP status tells errors apart (seed 001's routes). */
   readonly isPlain?: boolean;
   /** The client wants a list in one piece. */
