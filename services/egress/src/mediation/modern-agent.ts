@@ -106,7 +106,7 @@ export class ModernAgents {
     signal.addEventListener("abort", onAbort, { once: true });
     const round = await talk.round({
       notify: (notice) => {
-        const shown = shownNotice(notice, client);
+        const shown = shownNotice(notice, client, metaOf(message.params)["progressToken"]);
         if (shown !== undefined) output.event({ jsonrpc: "2.0", ...shown });
       },
       room: () => output.room(),
@@ -135,9 +135,13 @@ function modernResult(method: string, result: Members, ttlMs = 0): Members {
   };
 }
 
-/** Log messages go only to who asked for them, from the level asked for on (MCP 2026-07-28, Logging). */
-function shownNotice(notice: Request, { logLevel }: Client): Request | undefined {
-  if (notice.method === "notifications/progress") return notice;
+/**
+ * Log messages go only to who asked for them, from the level asked for on (MCP 2026-07-28, Logging). Progress goes by the
+ * token of the round at hand: a retry may have another than the request that it goes on with, or none.
+ */
+function shownNotice(notice: Request, { logLevel }: Client, progressToken: unknown): Request | undefined {
+  if (notice.method === "notifications/progress")
+    return progressToken === undefined ? undefined : { ...notice, params: { ...notice.params, progressToken } };
   if (notice.method !== "notifications/message" || logLevel === undefined) return undefined;
   const level = levels.indexOf(textOf(notice.params?.["level"]));
   return level < 0 || level >= levels.indexOf(logLevel) ? notice : undefined;

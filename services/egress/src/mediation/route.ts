@@ -134,6 +134,15 @@ export class Route {
     return target?.own === this.#options.decided ? target : undefined;
   }
 
+  /** What the resources of one server are called at this address; one that nobody lists keeps its name unless all are prefixed. */
+  async resourceNames(server: string): Promise<(own: string) => string> {
+    const { answers } = await this.gather((one) => this.listing(one, "resources"));
+    const exposed = this.#expose("resources", new Map(answers.map((one) => [one.server, one.answer])));
+    const names = new Map(exposed.filter((one) => one.server === server).map(({ own, name }) => [own, name]));
+    const isAlways = this.#options.mode === "always";
+    return (own) => names.get(own) ?? (isAlways ? this.names.prefixed("resources", server, own) : own);
+  }
+
   /** Whether policy decided about the thing of this name. */
   isDecided(name: string): boolean {
     return name === this.#options.decided;
