@@ -14,6 +14,11 @@ const shared = "doc://readme";
 let answered = Promise.withResolvers<void>();
 
 function legacyServer(server: string, tools: readonly string[]) {
+  const has: Record<string, object> = {
+    "tools/list": { tools: tools.map((name) => ({ name, inputSchema: {} })) },
+    "resources/list": { resources: [{ uri: shared, name: "readme" }] },
+    "resources/read": { contents: [{ uri: shared, text: `of ${server}` }] },
+  };
   return (request: ReceivedRequest, response: ServerResponse): void => {
     const { method, message } = request;
     const reply = (result: unknown, headers = {}) =>
@@ -25,9 +30,8 @@ function legacyServer(server: string, tools: readonly string[]) {
       const about = { capabilities: { tools: {}, resources: {} }, serverInfo: { name: "scripted", version: "1" } };
       return reply({ protocolVersion: "2025-11-25", ...about }, { "mcp-session-id": `s-${Math.random()}` });
     }
-    if (message?.method === "tools/list") return reply({ tools: tools.map((name) => ({ name, inputSchema: {} })) });
-    if (message?.method === "resources/list") return reply({ resources: [{ uri: shared, name: "readme" }] });
-    if (message?.method === "resources/read") return reply({ contents: [{ uri: shared, text: `of ${server}` }] });
+    const known = has[message?.method ?? ""];
+    if (known !== undefined) return reply(known);
     if (message?.id !== undefined && message.method === undefined) answered.resolve();
     if (message?.method !== "tools/call") return void response.writeHead(202).end();
     const name = String(message.params?.["name"]);
