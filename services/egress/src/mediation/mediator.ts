@@ -81,7 +81,7 @@ export class Mediator implements AsyncDisposable {
     });
     const { maxAnswerBytes, upstreams, mostParkedPerAgent } = options;
     const [peers, lists, changes] = [this.#peers, this.#lists, this.changes];
-    this.#routes = new Routes({ upstreams, principals, peers, lists, changes, maxAnswerBytes });
+    this.#routes = new Routes({ log: options.log, upstreams, principals, peers, lists, changes, maxAnswerBytes });
     this.#listening = new Listening({ peers, changes, routes: this.#routes });
     this.#parked = new ParkedTalks({ instance: bus.instance, mostPerAgent: mostParkedPerAgent });
     this.#modern = new ModernAgents(this.#parked);

@@ -12,6 +12,7 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
   const late: RouteOptions["late"] = new Map();
   const route = () =>
     new Route({
+      note: () => {},
       servers: ["one", "two", ...unusable],
       isMerged: true,
       decided: undefined,
