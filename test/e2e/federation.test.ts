@@ -224,6 +224,19 @@ describe("a federated session", () => {
     await house.house.add("egress");
   });
 
+  it("goes on without the replica that held its connection to a server of the old transport", async () => {
+    await using client = await legacyClient(await balanced());
+    expect(await client.callTool("old_shout", { text: "one" })).toBe("ONE");
+    for (const victim of [...house.house.of("egress")]) {
+      await house.house.add("egress");
+      victim.endedOnPurpose = true;
+      victim.process.kill("SIGKILL");
+      await victim.process.exit;
+      expect(await client.callTool("only_plain")).toBe("plain only_plain");
+      expect(await client.callTool("old_shout", { text: "two" })).toBe("TWO");
+    }
+  });
+
   it("is unknown on another route, to another agent and after its end (A19)", async () => {
     const url = house.house.url;
     const key = house.key("admin-1");

@@ -28,6 +28,13 @@ const bodyIdleTimeoutMs = 30_000;
 /** A call as it is, but for how and when it is handed over. */
 export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
 
+/** An egress replica that a call is handed to before all others. */
+export interface Owner {
+  readonly instance: string;
+  /** It alone can go on with the call; else it is only the best one. */
+  readonly isNeeded: boolean;
+}
+
 export interface ConversationOptions {
   readonly bus: Bus;
   readonly streams: Streams;
@@ -38,7 +45,7 @@ export interface ConversationOptions {
   readonly traceparent: string;
   readonly responseTimeoutMs: number;
   /** The egress replica that holds what the call goes on with. */
-  readonly owner: string | undefined;
+  readonly owner: Owner | undefined;
 }
 
 /** One call handed to egress, and its answer written to the client: unary, in chunks, or as a stream of events. */
@@ -82,7 +89,7 @@ export class Conversation implements Dependent {
     const off = bus.onReconnect(() => this.#busCameBack());
     streams.add(this.#relay);
     try {
-      this.#hand();
+      this.#hand(this.#options.owner);
       return await this.#done.promise;
     } finally {
       off();
@@ -111,14 +118,18 @@ export class Conversation implements Dependent {
     if (!this.#streaming && this.#receiver === undefined) this.#inbox?.extend(firstWordMs);
   }
 
-  #hand(): void {
-    const { bus, head, body, traceparent, owner } = this.#options;
+  #hand(owner: Owner | undefined): void {
+    const { bus, head, body, traceparent } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
       from: "egress",
       timeoutMs: firstWordMs,
       onMessage: (message) => this.#onMessage(message),
-      onFailure: (fault, reason) => this.#onSilence(fault, reason),
+      onFailure: (fault, reason) => {
+        const goesElsewhere = reason === "nobody" && owner?.isNeeded === false;
+        if (goesElsewhere) this.#hand(undefined);
+        else this.#onSilence(owner === undefined || reason !== "nobody" ? fault : ownerGone(), reason);
+      },
     });
     const sent: CallHead = {
       ...head,
@@ -126,9 +137,9 @@ export class Conversation implements Dependent {
       ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
-    const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner);
+    const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
-    if (!large) body.release();
+    if (!large && owner?.isNeeded !== false) body.release();
   }
 
   #onMessage(message: Incoming): void {
@@ -156,7 +167,7 @@ export class Conversation implements Dependent {
     else if (this.#streaming) return;
     else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
     else if (reason !== "nobody") this.#done.reject(lostFault());
-    else this.#done.reject(this.#options.owner === undefined ? fault : ownerGone());
+    else this.#done.reject(fault);
   }
 
   async #sendBody(to: string): Promise<void> {

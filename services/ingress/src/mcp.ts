@@ -203,7 +203,9 @@ export class Mcp {
     const { response, body, span, target, operation } = journey;
     const { responseTimeoutMs } = target;
     const { session } = decided.admitted;
-    const owner = operation.owner ?? (session?.ok === true ? session.owner : undefined);
+    const best = session?.ok === true ? session.owner : undefined;
+    const instance = operation.owner ?? best;
+    const owner = instance === undefined ? undefined : { instance, isNeeded: operation.owner !== undefined };
     const broken = await new Conversation({
       bus,
       streams,
