@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { allServers, type CallHead } from "@sluice/contracts";
+import type { ActiveCall } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
@@ -40,7 +41,8 @@ export class Routes {
     this.#options = options;
   }
 
-  of(head: CallHead, { client, session, traceparent }: Traveller): Route {
+  of(call: ActiveCall, { client, session, traceparent }: Traveller): Route {
+    const { head } = call;
     const { upstreams, principals, lists, peers, changes } = this.#options;
     return new Route({
       servers: head.server === allServers ? upstreams.namesOf(head.tenant) : [head.server],
@@ -51,6 +53,7 @@ export class Routes {
       lists,
       late: this.#late,
       tenant: head.tenant,
+      onTarget: (server) => (call.upstream = server),
       viewOf: (server) =>
         upstreams.find(head.tenant, server) === undefined ? undefined : this.#view(head, server, client),
       mayUse: principals.listFilter(head),
