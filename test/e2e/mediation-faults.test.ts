@@ -2,15 +2,23 @@ import { answerJson, FakeUpstream, startTestHouse, until, type ReceivedRequest, 
 import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { call, eventStreamOf, legacyHeaders, modernHeaders, send } from "./wire.ts";
+import { eventStreamOf, legacyHeaders, modernHeaders, send } from "./wire.ts";
 
 /** Legacy servers; what each does with a call of a tool is scripted per test. */
 const stack = new AsyncDisposableStack();
 let house: TestHouse;
 let script: (name: string, request: ReceivedRequest, response: ServerResponse) => void;
 const ran: string[] = [];
+const shared = "doc://readme";
+/** The agent's answer to a question has come. */
+let answered = Promise.withResolvers<void>();
 
-function legacyServer(tools: readonly string[]) {
+function legacyServer(server: string, tools: readonly string[]) {
+  const has: Record<string, object> = {
+    "tools/list": { tools: tools.map((name) => ({ name, inputSchema: {} })) },
+    "resources/list": { resources: [{ uri: shared, name: "readme" }] },
+    "resources/read": { contents: [{ uri: shared, text: `of ${server}` }] },
+  };
   return (request: ReceivedRequest, response: ServerResponse): void => {
     const { method, message } = request;
     const reply = (result: unknown, headers = {}) =>
@@ -19,10 +27,12 @@ function legacyServer(tools: readonly string[]) {
     if (method !== "POST") return void response.writeHead(200).end();
     if (message?.method === "server/discover") return void response.writeHead(400).end();
     if (message?.method === "initialize") {
-      const about = { capabilities: { tools: {} }, serverInfo: { name: "scripted", version: "1" } };
+      const about = { capabilities: { tools: {}, resources: {} }, serverInfo: { name: "scripted", version: "1" } };
       return reply({ protocolVersion: "2025-11-25", ...about }, { "mcp-session-id": `s-${Math.random()}` });
     }
-    if (message?.method === "tools/list") return reply({ tools: tools.map((name) => ({ name, inputSchema: {} })) });
+    const known = has[message?.method ?? ""];
+    if (known !== undefined) return reply(known);
+    if (message?.id !== undefined && message.method === undefined) answered.resolve();
     if (message?.method !== "tools/call") return void response.writeHead(202).end();
     const name = String(message.params?.["name"]);
     ran.push(name);
@@ -52,8 +62,8 @@ const stackUrls: string[] = [];
 
 beforeAll(async () => {
   const servers = [
-    stack.use(await FakeUpstream.start(legacyServer(["work", "one_secret", "shared"]))),
-    stack.use(await FakeUpstream.start(legacyServer(["other", "shared"]))),
+    stack.use(await FakeUpstream.start(legacyServer("one", ["work", "one_secret", "shared"]))),
+    stack.use(await FakeUpstream.start(legacyServer("two", ["other", "shared"]))),
   ];
   for (const server of servers) server.speaksModern = false;
   stackUrls.push(...servers.map(({ url }) => url));
@@ -72,21 +82,32 @@ const meta = {
   "io.modelcontextprotocol/clientCapabilities": {},
 };
 
-async function modern(name: string, path = "/mcp/one") {
-  const { params, ...rest } = call(1, name);
+interface Heard {
+  readonly result?: {
+    requestState?: string;
+    inputRequests?: object;
+    content?: { uri?: string }[];
+    contents?: object[];
+  };
+  readonly error?: { code: number; message: string };
+  readonly params?: { progressToken?: unknown };
+}
+
+/** Sends a request of the modern era; the answer comes last. */
+async function ask(method: string, params: Record<string, unknown>, path = "/mcp/one") {
   const answer = await send({
     url: `${house.house.url}${path}`,
     key: house.key("a-1"),
-    headers: modernHeaders(name),
-    body: { ...rest, params: { ...params, _meta: meta } },
+    headers: { ...modernHeaders(String(params["name"] ?? params["uri"])), "mcp-method": method },
+    body: { jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: { ...meta, ...(params["_meta"] as object) } } },
   });
   const text = answer.body.toString();
-  const data = /^data: (\{.*\})$/gm.exec(text)?.[1] ?? text;
-  return {
-    status: answer.status,
-    message: JSON.parse(data) as { result?: object; error?: { code: number; message: string } },
-  };
+  const data = [...text.matchAll(/^data: (\{.*\})$/gm)].map((found) => found[1] ?? "");
+  const messages = (data.length > 0 ? data : [text]).map((one) => JSON.parse(one) as Heard);
+  return { status: answer.status, messages, message: messages.at(-1) ?? {} };
 }
+
+const modern = (name: string, path?: string) => ask("tools/call", { name, arguments: {} }, path);
 
 describe("policy and execution mean the same thing by a name (A12)", () => {
   it("a tool that is denied does not run under its prefix, nor while a server is unusable, nor during edits", async () => {
@@ -139,6 +160,57 @@ describe("a call is sent to a legacy upstream once", () => {
     };
     expect((await modern("work")).message.error).toEqual({ code: -32000, message: "no such row" });
     expect(ran).toEqual(["work"]);
+  });
+});
+
+describe("what belongs to one request or server stays with it", () => {
+  it("progress after a question has the token of the retry, and there is none for a retry without", async () => {
+    script = (_name, { message }, response) => {
+      if (message === undefined) return void response.writeHead(405).end();
+      answered = Promise.withResolvers();
+      const token = (message.params?.["_meta"] as { progressToken?: unknown } | undefined)?.progressToken;
+      const question = {
+        jsonrpc: "2.0",
+        id: "q",
+        method: "elicitation/create",
+        params: { message: "?", requestedSchema: {} },
+      };
+      response.writeHead(200, { "content-type": "text/event-stream" }).write(eventStreamOf([question]));
+      void answered.promise.then(() => {
+        const progress = {
+          jsonrpc: "2.0",
+          method: "notifications/progress",
+          params: { progressToken: token, progress: 1 },
+        };
+        response.end(eventStreamOf([progress, { jsonrpc: "2.0", id: message.id, result: { content: [] } }]));
+      });
+    };
+    const can = { "io.modelcontextprotocol/clientCapabilities": { elicitation: { form: {} } } };
+    for (const second of [{ progressToken: "second" }, {}]) {
+      const call = { name: "work", arguments: {} };
+      const first = await ask("tools/call", { ...call, _meta: { ...can, progressToken: "first" } });
+      const { requestState = "", inputRequests = {} } = first.message.result ?? {};
+      const inputResponses = Object.fromEntries(Object.keys(inputRequests).map((key) => [key, { action: "decline" }]));
+      const done = await ask("tools/call", { ...call, requestState, inputResponses, _meta: { ...can, ...second } });
+      expect(done.messages.slice(0, -1).map(({ params }) => params?.progressToken)).toEqual(Object.values(second));
+      expect(done.message.result).toBeDefined();
+    }
+  });
+
+  it("a resource that a tool's result names is read from that tool's server", async () => {
+    script = (_name, { message }, response) => {
+      const content = [{ type: "resource_link", uri: shared, name: "readme" }];
+      answerJson(response, { jsonrpc: "2.0", id: message?.id, result: { content } });
+    };
+    for (const [tool, server] of [
+      ["work", "one"],
+      ["other", "two"],
+    ] as const) {
+      const uri = (await modern(tool, "/mcp")).message.result?.content?.[0]?.uri ?? "";
+      expect(uri).toBe(`${server}+${shared}`);
+      const { message } = await ask("resources/read", { uri }, "/mcp");
+      expect(message.result?.contents).toEqual([{ uri, text: `of ${server}` }]);
+    }
   });
 });
 

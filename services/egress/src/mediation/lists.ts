@@ -166,7 +166,7 @@ async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Li
     const listed = result[kind];
     if (!Array.isArray(listed))
       throw new Fault("upstream_failed", `the upstream's answer to ${listKinds[kind].method} has no list`);
-    items.push(...listed.filter(isObject));
+    items.push(...listed.filter((item): item is Members => isObject(item) && !needsTask(item)));
     if (items.length > maxItems) throw new Fault("upstream_failed", "the upstream lists more than can be kept");
     if (typeof result["ttlMs"] === "number") ttlMs = Math.min(ttlMs, Math.max(0, result["ttlMs"]));
     isPublic &&= result["cacheScope"] === "public";
@@ -176,6 +176,11 @@ async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Li
     cursor = next;
   }
   throw new Fault("upstream_failed", `the upstream's list has more than ${maxPages} pages`);
+}
+
+/** A tool that runs as a task alone cannot be called where tasks are not carried (MCP 2025-11-25, Tasks). */
+function needsTask({ execution }: Members): boolean {
+  return isObject(execution) && execution["taskSupport"] === "required";
 }
 
 function placeOf({ tenant, server }: Pick<View, "tenant" | "server">): string {

@@ -21,7 +21,8 @@ import { Listening } from "./listening.ts";
 import { Lists } from "./lists.ts";
 import { Changes, type Place } from "./changes.ts";
 import { listKinds } from "./names.ts";
-import { clientOf, ModernAgents, modernStatus } from "./modern-agent.ts";
+import { clientOf } from "./client.ts";
+import { ModernAgents, modernStatus } from "./modern-agent.ts";
 import { Output } from "./output.ts";
 import { Ids } from "./peer.ts";
 import { Peers } from "./peers.ts";
@@ -80,7 +81,7 @@ export class Mediator implements AsyncDisposable {
     });
     const { maxAnswerBytes, upstreams, mostParkedPerAgent } = options;
     const [peers, lists, changes] = [this.#peers, this.#lists, this.changes];
-    this.#routes = new Routes({ upstreams, principals, peers, lists, changes, maxAnswerBytes });
+    this.#routes = new Routes({ log: options.log, upstreams, principals, peers, lists, changes, maxAnswerBytes });
     this.#listening = new Listening({ peers, changes, routes: this.#routes });
     this.#parked = new ParkedTalks({ instance: bus.instance, mostPerAgent: mostParkedPerAgent });
     this.#modern = new ModernAgents(this.#parked);

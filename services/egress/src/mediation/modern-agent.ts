@@ -1,6 +1,7 @@
 import type { CallHead } from "@sluice/contracts";
 import type { Ending } from "../active-call.ts";
 import { metaPrefix, modernVersion } from "./modern-peer.ts";
+import { shownNotice } from "./client.ts";
 import { Gathered } from "./changes.ts";
 import { changedKind } from "./names.ts";
 import { plainStatus } from "./plain-status.ts";
@@ -52,7 +53,6 @@ const namedBy = new Map([
   ["prompts/get", "name"],
   ["resources/read", "uri"],
 ]);
-const levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /** The HTTP status of an error answer (MCP 2026-07-28, Streamable HTTP). */
 export function modernStatus(error: RpcError, head: Pick<CallHead, "isPlain" | "method">): number {
@@ -106,7 +106,7 @@ export class ModernAgents {
     signal.addEventListener("abort", onAbort, { once: true });
     const round = await talk.round({
       notify: (notice) => {
-        const shown = shownNotice(notice, client);
+        const shown = shownNotice(notice, client, metaOf(message.params)["progressToken"]);
         if (shown !== undefined) output.event({ jsonrpc: "2.0", ...shown });
       },
       room: () => output.room(),
@@ -133,14 +133,6 @@ function modernResult(method: string, result: Members, ttlMs = 0): Members {
     resultType: "complete",
     ...(isCacheable && { ttlMs: result["ttlMs"] ?? ttlMs, cacheScope: "private" }),
   };
-}
-
-/** Log messages go only to who asked for them, from the level asked for on (MCP 2026-07-28, Logging). */
-function shownNotice(notice: Request, { logLevel }: Client): Request | undefined {
-  if (notice.method === "notifications/progress") return notice;
-  if (notice.method !== "notifications/message" || logLevel === undefined) return undefined;
-  const level = levels.indexOf(textOf(notice.params?.["level"]));
-  return level < 0 || level >= levels.indexOf(logLevel) ? notice : undefined;
 }
 
 async function discover({ route, signal }: ModernCall): Promise<Members> {
@@ -284,15 +276,4 @@ async function checkParams({ head, message, route }: ModernCall): Promise<void> 
 
 function mismatch(header: string): BadRequest {
   return new BadRequest(-32020, `Header mismatch: ${header} is missing or differs from the body`);
-}
-
-/** The client as a request introduces it. */
-export function clientOf(message: RpcMessage): Client {
-  const meta = metaOf(message.params);
-  const logLevel = meta[`${metaPrefix}logLevel`];
-  return {
-    info: { name: "unknown", version: "0", ...objectOf(meta[`${metaPrefix}clientInfo`]) },
-    capabilities: objectOf(meta[`${metaPrefix}clientCapabilities`]),
-    ...(typeof logLevel === "string" && levels.includes(logLevel) && { logLevel }),
-  };
 }

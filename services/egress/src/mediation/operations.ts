@@ -12,6 +12,7 @@ import {
 } from "./rpc.ts";
 import { kindOfMethod, type Exposed, type ListKind } from "./names.ts";
 import { statusesMember } from "./own-words.ts";
+import { renameResources } from "./resource-names.ts";
 import type { Route } from "./route.ts";
 
 /** Fits one message of the bus with room to spare. */
@@ -103,6 +104,8 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
   const name = request.params?.[member];
   if (typeof name !== "string")
     throw new RpcError(invalidParams, `${request.method} needs "params.${member}" as a string`);
+  if (request.params?.["task"] !== undefined)
+    throw new RpcError(invalidParams, "tasks are not available at this address: call without one");
   const target = await route.target(kind, name);
   if (target === undefined && kind === "resources" && route.isDecided(name)) return await askEach(route, request, sink);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${what}: ${name}`);
@@ -110,7 +113,8 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
   const result = await route.withPeer(target.server, sink, (peer) =>
     peer.request({ method: request.method, params: params ?? {} }, sink),
   );
-  return kind === "resources" && target.own !== name ? renameContents(result, target.own, name) : result;
+  if (kind !== "resources") return route.isMerged ? await renameResources(route, target.server, result) : result;
+  return target.own === name ? result : renameContents(result, target.own, name);
 }
 
 /** A resource that nobody lists may come from a template: the servers are asked in turn until one has it. */

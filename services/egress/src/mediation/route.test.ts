@@ -13,6 +13,7 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
   const late: RouteOptions["late"] = new Map();
   const route = (decided?: string) =>
     new Route({
+      note: () => {},
       servers: ["one", "two", ...unusable],
       isMerged: true,
       decided,

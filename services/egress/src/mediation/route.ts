@@ -29,6 +29,8 @@ export interface RouteOptions {
   readonly viewOf: (server: string) => View | undefined;
   /** Speaks to a server in the name of this caller; what it says of its own accord goes to the sink. */
   readonly withPeer: <T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>) => Promise<T>;
+  /** Told of each server whether it listed its tools, or why not. */
+  readonly note: (server: string, failure: unknown) => void;
   /** Which of these the caller may use. */
   readonly mayUse: (kind: ListedKind, names: string[]) => Promise<readonly boolean[]>;
 }
@@ -100,7 +102,9 @@ export class Route {
   async list(
     kind: ListKind,
   ): Promise<{ exposed: Exposed[]; freshUntil: number; statuses: Record<string, ServerStatus> }> {
-    const { answers, statuses } = await this.gather((server) => this.listing(server, kind));
+    // One kind tells how a server stands: another may fail where it does not.
+    const note = this.isMerged && kind === "tools" ? this.#options.note : undefined;
+    const { answers, statuses } = await this.gather((server) => this.listing(server, kind), note);
     const exposed = this.#expose(kind, new Map(answers.map(({ server, answer }) => [server, answer])));
     return {
       exposed: await this.#visible(
@@ -120,7 +124,10 @@ export class Route {
   }
 
   /** Asks every server; the dead and the slow are left out. @throws what the last one died of, where none is left. */
-  async gather<T>(ask: (server: string) => Promise<T>): Promise<{
+  async gather<T>(
+    ask: (server: string) => Promise<T>,
+    note?: RouteOptions["note"],
+  ): Promise<{
     answers: { server: string; answer: T }[];
     statuses: Record<string, ServerStatus>;
   }> {
@@ -130,6 +137,7 @@ export class Route {
     const settled = await Promise.allSettled(this.servers.map((server) => this.#inTime(server, ask(server))));
     for (const [index, server] of this.servers.entries()) {
       const result = settled[index];
+      note?.(server, result?.status === "rejected" ? result.reason : undefined);
       if (result?.status === "fulfilled") answers.push({ server, answer: result.value });
       else failure = result?.reason;
       statuses[server] = result?.status === "fulfilled" ? "ok" : "unavailable";
@@ -148,6 +156,15 @@ export class Route {
     if (target === undefined || target.own !== this.#options.decided) return undefined;
     this.actOn(target.server);
     return target;
+  }
+
+  /** What the resources of one server are called at this address; one that nobody lists keeps its name unless all are prefixed. */
+  async resourceNames(server: string): Promise<(own: string) => string> {
+    const { answers } = await this.gather((one) => this.listing(one, "resources"));
+    const exposed = this.#expose("resources", new Map(answers.map((one) => [one.server, one.answer])));
+    const names = new Map(exposed.filter((one) => one.server === server).map(({ own, name }) => [own, name]));
+    const isAlways = this.#options.mode === "always";
+    return (own) => names.get(own) ?? (isAlways ? this.names.prefixed("resources", server, own) : own);
   }
 
   /** Whether policy decided about the thing of this name. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { allServers, type CallHead } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
+import type { Log } from "@sluice/telemetry";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
 import { unusable } from "./eras.ts";
@@ -13,9 +14,11 @@ import { Route } from "./route.ts";
 import { objectOf } from "./rpc.ts";
 import type { SessionHandle } from "./session-handle.ts";
 import type { Late } from "./survey.ts";
+import { Standing } from "./standing.ts";
 import { forwarded, type Line } from "./wire.ts";
 
 export interface RoutesOptions {
+  readonly log: Log;
   readonly upstreams: Upstreams;
   readonly principals: Principals;
   readonly peers: Peers;
@@ -36,9 +39,11 @@ export interface Traveller {
 export class Routes {
   readonly #options: RoutesOptions;
   readonly #late: Late = new Map();
+  readonly #standing: Standing;
 
   constructor(options: RoutesOptions) {
     this.#options = options;
+    this.#standing = new Standing(options.log, options.changes);
   }
 
   of(call: ActiveCall, { client, session, traceparent }: Traveller): Route {
@@ -56,6 +61,7 @@ export class Routes {
       onTarget: (server) => (call.upstream = server),
       viewOf: (server) =>
         upstreams.find(head.tenant, server) === undefined ? undefined : this.#view(head, server, client),
+      note: (server, failure) => this.#standing.note({ tenant: head.tenant, server }, failure),
       mayUse: principals.listFilter(head),
       withPeer: (server, sink, work) => {
         const line = this.line(head, server, traceparent);
