@@ -71,7 +71,7 @@ beforeAll(async () => {
     { agentPattern: "admin-*", allowedTools: ["*"] },
     { agentPattern: "narrow-*", allowedTools: ["*"], deniedTools: ["echo", "test_simple_text"] },
   ];
-  const tenant = { agents: ["admin-1", "narrow-1"], accessRules };
+  const tenant = { agents: ["admin-1", "admin-legacy", "admin-modern", "narrow-1"], accessRules };
   const few = endpoints.slice(0, 2);
   house = stack.use(
     await startTestHouse({
@@ -144,6 +144,31 @@ describe.each([
     expect(await client.callTool("trigger-sampling-request", { prompt: "say", maxTokens: 5 })).toContain("sampled");
     await expect(client.callTool("no-such-tool")).rejects.toThrow(/Unknown tool: no-such-tool/);
     await expect(client.callTool("echo")).rejects.toThrow(/Unknown tool: echo/);
+  });
+
+  it("leaves in the audit trail which server each of its calls acted on", async () => {
+    const agent = connect === legacyClient ? "admin-legacy" : "admin-modern";
+    await using client = await connect(await balanced(agent));
+    await client.callTool("everything_echo", { message: "hi" });
+    await client.callTool("only_plain");
+    expect(await client.callTool("old_ask")).toContain("sampled");
+    await expect(client.callTool("echo")).rejects.toThrow(/Unknown tool: echo/);
+    await client.listTools();
+    const expected = ["ancient/old_ask", "everything/echo", "none/echo", "none/tools/list", "plain/only_plain"];
+    let found: string[] = [];
+    await until("the outcomes", async () => {
+      const rows = await house.query<{ said: string }>(
+        `select distinct coalesce(upstream, 'none') || '/' || coalesce(target, method) as said from audit_calls
+         where state = 'done' and server = '*' and agent_id = $1 and method in ('tools/call', 'tools/list')`,
+        [agent],
+      );
+      found = rows.map(({ said }) => said).toSorted();
+      return found.length >= expected.length;
+    });
+    expect(found).toEqual(expected);
+    const replicas = house.house.of("egress").map(async ({ health }) => (await fetch(`${health}/metrics`)).text());
+    const metrics = (await Promise.all(replicas)).join("\n");
+    expect(metrics).toContain('sluice_upstream_calls_total{tenant="acme",server="ancient",status="200"');
   });
 
   it("is held to rules about what the servers themselves call their tools (A12)", async () => {

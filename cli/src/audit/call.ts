@@ -14,6 +14,10 @@ export interface Call {
   readonly http: string;
   readonly method: string;
   readonly target: string | null;
+  /** `*` where the address stands for all servers of the tenant. */
+  readonly server: string;
+  /** The server that it concerns, where that is one; missing in a database that an older Sluice made. */
+  readonly upstream?: string | null;
   readonly decision: "allow" | "deny" | null;
   readonly status: number | null;
   readonly fault: string | null;

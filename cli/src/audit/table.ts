@@ -13,7 +13,7 @@ const columns: readonly TableColumn[] = [
   { title: "TIME", width: 24, text: (call) => call.at.toISOString() },
   { title: "AGENT", width: 16, text: (call) => call.agent_id },
   { title: "METHOD", width: 14, text: (call) => call.method },
-  { title: "TARGET", width: 24, text: (call) => call.target ?? "-" },
+  { title: "TARGET", width: 24, text: targetOf },
   { title: "CALL", width: 18, whole: true, text: (call) => call.call },
   { title: "MS", width: 9, right: true, text: (call) => call.duration_ms?.toFixed(1) ?? "-" },
   { title: "RESULT", width: 26, whole: true, text: resultOf },
@@ -26,6 +26,12 @@ export const header = lineOf((column) => column.title);
 /** A call as one aligned line; no text in it can move the cursor or change colours. */
 export function callLine(call: Call): string {
   return lineOf((column) => column.text(call));
+}
+
+/** At the address of all servers, the name alone does not say whose it is. */
+function targetOf({ target, server, upstream }: Call): string {
+  const owner = server === "*" && typeof upstream === "string" ? `${upstream}/` : "";
+  return `${owner}${target ?? "-"}`;
 }
 
 function resultOf(call: Call): string {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -24,7 +24,9 @@ beforeAll(async () => {
   postgres = await startPostgres({ dataDir: join(dir, "postgres"), env: { ...env, DATABASE_URL: "" } });
   database = new pg.Client({ connectionString: postgres.url });
   await database.connect();
-  await database.query(await readFile(join(repository, "services/audit/migrations/0001-audit-events.sql"), "utf8"));
+  const migrations = join(repository, "services/audit/migrations");
+  for (const name of (await readdir(migrations)).toSorted())
+    await database.query(await readFile(join(migrations, name), "utf8"));
   await writeFile(join(dir, "run.json"), JSON.stringify({ databaseUrl: postgres.url }), { mode: 0o600 });
   for (let number = 1; number <= 25; number++) await intent(`c-${number}`, { minutesAgo: 100 - number });
   await intent("c-other", { agent: "alchemy-1", tenant: "beta", target: "\u001b[2Jevil\nline\u202e", minutesAgo: 10 });
@@ -41,30 +43,32 @@ interface IntentOptions {
   readonly agent?: string;
   readonly tenant?: string;
   readonly target?: string;
+  readonly server?: string;
   readonly minutesAgo?: number;
 }
 
 async function intent(
   call: string,
-  { agent = "sentinel-1", tenant = "acme", target = "echo", minutesAgo = 0 }: IntentOptions = {},
+  { agent = "sentinel-1", tenant = "acme", target = "echo", server = "main", minutesAgo = 0 }: IntentOptions = {},
 ) {
   await database.query(
     `insert into audit_events (event_id, call, kind, at, reported_by, bytes, tenant, agent_id, auth, label, protocol, era, http, path, method, target, server, trace)
-     values ($1 || '.i', $1, 'intent', now() - make_interval(mins => $5), 'i1', 10, $2, $3, 'apiKey', 'mcp_proxy', 'mcp', 'legacy', 'POST', '/mcp', 'tools/call', $4, 'main', 't')`,
-    [call, tenant, agent, target, minutesAgo],
+     values ($1 || '.i', $1, 'intent', now() - make_interval(mins => $5), 'i1', 10, $2, $3, 'apiKey', 'mcp_proxy', 'mcp', 'legacy', 'POST', '/mcp', 'tools/call', $4, $6, 't')`,
+    [call, tenant, agent, target, minutesAgo, server],
   );
 }
 
 interface OutcomeOptions {
   readonly rule?: string;
   readonly fault?: string;
+  readonly upstream?: string;
 }
 
-async function outcome(call: string, { rule = "accessRules[0]", fault }: OutcomeOptions = {}) {
+async function outcome(call: string, { rule = "accessRules[0]", fault, upstream }: OutcomeOptions = {}) {
   await database.query(
-    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, fault, duration_ms)
-     values ($1 || '.o', $1, 'outcome', now(), 'i1', 20, 200, 'allow', $2, $3, 12.34)`,
-    [call, rule, fault ?? null],
+    `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, fault, upstream, duration_ms)
+     values ($1 || '.o', $1, 'outcome', now(), 'i1', 20, 200, 'allow', $2, $3, $4, 12.34)`,
+    [call, rule, fault ?? null, upstream ?? null],
   );
 }
 
@@ -103,6 +107,19 @@ describe("sluice audit tail", () => {
       response_bytes: 20,
       duration_ms: 12.34,
     });
+  });
+
+  test("a call at the address of all servers shows whose the target is", async () => {
+    await intent("merged-1", { tenant: "merged", server: "*", target: "add", minutesAgo: 203 });
+    await intent("merged-2", { tenant: "merged", server: "*", target: "add", minutesAgo: 202 });
+    await intent("merged-3", { tenant: "merged", minutesAgo: 200 });
+    for (const call of ["merged-2", "merged-3"]) await outcome(call);
+    await outcome("merged-1", { upstream: "calculator" });
+    const lines = (await tail("--tenant", "merged")).slice(1);
+    const targets = lines.map((line) => /tools\/call +(\S+ +\S+)/.exec(line)?.[1]?.replace(/ +/, " "));
+    expect(targets).toEqual(["calculator/add merged-1", "add merged-2", "echo merged-3"]);
+    const calls = (await tail("--tenant", "merged", "--json")).map((line) => JSON.parse(line) as { upstream: unknown });
+    expect(calls.map(({ upstream }) => upstream)).toEqual(["calculator", null, "main"]);
   });
 
   test("--tenant and --since choose", async () => {

@@ -41,6 +41,7 @@ export const outcomeColumns = {
   is_error: "boolean",
   duration_ms: "double precision",
   events: "bigint",
+  upstream: "text",
 } as const;
 
 type Column = keyof typeof intentColumns | keyof typeof outcomeColumns;
@@ -97,6 +98,7 @@ export function outcomeRow(outcome: Outcome): EventRow {
     is_error: outcome.isError,
     duration_ms: outcome.durationMs,
     events: outcome.events,
+    upstream: outcome.upstream,
   });
 }
 

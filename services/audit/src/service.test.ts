@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { authorizationBlock, AuditQueue, Bus, ensureTopology, store, type Delivery } from "@sluice/bus";
@@ -155,6 +155,37 @@ describe("what is stored", () => {
     });
     expect(call).toMatchObject({ is_error: true, duration_ms: 1.5 });
     expect(call).toMatchObject({ session_hash: sessionNameOf("the-session-id").slice(0, 16) });
+  });
+
+  test("where an address stands for all servers, the outcome says which one the attempt concerns", async () => {
+    await startReplica();
+    await admit(intent("a-1", { server: "*" }), intent("a-2", { server: "*" }), intent("a-3"));
+    await conclude(outcome("a-1", { upstream: "everything" }));
+    await conclude(outcome("a-2"));
+    await untilStored(5);
+    expect(await rows("select call, server, upstream from audit_calls order by call")).toEqual([
+      { call: "a-1", server: "*", upstream: "everything" },
+      { call: "a-2", server: "*", upstream: null },
+      { call: "a-3", server: "everything", upstream: "everything" },
+    ]);
+  });
+
+  test("a database that an older version made gets what is new and keeps its rows", async () => {
+    await database.query(await readFile(join(import.meta.dirname, "../migrations/0001-audit-events.sql"), "utf8"));
+    await database.query("create table audit_migrations (name text primary key, applied_at timestamptz default now())");
+    await database.query("insert into audit_migrations (name) values ('0001-audit-events.sql')");
+    await database.query(
+      `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, duration_ms)
+       values ('old-1.o', 'old-1', 'outcome', now(), 'e1', 1, 200, 'allow', 1)`,
+    );
+    await startReplica();
+    await admit(intent("old-1"), intent("a-1", { server: "*" }));
+    await conclude(outcome("a-1", { upstream: "everything" }));
+    await untilStored(4);
+    expect(await rows("select call, upstream from audit_calls order by call")).toEqual([
+      { call: "a-1", upstream: "everything" },
+      { call: "old-1", upstream: "everything" },
+    ]);
   });
 
   test("A34: an intent without an outcome shows as outcome unknown", async () => {

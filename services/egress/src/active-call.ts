@@ -38,6 +38,8 @@ export class ActiveCall {
   waitingSince: number | undefined;
   readonly #unread = new Unread();
   #goOn: (() => void) | undefined;
+  /** Which server it acts on, where its address stands for several. */
+  upstream: string | undefined;
   /** Bytes relayed to the client. */
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */

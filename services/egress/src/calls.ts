@@ -86,9 +86,10 @@ export class Calls implements Disposable {
     if (this.#active.size === 0) this.#idle?.();
   }
 
-  count({ head, durationMs }: ActiveCall, { status, fault }: Ending): void {
-    this.#durations.observe({ tenant: head.tenant, server: head.server }, durationMs / 1000);
-    this.#counter.inc({ tenant: head.tenant, server: head.server, status, fault: fault ?? "" });
+  count({ head, upstream, durationMs }: ActiveCall, { status, fault }: Ending): void {
+    const server = upstream ?? head.server;
+    this.#durations.observe({ tenant: head.tenant, server }, durationMs / 1000);
+    this.#counter.inc({ tenant: head.tenant, server, status, fault: fault ?? "" });
   }
 
   *matching({ call, stream, session, rpcId }: OwnWord): Iterable<ActiveCall> {

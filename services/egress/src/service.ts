@@ -127,6 +127,7 @@ export class Egress {
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,
+      ...(call.upstream !== undefined && { upstream: call.upstream }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
     });

@@ -43,6 +43,7 @@ export const intentSchema = z.object({
       targetKind: z.enum(listedKinds).optional(),
     })
     .optional(),
+  /** `*` stands for all of the tenant together. */
   server: z.string().max(128),
   /** The name of the legacy session, never its id. */
   session: z.string().refine(isSessionName).optional(),
@@ -67,6 +68,8 @@ export const outcomeSchema = z.object({
   isError: z.boolean().optional(),
   durationMs: z.number().nonnegative(),
   bytes: z.number().int().nonnegative(),
+  /** Which server it acted on, where `server` of the intent stands for all; absent where that is not one. */
+  upstream: z.string().max(128).optional(),
   /** Streamed events; absent for a unary answer. */
   events: z.number().int().optional(),
   /** The replica that tells. */

@@ -142,10 +142,10 @@ export class Mediator implements AsyncDisposable {
     try {
       message = head.http === "POST" ? readBody(body) : undefined;
       const { signal } = end;
-      if (head.era === "modern") return await this.#serveModern({ head, message, output, signal, traceparent });
+      if (head.era === "modern") return await this.#serveModern({ call, message, output, signal, traceparent });
       const session = this.#sessions.handle(head);
       const client = session?.state.client ?? anonymous(head);
-      const route = this.#routes.of(head, { client, session, traceparent });
+      const route = this.#routes.of(call, { client, session, traceparent });
       return await this.#legacy.serve({ head, message, route, output, signal, session });
     } catch (error) {
       return await this.#fail(call, { error: call.ended ?? error, output, id: message?.id });
@@ -175,20 +175,22 @@ export class Mediator implements AsyncDisposable {
   }
 
   async #serveModern(work: {
-    head: CallHead;
+    call: ActiveCall;
     message: RpcMessage | undefined;
     output: Output;
     signal: AbortSignal;
     traceparent: string;
   }): Promise<Ending> {
-    const { head, message, traceparent } = work;
+    const { call, message, traceparent } = work;
+    const { head } = call;
     if (message === undefined) throw new Fault("method_not_allowed", "in this protocol revision everything is a POST");
     const client = clientOf(message);
     return await this.#modern.serve({
       ...work,
+      head,
       message,
       client,
-      route: this.#routes.of(head, { client, session: undefined, traceparent }),
+      route: this.#routes.of(call, { client, session: undefined, traceparent }),
       listen: (server, wanted, sink) => this.#listening.listen({ head, client, traceparent }, server, { wanted, sink }),
     });
   }

@@ -93,9 +93,9 @@ export class ModernAgents {
     let talk: Talk;
     if (this.#parked.isState(state)) {
       talk = this.#parked.resume(state, head, request);
-      talk.answer(request.params?.["inputResponses"]);
+      talk.answer(request.params?.["inputResponses"], route);
     } else {
-      talk = new Talk(client.capabilities);
+      talk = new Talk(client.capabilities, route);
       talk.begin(async (sink) => {
         const operated = await operate(route, request, sink);
         ttlMs = operated.ttlMs;

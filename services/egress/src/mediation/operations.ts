@@ -124,9 +124,11 @@ async function askEach(route: Route, request: Request, sink: Sink): Promise<Memb
     try {
       const { capabilities } = await route.about(server, sink.signal);
       if (capabilities["resources"] === undefined) continue;
+      route.actOn(server);
       return await route.withPeer(server, sink, (peer) => peer.request(request, sink));
     } catch (error) {
       if (sink.signal.aborted) throw error;
+      route.actOn(undefined);
       if (!(refusal instanceof RpcError)) refusal = error as Error;
     }
   }
@@ -152,6 +154,7 @@ async function complete(route: Route, request: Request, sink: Sink): Promise<Mem
   if (typeof name !== "string") throw new RpcError(invalidParams, `completion/complete needs "params.ref.${member}"`);
   const target = isPrompt ? await route.target("prompts", name) : await templateOwner(route, name);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${isPrompt ? "prompt" : "resource"}: ${name}`);
+  route.actOn(target.server);
   const params = { ...request.params, ref: { ...ref, [member]: target.own } };
   return await route.withPeer(target.server, sink, (peer) => peer.request({ method: request.method, params }, sink));
 }

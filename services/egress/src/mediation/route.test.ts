@@ -8,18 +8,20 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
   const lists = new Lists();
   const down = new Set<string>();
   const asked: string[] = [];
+  const acted: (string | undefined)[] = [];
   const tools: Record<string, string[]> = { one: ["echo"], two: ["echo", "only"] };
   const late: RouteOptions["late"] = new Map();
-  const route = () =>
+  const route = (decided?: string) =>
     new Route({
       note: () => {},
       servers: ["one", "two", ...unusable],
       isMerged: true,
-      decided: undefined,
+      decided,
       mode,
       lists,
       late,
       tenant: "t",
+      onTarget: (server) => acted.push(server),
       viewOf: (server) =>
         unusable.includes(server)
           ? undefined
@@ -43,7 +45,7 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
     down.add(server);
     lists.drop({ tenant: "t", server });
   };
-  return { route, fail, asked };
+  return { route, fail, asked, acted };
 }
 
 test("a name that was the first server's is not the second's while the first is down", async () => {
@@ -80,4 +82,13 @@ test("whose a name is, is found out once per call", async () => {
   const [first, second] = [one.resolve("tools", "only"), one.resolve("tools", "only")];
   expect(await first).toBe(await second);
   expect(asked.filter((server) => server === "two")).toHaveLength(2);
+});
+
+test("which server a call acts on is told, and only where policy decided about what its name means", async () => {
+  const { route, acted } = tenant("conditional");
+  expect(await route("only").target("tools", "only")).toEqual({ server: "two", own: "only" });
+  expect(acted).toEqual(["two"]);
+  expect(await route("echo").target("tools", "only")).toBeUndefined();
+  await route("only").list("tools");
+  expect(acted).toEqual(["two"]);
 });

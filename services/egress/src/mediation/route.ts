@@ -23,6 +23,8 @@ export interface RouteOptions {
   readonly lists: Lists;
   readonly late: Late;
   readonly tenant: string;
+  /** Told which of several servers the call acts on; undefined where it turned out to be none. */
+  readonly onTarget: (server: string | undefined) => void;
   /** Absent for a server that cannot be used. */
   readonly viewOf: (server: string) => View | undefined;
   /** Speaks to a server in the name of this caller; what it says of its own accord goes to the sink. */
@@ -48,6 +50,7 @@ export class Route {
   readonly names: Names;
   readonly #options: RouteOptions;
   readonly #survey: Survey;
+  #actedOn: string | undefined;
   readonly #resolved = new Map<string, Promise<Target | undefined>>();
 
   constructor(options: RouteOptions) {
@@ -60,6 +63,17 @@ export class Route {
 
   get isWhole(): boolean {
     return this.#options.isWhole === true;
+  }
+
+  /** Which of several servers the call acts on, where it is one. */
+  get actedOn(): string | undefined {
+    return this.#actedOn;
+  }
+
+  actOn(server: string | undefined): void {
+    if (!this.isMerged) return;
+    this.#actedOn = server;
+    this.#options.onTarget(server);
   }
 
   withPeer<T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>): Promise<T> {
@@ -139,7 +153,9 @@ export class Route {
    */
   async target(kind: NamedKind, name: string): Promise<Target | undefined> {
     const target = await this.resolve(kind, name);
-    return target?.own === this.#options.decided ? target : undefined;
+    if (target === undefined || target.own !== this.#options.decided) return undefined;
+    this.actOn(target.server);
+    return target;
   }
 
   /** What the resources of one server are called at this address; one that nobody lists keeps its name unless all are prefixed. */

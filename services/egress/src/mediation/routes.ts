@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { allServers, type CallHead } from "@sluice/contracts";
+import type { ActiveCall } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Log } from "@sluice/telemetry";
 import type { Upstream, Upstreams } from "../upstreams.ts";
@@ -45,7 +46,8 @@ export class Routes {
     this.#standing = new Standing(options.log, options.changes);
   }
 
-  of(head: CallHead, { client, session, traceparent }: Traveller): Route {
+  of(call: ActiveCall, { client, session, traceparent }: Traveller): Route {
+    const { head } = call;
     const { upstreams, principals, lists, peers, changes } = this.#options;
     return new Route({
       servers: head.server === allServers ? upstreams.namesOf(head.tenant) : [head.server],
@@ -56,6 +58,7 @@ export class Routes {
       lists,
       late: this.#late,
       tenant: head.tenant,
+      onTarget: (server) => (call.upstream = server),
       viewOf: (server) =>
         upstreams.find(head.tenant, server) === undefined ? undefined : this.#view(head, server, client),
       note: (server, failure) => this.#standing.note({ tenant: head.tenant, server }, failure),

@@ -15,7 +15,7 @@ afterEach(() => void vi.useRealTimers());
 
 /** A talk whose upstream asks when told to. */
 function asking() {
-  const talk = new Talk({ elicitation: {}, roots: {} });
+  const talk = new Talk({ elicitation: {}, roots: {} }, { actedOn: "one" });
   const begun = Promise.withResolvers<Sink>();
   talk.begin(async (sink) => {
     begun.resolve(sink);
@@ -26,6 +26,7 @@ function asking() {
 
 test("a round ends only with questions that are open: one that came late in the last round does not end the next", async () => {
   vi.useFakeTimers();
+  const acted: unknown[] = [];
   const { talk, sink } = asking();
   const upstream = await sink;
   const { promise: first, resolve: firstAnswered } = Promise.withResolvers<Members>();
@@ -36,7 +37,8 @@ test("a round ends only with questions that are open: one that came late in the 
   const round = await talk.round(deaf);
   const asked = "inputRequests" in round ? round.inputRequests : {};
   expect(Object.keys(asked)).toEqual(["input-1", "input-2"]);
-  talk.answer({ "input-1": { action: "accept" }, "input-2": { roots: [] } });
+  talk.answer({ "input-1": { action: "accept" }, "input-2": { roots: [] } }, { actOn: (server) => acted.push(server) });
+  expect(acted).toEqual(["one"]);
   expect(await first).toEqual({ action: "accept" });
   const over = vi.fn();
   void talk.round(deaf).then(over);

@@ -3,6 +3,7 @@ import { Fault, type CallHead } from "@sluice/contracts";
 import type { Sink } from "./peer.ts";
 import { invalidParams, objectOf, RpcError, without, type Members, type Request } from "./rpc.ts";
 import { requireCapability, requireRoom } from "./questions.ts";
+import type { Route } from "./route.ts";
 
 interface Question {
   readonly request: Request;
@@ -30,6 +31,8 @@ const togetherMs = 5;
 export class Talk implements Sink {
   readonly #end = new AbortController();
   readonly #capabilities: Members;
+  /** Of the round that began it. */
+  readonly #route: Pick<Route, "actedOn">;
   readonly #questions = new Map<string, Question>();
   #result: Promise<Members> | undefined;
   #asked = Promise.withResolvers<void>();
@@ -37,8 +40,9 @@ export class Talk implements Sink {
   #roundOver = Promise.withResolvers<void>();
   #next = 1;
 
-  constructor(capabilities: Members) {
+  constructor(capabilities: Members, route: Pick<Route, "actedOn">) {
     this.#capabilities = capabilities;
+    this.#route = route;
   }
 
   get signal(): AbortSignal {
@@ -70,8 +74,9 @@ export class Talk implements Sink {
     this.#result.catch(() => {});
   }
 
-  /** Hands in the answers of the agent; what is still missing is asked again. */
-  answer(inputResponses: unknown): void {
+  /** Hands in the answers of the agent; what is still missing is asked again. The new round acts on what the first did. */
+  answer(inputResponses: unknown, route: Pick<Route, "actOn">): void {
+    route.actOn(this.#route.actedOn);
     for (const [key, response] of Object.entries(objectOf(inputResponses))) {
       this.#questions.get(key)?.answer.resolve(objectOf(response));
       this.#questions.delete(key);
