@@ -35,6 +35,27 @@ export class Changes implements Disposable {
     };
   }
 
+  /**
+   * For one who hears a server himself: what he hears is told to everybody, and what others hear is told to him, but for
+   * the echo of what he heard. `off` ends it.
+   */
+  listen(place: Place, sink: Sink): { told: Sink; off: () => void } {
+    const heardAt = new Map<string, number>();
+    const told = this.through(place, {
+      signal: sink.signal,
+      ask: (request) => sink.ask(request),
+      room: async () => await sink.room?.(),
+      notify: (notice) => {
+        if (changedKind(notice.method) !== undefined) heardAt.set(notice.method, performance.now());
+        sink.notify(notice);
+      },
+    });
+    const off = this.watch(place, (method) => {
+      if (performance.now() - (heardAt.get(method) ?? -Infinity) > echoMs) sink.notify({ method });
+    });
+    return { told, off };
+  }
+
   /** The same sink; what passes it about changes is told to everybody. */
   through(place: Place, sink: Sink): Sink {
     return {
@@ -92,6 +113,9 @@ export class Changes implements Disposable {
 function keyOf({ tenant, server }: Place): string {
   return `${tenant}\0${server}`;
 }
+
+/** For so long after a change others may still say the same. */
+const echoMs = 2_000;
 
 /** Between a change and the word about it: other servers may say the same. */
 const stormMs = 50;

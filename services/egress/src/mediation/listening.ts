@@ -31,8 +31,7 @@ export class Listening {
   ): Promise<void> {
     const line = this.#routes.line(head, server, traceparent);
     const place = { tenant: head.tenant, server };
-    const told = this.#changes.through(place, sink);
-    const off = this.#changes.watch(place, (method) => sink.notify({ method }));
+    const { told, off } = this.#changes.listen(place, sink);
     try {
       const client: Client = { info, capabilities: {} };
       const isModern = (await this.#peers.eras.of(line)) === "modern";

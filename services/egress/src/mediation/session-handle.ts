@@ -99,13 +99,14 @@ export class SessionHandle {
   /** Hands over what all upstreams say of their own accord, until the signal. */
   async listen(route: Route, sink: Sink): Promise<void> {
     const { tenant } = this.#head;
-    const watched = route.servers.map((server) =>
-      this.#options.changes.watch({ tenant, server }, (method) => sink.notify({ method })),
-    );
-    await Promise.allSettled(route.servers.map((server) => this.#listenTo(server, this.#told(server, sink))));
+    const heard = route.servers.map((server) => ({
+      server,
+      ...this.#options.changes.listen({ tenant, server }, sink),
+    }));
+    await Promise.allSettled(heard.map(({ server, told }) => this.#listenTo(server, told)));
     if (!sink.signal.aborted)
       await new Promise<void>((resolve) => sink.signal.addEventListener("abort", () => resolve(), { once: true }));
-    for (const off of watched) off();
+    for (const { off } of heard) off();
   }
 
   /** Whether nobody can use it any more. */
