@@ -311,7 +311,9 @@ describe("secrets of credentials", () => {
     const tokenUrl = "http://93.184.215.14/token";
     await house.configure(tenants({ clear: { type: "oauth2ClientCredentials", tokenUrl, clientId, clientSecret } }));
     await until("the edit", async () => (await call("clear")).status === 502);
-    expect(await house.logs()).toMatch(/endpoint clear: 93\.184\.215\.14 is a public address/);
+    await until("the reason", async () =>
+      /endpoint clear: 93\.184\.215\.14 is a public address/.test(await house.logs()),
+    );
   });
 });
 
