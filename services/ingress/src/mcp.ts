@@ -1,3 +1,4 @@
+import { ServerResponse } from "node:http";
 import type { Bus, OutcomeLog } from "@sluice/bus";
 import { Fault, toFault, type Intent } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
@@ -11,6 +12,7 @@ import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
 import { plainRefusals, requireAdmitted, statusOf } from "./refusal.ts";
+import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
@@ -130,7 +132,7 @@ export class Mcp {
 
   /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
   #requireKey({ principal }: McpRequest): void {
-    if (!this.#parts.tenants.knows(principal)) throw new Fault("unauthorized", "the API key is not valid any more");
+    if (!this.#parts.tenants.knows(principal)) throw withdrawn();
   }
 
   async #read({ method, headers }: RequestHead, body: Body): Promise<Operation> {
@@ -152,9 +154,9 @@ export class Mcp {
     const { principal, target, response } = arrived;
     const journey = { ...arrived, kept: await this.#findKept(arrived) };
     const intent = intentOf(journey);
-    const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () => {
-      response.destroy();
-    });
+    const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
+      refuse(response, this.#parts.tenants.knows(principal) ? noSuchServer() : withdrawn(), arrived.operation.rpcId),
+    );
     let admitted: Admitted | undefined;
     try {
       admitted = await this.#parts.admission.ask(intent);
@@ -227,4 +229,19 @@ export class Mcp {
 
 function auditFull(): Fault {
   return new Fault("unavailable", "the audit trail cannot be written at the moment");
+}
+
+function noSuchServer(): Fault {
+  return new Fault("not_found", "this tenant has no such server");
+}
+
+function withdrawn(): Fault {
+  return new Fault("unauthorized", "the API key is not valid any more");
+}
+
+/** An answer that has not begun says why it ends; what has begun breaks off. */
+function refuse(response: Answer, fault: Fault, rpcId: string | undefined): void {
+  if (response instanceof ServerResponse && !response.headersSent)
+    renderFault(response as ServerResponse, fault, rpcId);
+  else response.destroy();
 }
