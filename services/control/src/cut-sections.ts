@@ -17,7 +17,10 @@ export function cutSections(conf: Conf, version: number): AllSections {
     egress: each((tenant): EgressSection => ({
       version,
       toolPrefix: tenant.mcp.toolPrefix,
-      endpoints: tenant.mcp.endpoints,
+      endpoints: tenant.mcp.endpoints.map((endpoint) => ({
+        ...endpoint,
+        toolDefinitions: endpoint.toolDefinitions ?? tenant.settings.tool_definitions,
+      })),
     })),
   };
 }
@@ -33,6 +36,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
   return {
     version,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
+    hideDenied: tenant.settings.hide_denied,
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),

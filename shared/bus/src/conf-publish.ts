@@ -1,6 +1,7 @@
 import { Kvm, type KV } from "@nats-io/kv";
 import { confBucket, decodeJson, encodeJson } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
+import { isLostRace } from "./tool-pins.ts";
 import { commitKey, piecesOf, versionOf, type AllSections, type Commit } from "./conf-pieces.ts";
 
 /** Which configuration is the current one. No service but control can see it. */
@@ -65,12 +66,6 @@ async function claim(bucket: KV, { digest, after }: Edition): Promise<Head> {
       if (!isLostRace(error)) throw error;
     }
   }
-}
-
-const wrongLastSequence = 10071;
-
-function isLostRace(error: unknown): boolean {
-  return (error as { code?: number }).code === wrongLastSequence;
 }
 
 async function isWhole(bucket: KV, version: number, sections: AllSections): Promise<boolean> {

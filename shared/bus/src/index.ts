@@ -13,4 +13,5 @@ export * from "./permissions.ts";
 export * from "./presence.ts";
 export * from "./replay.ts";
 export * from "./stream-writer.ts";
+export { ToolPinStore, watchToolPins, type KeptPin, type PinListener, type ServerPlace } from "./tool-pins.ts";
 export * from "./topology.ts";

@@ -1,4 +1,12 @@
-import { confBucket, serviceNames, streams, subjects, type ServiceName } from "@sluice/contracts";
+import {
+  confBucket,
+  definitionsBucket,
+  pinsBucket,
+  serviceNames,
+  streams,
+  subjects,
+  type ServiceName,
+} from "@sluice/contracts";
 
 /** What one service may say and hear on the bus. Deny is the default. */
 export interface Permissions {
@@ -6,19 +14,20 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-const kvStream = `KV_${confBucket}`;
-
-/** Reading one's own keys of the configuration bucket: the watch is an ordered consumer on the bucket's stream. */
-const readConf = (section: ServiceName): Permissions => ({
+/** Reading keys of a bucket: the watch is an ordered consumer on the bucket's stream. */
+const readBucket = (bucket: string, keys: string): Permissions => ({
   publish: [
-    `$JS.API.STREAM.INFO.${kvStream}`,
-    `$JS.API.CONSUMER.CREATE.${kvStream}.*.$KV.${confBucket}.${section}.*`,
-    `$JS.API.CONSUMER.INFO.${kvStream}.*`,
-    `$JS.API.CONSUMER.DELETE.${kvStream}.*`,
+    `$JS.API.STREAM.INFO.KV_${bucket}`,
+    `$JS.API.CONSUMER.CREATE.KV_${bucket}.*.$KV.${bucket}.${keys}`,
+    `$JS.API.CONSUMER.INFO.KV_${bucket}.*`,
+    `$JS.API.CONSUMER.DELETE.KV_${bucket}.*`,
     "$JS.FC.>",
   ],
   subscribe: [],
 });
+
+/** A service reads its own part of the configuration. */
+const readConf = (section: ServiceName): Permissions => readBucket(confBucket, `${section}.*`);
 
 const special: Record<ServiceName, readonly Permissions[]> = {
   ingress: [
@@ -52,8 +61,10 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],
   egress: [
     readConf("egress"),
+    readBucket(pinsBucket, ">"),
     {
       publish: [
+        subjects.ask("control", "observe"),
         subjects.streamAll,
         subjects.audit("egress"),
         subjects.ask("policy", "filter"),
@@ -80,7 +91,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [],
     },
   ],
-  control: [{ publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>"], subscribe: [subjects.aliveEverywhere] }],
+  control: [
+    {
+      publish: ["$JS.API.>", `$KV.${confBucket}.>`, `$KV.${pinsBucket}.>`, `$KV.${definitionsBucket}.>`, "$JS.FC.>"],
+      subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
+    },
+  ],
 };
 
 /** The permissions of a service, for the NATS server's configuration. */

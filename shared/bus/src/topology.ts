@@ -1,6 +1,6 @@
 import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { confBucket, streams } from "@sluice/contracts";
+import { confBucket, definitionsBucket, pinsBucket, streams } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
 
 export interface TopologyOptions {
@@ -15,6 +15,9 @@ export interface TopologyOptions {
 
 /** Messages that cannot be read are few; they get this part of the audit stream's room. */
 const deadLetterShare = 8;
+/** Bounds of what is kept of tools: when they are reached, what is new stays unknown, or without its text. */
+const pinsMaxBytes = 128 * 1024 ** 2;
+const definitionsMaxBytes = 512 * 1024 ** 2;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
@@ -58,5 +61,8 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
     if (existing.has(name)) await manager.streams.update(name, config);
     else await manager.streams.add({ name, ...config });
   }
-  await new Kvm(bus.nats).create(confBucket, { history: 5, replicas: options.replicas });
+  const buckets = new Kvm(bus.nats);
+  await buckets.create(confBucket, { history: 5, replicas: options.replicas });
+  await buckets.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
+  await buckets.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
 }

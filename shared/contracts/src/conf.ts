@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { toolDefinitionsSchema } from "./tool-definitions.ts";
 import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
@@ -35,6 +36,8 @@ export const endpointSchema = z.strictObject({
   era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
   /** How long its lists are kept where it does not say so itself; 0: not at all. */
   listCacheSeconds: z.int().min(0).max(86_400).default(300),
+  /** Whether its tools have to stay what was approved; the tenant's `tool_definitions` unless said. */
+  toolDefinitions: toolDefinitionsSchema.optional(),
   /** Header fields of the client that travel on beside the protocol's own. */
   forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
 });
@@ -110,6 +113,8 @@ export const tenantSchema = z.strictObject({
         .default(32 * 1024 * 1024),
       /** What is denied answers like what does not exist, in place of 403 with its reason. */
       hide_denied: z.boolean().default(false),
+      /** Whether tools have to stay what was approved, for endpoints that don't say. */
+      tool_definitions: toolDefinitionsSchema.default("off"),
       /** HTTP status of refusals by rules and limits; the JSON-RPC error is the same. */
       denied_status: z.literal([403, 200]).default(403),
     })

@@ -17,6 +17,7 @@ export const faults = {
   tool_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   prompt_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   resource_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  tool_quarantined: { status: 403, rpcCode: 1403, blame: "policy" },
   protocol_disabled: { status: 403, rpcCode: 1403, blame: "policy" },
   foreign_origin: { status: 403, rpcCode: 1403, blame: "client" },
   foreign_host: { status: 403, rpcCode: 1403, blame: "client" },

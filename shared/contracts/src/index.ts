@@ -7,5 +7,6 @@ export * from "./subjects.ts";
 export * from "./pattern.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";
+export * from "./tool-definitions.ts";
 export * from "./upstream-credentials.ts";
 export * from "./wire.ts";

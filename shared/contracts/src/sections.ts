@@ -14,6 +14,8 @@ export const ingressSectionSchema = z.object({
   maxPayloadBytes: z.int(),
   /** Refusals by rules and limits are answered with HTTP 200. */
   deniedWith200: z.boolean(),
+  /** A tool in quarantine is answered as if there were none. */
+  hideDenied: z.boolean(),
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),

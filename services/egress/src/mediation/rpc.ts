@@ -1,4 +1,5 @@
 import { Fault } from "@sluice/contracts";
+import { isRawNumber, parseExact } from "@sluice/json";
 
 /** JSON-RPC 2.0 as MCP uses it. What is not known here stays in the objects as it came. */
 export type RpcId = string | number;
@@ -40,30 +41,17 @@ export class RequestRefused extends RpcError {}
 export const invalidParams = -32602;
 export const methodNotFound = -32601;
 
-interface RawJson {
-  rawJSON(text: string): unknown;
-  isRawJSON(value: unknown): boolean;
-}
-const raw = JSON as unknown as RawJson;
-
-/** A number that JavaScript would change is kept as it was written. */
-function keepNumbers(_name: string, value: unknown, { source }: { source?: string } = {}): unknown {
-  if (typeof value !== "number" || source === undefined) return value;
-  if (source.length < 16 && Number.isFinite(value)) return value;
-  return String(value) === source ? value : raw.rawJSON(source);
-}
-
-/** @throws Fault `upstream_failed` for what is no JSON. */
+/** Numbers that JavaScript would change are kept as they were written. @throws Fault `upstream_failed` for what is no JSON. */
 export function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString("utf8"), keepNumbers);
+    return parseExact(bytes.toString("utf8"));
   } catch (error) {
     throw new Fault("upstream_failed", "the upstream's answer is no JSON", { cause: error });
   }
 }
 
 export function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !raw.isRawJSON(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !isRawNumber(value);
 }
 
 /** @throws Fault `upstream_failed` for anything but a JSON-RPC message. */
