@@ -17,6 +17,8 @@ export function cutSections(conf: Conf, version: number): AllSections {
     egress: each((tenant): EgressSection => ({
       version,
       toolPrefix: tenant.mcp.toolPrefix,
+      deniedWith200: tenant.settings.denied_status === 200,
+      hidesQuarantine: tenant.settings.hide_denied,
       endpoints: tenant.mcp.endpoints.map((endpoint) => ({
         ...endpoint,
         toolDefinitions: endpoint.toolDefinitions ?? tenant.settings.tool_definitions,
@@ -36,7 +38,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
   return {
     version,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
-    hideDenied: tenant.settings.hide_denied,
+    hidesQuarantine: tenant.settings.hide_denied,
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),

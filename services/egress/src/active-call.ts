@@ -40,6 +40,8 @@ export class ActiveCall {
   #goOn: (() => void) | undefined;
   /** Which server it acts on, where its address stands for several. */
   upstream: string | undefined;
+  /** Hash of the definition of the tool that is called, where that was looked at. */
+  definition: string | undefined;
   /** Bytes relayed to the client. */
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */

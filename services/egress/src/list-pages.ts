@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { CallHead, Endpoint } from "@sluice/contracts";
+import type { PageHashes } from "./definitions/relayed-tools.ts";
 import { compile, raw, scan, type JsonRange } from "@sluice/json";
 
 /** One page of a list as an upstream sent it. Times are Unix milliseconds. */
@@ -11,6 +12,13 @@ interface Kept {
   /** Where the answer says how long it may be kept. */
   readonly ttl: JsonRange | undefined;
   readonly freshUntil: number;
+  /** Of its tools, once somebody has made them. */
+  readonly hashes: PageHashes;
+}
+
+/** A page as it answers one call. */
+export interface KeptPage extends Pick<Kept, "inStream" | "hashes"> {
+  readonly bytes: Buffer;
 }
 
 interface Entry {
@@ -178,12 +186,12 @@ export class ListPage {
   }
 
   /** The answer to this call, where it is kept or about to be; else this call is the one that fetches it. */
-  async answer(): Promise<{ bytes: Buffer; inStream: boolean } | undefined> {
+  async answer(): Promise<KeptPage | undefined> {
     const { keys, rpcId } = this.#options;
     const entry = this.#pages.find(keys);
     if (entry !== undefined) {
       const kept = await entry.page.promise;
-      if (kept !== undefined) return { bytes: addressed(kept, rpcId), inStream: kept.inStream };
+      if (kept !== undefined) return { bytes: addressed(kept, rpcId), inStream: kept.inStream, hashes: kept.hashes };
     }
     this.#entry = this.#pages.begin(keys);
     return undefined;
@@ -201,7 +209,7 @@ export class ListPage {
     if (!(ttlMs > 0)) return;
     this.#entry = undefined;
     const isPublic = scope !== undefined && raw(bytes, scope).toString() === '"public"';
-    const kept: Kept = { bytes: Buffer.from(bytes), inStream, id, ttl, freshUntil: Date.now() + ttlMs };
+    const kept: Kept = { bytes: Buffer.from(bytes), inStream, id, ttl, freshUntil: Date.now() + ttlMs, hashes: {} };
     this.#pages.keep(this.#options.keys, entry, { kept, isPublic });
   }
 

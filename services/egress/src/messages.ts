@@ -46,7 +46,12 @@ export function isListMethod(method: string): boolean {
 }
 
 /** Decides which of these names of tools or prompts, URIs of resources or texts of URI templates may be seen. */
-export type ListFilter = (kind: ListedKind, names: string[]) => Promise<readonly boolean[]>;
+export type ListFilter = (
+  kind: ListedKind,
+  names: string[],
+  /** An element of the list as it came. */
+  bytesOf: (index: number) => Buffer,
+) => Promise<readonly boolean[]>;
 
 /**
  * Cuts out of a list answer what the filter hides, or what has no name to be used by; what stays keeps its bytes.
@@ -58,7 +63,9 @@ export async function hideListed(bytes: Buffer, filter: ListFilter): Promise<Buf
   if (seen.root.kind !== "object") throw new Fault("upstream_failed", "the upstream's answer is no single message");
   const found = lists.flatMap(({ kind }, index) => {
     const range = seen.values[index];
-    return range?.items === undefined ? [] : [{ kind, range, names: namesOf(range.items) }];
+    if (range?.items === undefined) return [];
+    const { items } = range;
+    return [{ kind, range, names: namesOf(items), bytesOf: (at: number) => raw(bytes, items[at] ?? range) }];
   });
   const cuts = await Promise.all(found.map(async (list) => ({ range: list.range, keep: await kept(list, filter) })));
   // From the last list on, so that the places of those before still hold.
@@ -74,21 +81,24 @@ export async function hideWatched(bytes: Buffer, filter: ListFilter): Promise<Bu
   const list = seen.ok ? seen.values[0] : undefined;
   if (list?.items === undefined || list.items.length === 0) return bytes;
   const names = list.items.map((item) => text(bytes, item));
-  return cutElements(bytes, list, await kept({ kind: "resources", names }, filter));
+  const { items } = list;
+  const bytesOf = (index: number) => raw(bytes, items[index] ?? list);
+  return cutElements(bytes, list, await kept({ kind: "resources", names, bytesOf }, filter));
 }
 
 function namesOf(items: readonly JsonRange[]): (string | undefined)[] {
   return items.map(({ name }) => (name !== undefined && name.length <= longestTarget ? name : undefined));
 }
 
-async function kept(
-  { kind, names }: { kind: ListedKind; names: (string | undefined)[] },
-  filter: ListFilter,
-): Promise<boolean[]> {
-  const keep = await filter(
-    kind,
-    names.map((name) => name ?? ""),
-  );
+interface FoundList {
+  readonly kind: ListedKind;
+  readonly names: (string | undefined)[];
+  readonly bytesOf: (index: number) => Buffer;
+}
+
+async function kept({ kind, names, bytesOf }: FoundList, filter: ListFilter): Promise<boolean[]> {
+  const named = names.map((name) => name ?? "");
+  const keep = await filter(kind, named, bytesOf);
   if (keep.length !== names.length) throw new Fault("internal", "policy's answer does not fit the list");
   return names.map((name, index) => name !== undefined && keep[index] === true);
 }

@@ -11,13 +11,13 @@ import {
   type SessionCreate,
   type SessionCreated,
   type KeptSession,
+  type ListedKind,
   type SessionEnd,
   type SessionFind,
   type SessionFound,
   type SessionUpdate,
   type SessionUpdated,
 } from "@sluice/contracts";
-import type { ListFilter } from "./messages.ts";
 
 const timeoutMs = 2_000;
 /** What one question may hold, so that it fits one message: a character takes up to six bytes of JSON, a name three more. */
@@ -33,7 +33,7 @@ export class Principals {
   }
 
   /** Policy's view of what this caller may see of a list; the same evaluator that admits calls. */
-  listFilter(head: CallHead): ListFilter {
+  listFilter(head: CallHead): (kind: ListedKind, names: string[]) => Promise<readonly boolean[]> {
     const { tenant, agent, server } = head;
     return async (kind, names) => {
       const answers = await Promise.all(

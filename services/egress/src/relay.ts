@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { chunkBytes, Fault } from "@sluice/contracts";
+import { chunkBytes, Fault, type CallHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
 import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
-import { hideListed, hideWatched, isListMethod } from "./messages.ts";
+import { hideListed, hideWatched, isListMethod, type ListFilter } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
+import type { PageHashes, RelayedTools } from "./definitions/relayed-tools.ts";
 import { StreamRelay, type StreamSource } from "./stream-relay.ts";
-import { clientClassOf, type ListPage, type ListPages } from "./list-pages.ts";
+import { clientClassOf, type KeptPage, type ListPage, type ListPages } from "./list-pages.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 
 export interface RelayOptions {
@@ -19,6 +20,7 @@ export interface RelayOptions {
   readonly maxListBytes: number;
   readonly maxAnswerBytes: number;
   readonly pages: ListPages;
+  readonly tools: RelayedTools;
   /** Told when an upstream says by this notification that a list has changed. */
   readonly onChange: (place: { tenant: string; server: string }, method: string) => void;
   /** Whether what an upstream refused so is to be tried in another way; what it refused it did not do. */
@@ -43,6 +45,9 @@ interface Answer {
   readonly page: ListPage | undefined;
 }
 
+/** An answer that is streamed; what is known of it where it is a page that was kept. */
+type Streamed = Omit<Answer, "exchange"> & { readonly exchange: StreamSource; readonly kept?: PageHashes };
+
 /** Carries calls to one upstream of the agent's own era and their answers back, byte for byte. */
 export class Relay {
   readonly #options: RelayOptions;
@@ -58,6 +63,8 @@ export class Relay {
     const upstream = upstreams.find(head.tenant, head.server);
     if (upstream === undefined)
       throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
+    const { toolDefinitions = "off" } = upstream.endpoint;
+    if (toolDefinitions !== "off") await this.#options.tools.admit(call, inline);
     const page = isListMethod(head.method) ? this.#options.pages.of(head, upstream.endpoint, inline) : undefined;
     const kept = await page?.answer();
     if (kept !== undefined) return await this.#reply(call, kept);
@@ -138,12 +145,12 @@ export class Relay {
     return given === undefined ? {} : { "mcp-session-id": head.session.id };
   }
 
-  async #stream(answer: Omit<Answer, "exchange"> & { exchange: StreamSource }): Promise<Ending> {
-    const { principals, replies, maxListBytes, onChange } = this.#options;
+  async #stream(answer: Streamed): Promise<Ending> {
+    const { replies, maxListBytes, onChange } = this.#options;
     const { call, page } = answer;
     const { tenant, server } = call.head;
     const mayList = isListMethod(call.head.method) || call.listening;
-    const filter = mayList ? principals.listFilter(call.head) : undefined;
+    const filter = mayList ? this.#filter(call.head, answer.kept) : undefined;
     return await new StreamRelay({
       writer: replies.stream(call, answer),
       maxListBytes,
@@ -155,19 +162,32 @@ export class Relay {
   }
 
   /** Answers with a page that is kept, in the form it came in. */
-  async #reply(call: ActiveCall, { bytes, inStream }: { bytes: Buffer; inStream: boolean }): Promise<Ending> {
-    const { principals, replies } = this.#options;
+  async #reply(call: ActiveCall, kept: KeptPage): Promise<Ending> {
+    const { replies } = this.#options;
+    const { bytes, hashes, inStream } = kept;
     if (inStream) {
       const headers = { "content-type": "text/event-stream" };
-      return await this.#stream({ call, exchange: eventOf(bytes), status: 200, headers, page: undefined });
+      return await this.#stream({
+        call,
+        exchange: eventOf(bytes),
+        status: 200,
+        headers,
+        page: undefined,
+        kept: hashes,
+      });
     }
-    const body = await hideListed(bytes, principals.listFilter(call.head));
+    const body = await hideListed(bytes, this.#filter(call.head, hashes));
     const headers = { "content-type": "application/json" };
     return { ...(await replies.whole(call, { status: 200, headers, body })), isError: false };
   }
 
+  #filter(head: CallHead, kept?: PageHashes): ListFilter {
+    const { principals, tools } = this.#options;
+    return tools.filter(head, principals.listFilter(head), kept);
+  }
+
   async #unary({ call, exchange, status, headers, page }: Answer): Promise<Ending | undefined> {
-    const { principals, replies, maxListBytes, isTakenOver } = this.#options;
+    const { replies, maxListBytes, isTakenOver } = this.#options;
     const isList = isListMethod(call.head.method) && status < 300;
     const { bytes, complete } = await exchange.collect(isList ? maxListBytes : chunkBytes);
     if (!complete) {
@@ -179,7 +199,7 @@ export class Relay {
     if (mayTakeOver && (await isTakenOver(call, { status, body: bytes }))) return undefined;
     const observed = checkAnswer(bytes, status, call.head.rpcId);
     if (status === 200) page?.take(bytes, { inStream: false });
-    const body = isList && bytes.length > 0 ? await hideListed(bytes, principals.listFilter(call.head)) : bytes;
+    const body = isList && bytes.length > 0 ? await hideListed(bytes, this.#filter(call.head)) : bytes;
     const ending = await replies.whole(call, { status, headers, body });
     return { ...ending, ...(observed?.answers !== undefined && { isError: observed.isError }) };
   }

@@ -66,7 +66,9 @@ export class Egress {
       if (fault.kind === "internal")
         log.error({ traceId: span.traceId, call: head.call, error: describeError(error) }, "call failed");
       replies.fault(call, fault);
-      this.#conclude(call, span, { status: fault.row.status, fault: fault.kind });
+      const isQuarantined = fault.kind === "tool_quarantined";
+      const status = isQuarantined ? this.#parts.upstreams.quarantineStatus(head) : fault.row.status;
+      this.#conclude(call, span, { status, fault: fault.kind });
     } finally {
       calls.remove(call);
     }
@@ -122,12 +124,13 @@ export class Egress {
     this.#parts.outcomes.add({
       call: head.call,
       at: Date.now(),
-      decision: "allow",
+      decision: ending.fault === "tool_quarantined" ? "deny" : "allow",
       durationMs: call.durationMs,
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,
       ...(call.upstream !== undefined && { upstream: call.upstream }),
+      ...(call.definition !== undefined && { definition: call.definition }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
     });

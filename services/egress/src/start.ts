@@ -1,4 +1,4 @@
-import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
+import { OutcomeLog, Presence, watchSection, watchToolPins } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
@@ -6,6 +6,10 @@ import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
+import { PinBook } from "./definitions/pin-book.ts";
+import { measureQuarantine } from "./definitions/quarantine-metric.ts";
+import { RelayedTools } from "./definitions/relayed-tools.ts";
+import { ToolGate } from "./definitions/tool-gate.ts";
 import { Principals } from "./principals.ts";
 import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
@@ -26,7 +30,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const upstreams = openUpstreams(context);
   const outcomes = scope.use(new OutcomeLog(bus));
   const calls = openCalls(context, upstreams);
-  const ways = openWays(context, upstreams);
+  const { book, ...ways } = openWays(context, upstreams);
   const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...ways });
   let started = false;
   let unusable: string[] = [];
@@ -37,6 +41,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   });
   started = true;
   scope.use(sections);
+  scope.use(await watchToolPins(bus, book));
   if (unusable.length > 0) throw new ConfigError(unusable.join("\n"));
   scope.use(new Presence(bus, "ingress", (instance) => calls.readerDied(instance)));
   bus.listen(subjects.ownAll, (message) => {
@@ -118,20 +123,26 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
 function openWays(
   context: Context<EgressConfig & BaseConfig>,
   upstreams: Upstreams,
-): Pick<EgressParts, "replies" | "relay" | "mediator"> {
+): Pick<EgressParts, "replies" | "relay" | "mediator"> & { book: PinBook } {
   const { bus, log, config, scope } = context;
   const principals = new Principals(bus);
   const maxListBytes = config.EGRESS_MAX_LIST_BYTES;
   const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
   const replies = openReplies(context);
   const pages = new ListPages();
-  const mediator = scope.use(
+  const book: PinBook = new PinBook((place) =>
+    mediator.changes.heed({ ...place, method: "notifications/tools/list_changed", by: "pins" }),
+  );
+  measureQuarantine(book, context.metrics);
+  const gate = new ToolGate({ bus, log, book, modeOf: (place) => upstreams.modeOf(place) });
+  const mediator: Mediator = scope.use(
     new Mediator({
       bus,
       log,
       upstreams,
       principals,
       replies,
+      gate,
       maxAnswerBytes: maxListBytes,
       mostParkedPerAgent: config.EGRESS_MAX_PARKED_PER_AGENT,
       sessionLimits: {
@@ -148,8 +159,12 @@ function openWays(
     maxListBytes,
     maxAnswerBytes,
     pages,
+    tools: new RelayedTools({
+      gate,
+      list: (head, capabilities, isAnew) => mediator.tools(head, capabilities, isAnew),
+    }),
     onChange: (place, method) => mediator.changes.say(place, method),
     isTakenOver: (call, refusal) => mediator.takesOver(call, refusal),
   });
-  return { replies, relay, mediator };
+  return { replies, relay, mediator, book };
 }

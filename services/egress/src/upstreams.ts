@@ -1,4 +1,4 @@
-import type { EgressSection, Endpoint, PrefixMode } from "@sluice/contracts";
+import type { CallHead, EgressSection, Endpoint, PrefixMode, ToolDefinitions } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
 import { guardedConnector, type AddressGuard } from "@sluice/net";
 import { resolveSecret } from "@sluice/runtime";
@@ -52,6 +52,7 @@ export class Upstreams implements AsyncDisposable {
   #names = new Map<string, readonly string[]>();
   readonly #heeding: ((stays: Stays) => void)[] = [];
   #prefixModes = new Map<string, PrefixMode>();
+  #refusals = new Map<string, Pick<EgressSection, "hidesQuarantine" | "deniedWith200">>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -69,6 +70,18 @@ export class Upstreams implements AsyncDisposable {
   /** A tenant's endpoints in the order of the configuration, those that can't be used included: names are about all. */
   namesOf(tenant: string): readonly string[] {
     return this.#names.get(tenant) ?? [];
+  }
+
+  /** How far the definitions of a server's tools are held to what was approved. */
+  modeOf({ tenant, server }: { tenant: string; server: string }): ToolDefinitions {
+    return this.find(tenant, server)?.endpoint.toolDefinitions ?? "off";
+  }
+
+  /** HTTP status under which a tool in quarantine is told. */
+  quarantineStatus({ tenant, isPlain }: Pick<CallHead, "tenant" | "isPlain">): number {
+    const { hidesQuarantine = false, deniedWith200 = false } = this.#refusals.get(tenant) ?? {};
+    if (isPlain === true) return hidesQuarantine ? 404 : 403;
+    return hidesQuarantine || deniedWith200 ? 200 : 403;
   }
 
   prefixModeOf(tenant: string): PrefixMode {
@@ -91,6 +104,7 @@ export class Upstreams implements AsyncDisposable {
     this.#tenants = tenants;
     this.#names = new Map([...sections].map(([tenant, { endpoints }]) => [tenant, endpoints.map(({ name }) => name)]));
     this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
+    this.#refusals = new Map(sections);
     this.#closeUnused();
     return problems;
   }

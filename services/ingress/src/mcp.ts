@@ -11,7 +11,7 @@ import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
-import { plainRefusals, requireAdmitted, statusOf } from "./refusal.ts";
+import { plainRefusals, requireAdmitted, shownQuarantine, statusOf } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
@@ -165,7 +165,9 @@ export class Mcp {
     } catch (error) {
       const fault = toFault(error);
       if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
-      throw error;
+      const { section, byPath } = journey;
+      if (!(fault instanceof ToldFault)) throw error;
+      throw shownQuarantine(fault, intent, byPath ? { ...section, ...plainRefusals } : section);
     } finally {
       off();
     }

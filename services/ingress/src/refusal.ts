@@ -44,7 +44,7 @@ export function rpcErrorOf(fault: Fault): RpcError {
 }
 
 /** How refusals look to the caller. */
-interface Shape extends Pick<IngressSection, "deniedWith200"> {
+interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuarantine"> {
   /** HTTP status of what is answered as unknown. */
   readonly hiddenStatus?: number;
 }
@@ -69,6 +69,18 @@ export function requireAdmitted(
       : new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
+}
+
+/** The refusal of a tool in quarantine as the tenant wants refusals by rules; any other fault as it is. */
+export function shownQuarantine(
+  fault: Fault,
+  intent: Intent,
+  { deniedWith200, hidesQuarantine, hiddenStatus = 200 }: Shape,
+): Fault {
+  if (fault.kind !== "tool_quarantined") return fault;
+  if (hidesQuarantine === true)
+    return new Refusal(fault, { status: hiddenStatus, error: unknown("tool_access_denied", intent) });
+  return deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }
 
 function limited(retryAfterSeconds: number, { agent }: Intent): Fault {

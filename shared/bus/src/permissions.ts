@@ -61,7 +61,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],
   egress: [
     readConf("egress"),
-    readBucket(pinsBucket, ">"),
+    readBucket(pinsBucket, "*.*.*"),
     {
       publish: [
         subjects.ask("control", "observe"),

@@ -25,22 +25,28 @@ export interface KeptPin {
 }
 
 export interface PinListener {
+  /** Everything is read (again) from here on. */
+  onBegin(): void;
   onPin(place: ServerPlace, kept: KeptPin): void;
   /** The server's tools were seen as a whole. */
   onSeen(place: ServerPlace): void;
 }
 
 /** Reads the pins of all tools and follows them. */
-export async function watchToolPins(bus: Bus, { onPin, onSeen }: PinListener): Promise<AsyncDisposable> {
+export async function watchToolPins(bus: Bus, listener: PinListener): Promise<AsyncDisposable> {
   return await followBucket(bus, {
     bucket: pinsBucket,
+    key: "*.*.*",
     mayBeEmpty: true,
-    begin: () => (entry) => {
-      if (entry.operation !== "PUT") return;
-      const [tenant = "", server = ""] = entry.key.split(".");
-      const place = { tenant, server };
-      if (entry.key === seenKey(place)) return onSeen(place);
-      onPin(place, { revision: entry.revision, pin: toolPinSchema.parse(decodeJson(entry.value)) });
+    begin: () => {
+      listener.onBegin();
+      return ({ key, value, operation, revision }) => {
+        if (operation !== "PUT") return;
+        const [tenant = "", server = ""] = key.split(".");
+        const place = { tenant, server };
+        if (key === seenKey(place)) listener.onSeen(place);
+        else listener.onPin(place, { revision, pin: toolPinSchema.parse(decodeJson(value)) });
+      };
     },
   });
 }

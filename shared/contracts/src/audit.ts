@@ -70,6 +70,8 @@ export const outcomeSchema = z.object({
   bytes: z.number().int().nonnegative(),
   /** Which server it acted on, where `server` of the intent stands for all; absent where that is not one. */
   upstream: z.string().max(128).optional(),
+  /** SHA-256 of the definition of the tool that was called, in hex, where its server's definitions are pinned. */
+  definition: z.string().max(64).optional(),
   /** Streamed events; absent for a unary answer. */
   events: z.number().int().optional(),
   /** The replica that tells. */

@@ -15,7 +15,7 @@ export const ingressSectionSchema = z.object({
   /** Refusals by rules and limits are answered with HTTP 200. */
   deniedWith200: z.boolean(),
   /** A tool in quarantine is answered as if there were none. */
-  hideDenied: z.boolean(),
+  hidesQuarantine: z.boolean().optional(),
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
@@ -45,6 +45,9 @@ export const egressSectionSchema = z.object({
   version,
   toolPrefix: prefixModeSchema,
   endpoints: z.array(endpointSchema),
+  /** How ingress tells refusals, for the audit trail. */
+  deniedWith200: z.boolean().optional(),
+  hidesQuarantine: z.boolean().optional(),
 });
 export type EgressSection = z.infer<typeof egressSectionSchema>;
 

@@ -1,4 +1,5 @@
 import { Fault } from "@sluice/contracts";
+import type { Hashes, Inspected } from "../definitions/tool-gate.ts";
 import { deafSink, type About, type Peer } from "./peer.ts";
 import { isObject, type Members } from "./rpc.ts";
 import { listKinds, type ListKind } from "./names.ts";
@@ -10,7 +11,14 @@ export interface Listing {
   readonly freshUntil: number;
   /** Whether every caller may see it. */
   readonly isPublic: boolean;
+  /** Unix milliseconds. */
+  readonly fetchedAt: number;
+  /** Of tools, where somebody looks at that: what they are defined as. */
+  readonly hashes?: Hashes;
 }
+
+/** Looks at what an upstream lists before anybody sees it; nothing where nobody wants to. */
+export type Inspect = (view: View, kind: ListKind, items: readonly Members[]) => Promise<Inspected> | undefined;
 
 /** Whose view of which upstream; what identifies it is never shared with another principal. */
 export interface View {
@@ -39,6 +47,8 @@ interface Place {
 
 type WithPeer = <T>(work: (peer: Peer) => Promise<T>) => Promise<T>;
 
+/** How long a list is kept that could not be looked at for certain. */
+const uncertainMs = 2_000;
 const maxPages = 200;
 const maxItems = 50_000;
 const maxPlaces = 1_000;
@@ -53,6 +63,11 @@ const maxPerAgent = 256;
  */
 export class Lists {
   readonly #places = new Map<string, Place>();
+  readonly #inspect: Inspect;
+
+  constructor(inspect: Inspect = () => undefined) {
+    this.#inspect = inspect;
+  }
 
   async get(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
     const { kept: all } = this.#place(view);
@@ -66,6 +81,14 @@ export class Lists {
       }
     }
     return await this.#fetch(view, { kind, keys }, withPeer);
+  }
+
+  /** What is listed now, whatever is kept; a fetch that is under way will do. */
+  async getAnew(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
+    const { kept: all } = this.#place(view);
+    for (const key of [keyOf({ ...view, agent: "" }, kind), keyOf(view, kind)])
+      if (all.get(key)?.isSettled === true) all.delete(key);
+    return await this.get(view, kind, withPeer);
   }
 
   /** What an upstream said of itself, kept as long as its lists. */
@@ -126,8 +149,22 @@ export class Lists {
   async #ask(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
     const { capabilities } = await this.about(view, withPeer);
     if (capabilities[listKinds[kind].capability] === undefined)
-      return { items: [], freshUntil: Date.now() + view.cacheMs, isPublic: false };
-    return await withPeer((peer) => fetchAll(peer, kind, view.cacheMs));
+      return await this.#inspected(view, kind, { all: [], ttlMs: view.cacheMs, isPublic: false });
+    return await this.#inspected(view, kind, await withPeer((peer) => fetchAll(peer, kind, view.cacheMs)));
+  }
+
+  async #inspected(view: View, kind: ListKind, { all, ttlMs, isPublic }: Fetched): Promise<Listing> {
+    const inspected = await this.#inspect(view, kind, all);
+    const keptMs = inspected?.isCertain === false ? Math.min(ttlMs, uncertainMs) : ttlMs;
+    const fetchedAt = Date.now();
+    const items = all.filter((item) => !needsTask(item));
+    return {
+      items,
+      fetchedAt,
+      freshUntil: fetchedAt + keptMs,
+      isPublic,
+      ...(inspected && { hashes: inspected.hashes }),
+    };
   }
 }
 
@@ -151,10 +188,16 @@ function namesOf(items: readonly Members[], kind: ListKind): Members[] {
   return items.map((item) => ({ [member]: item[member] }));
 }
 
+interface Fetched {
+  readonly all: readonly Members[];
+  readonly ttlMs: number;
+  readonly isPublic: boolean;
+}
+
 /** Reads page after page; an upstream that leads in circles is stopped. */
-async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Listing> {
+async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Fetched> {
   const sink = deafSink(AbortSignal.timeout(30_000));
-  const items: Members[] = [];
+  const all: Members[] = [];
   const seen = new Set<string>();
   let ttlMs = cacheMs;
   let isPublic = true;
@@ -166,12 +209,12 @@ async function fetchAll(peer: Peer, kind: ListKind, cacheMs: number): Promise<Li
     const listed = result[kind];
     if (!Array.isArray(listed))
       throw new Fault("upstream_failed", `the upstream's answer to ${listKinds[kind].method} has no list`);
-    items.push(...listed.filter((item): item is Members => isObject(item) && !needsTask(item)));
-    if (items.length > maxItems) throw new Fault("upstream_failed", "the upstream lists more than can be kept");
+    all.push(...listed.filter((item): item is Members => isObject(item)));
+    if (all.length > maxItems) throw new Fault("upstream_failed", "the upstream lists more than can be kept");
     if (typeof result["ttlMs"] === "number") ttlMs = Math.min(ttlMs, Math.max(0, result["ttlMs"]));
     isPublic &&= result["cacheScope"] === "public";
     const next = result["nextCursor"];
-    if (typeof next !== "string" || seen.has(next)) return { items, freshUntil: Date.now() + ttlMs, isPublic };
+    if (typeof next !== "string" || seen.has(next)) return { all, ttlMs, isPublic };
     seen.add(next);
     cursor = next;
   }

@@ -12,13 +12,15 @@ import {
 import { describeError, type Log } from "@sluice/telemetry";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
+import { definitionOf } from "../definitions/definition.ts";
+import type { ToolGate } from "../definitions/tool-gate.ts";
 import type { Replies } from "../replies.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { refusesLegacy } from "./eras.ts";
 import { LegacyAgents } from "./legacy-agent.ts";
 import { LegacySessions, type SessionLimits } from "./legacy-sessions.ts";
 import { Listening } from "./listening.ts";
-import { Lists } from "./lists.ts";
+import { Lists, type Listing } from "./lists.ts";
 import { Changes, type Place } from "./changes.ts";
 import { listKinds } from "./names.ts";
 import { clientOf } from "./client.ts";
@@ -28,7 +30,7 @@ import { Ids } from "./peer.ts";
 import { Peers } from "./peers.ts";
 import { Questions } from "./questions.ts";
 import { anonymous, Routes } from "./routes.ts";
-import { readBody, RpcError, type RpcMessage } from "./rpc.ts";
+import { readBody, RpcError, textOf, type Members, type RpcMessage } from "./rpc.ts";
 import { ParkedTalks } from "./talk.ts";
 
 export interface MediatorOptions {
@@ -41,6 +43,7 @@ export interface MediatorOptions {
   readonly mostParkedPerAgent: number;
   readonly sessionLimits: SessionLimits;
   readonly replies: Replies;
+  readonly gate: ToolGate;
   /** Told which list methods of a server answer otherwise now. */
   readonly onChange: (place: Place, methods: string[]) => void;
 }
@@ -55,7 +58,7 @@ interface Work {
 export class Mediator implements AsyncDisposable {
   readonly #options: MediatorOptions;
   readonly #peers: Peers;
-  readonly #lists = new Lists();
+  readonly #lists: Lists;
   readonly #routes: Routes;
   readonly #listening: Listening;
   readonly changes: Changes;
@@ -65,8 +68,17 @@ export class Mediator implements AsyncDisposable {
   readonly #legacy: LegacyAgents;
 
   constructor(options: MediatorOptions) {
-    const { bus, principals } = options;
+    const { bus, principals, gate } = options;
     this.#options = options;
+    this.#lists = new Lists((view, kind, items) =>
+      kind === "tools" && gate.watches(view)
+        ? gate.inspect(
+            view,
+            items.map((item) => definitionOf(textOf(item["name"]), item)),
+            { isWhole: true },
+          )
+        : undefined,
+    );
     this.changes = new Changes(bus, (place, lists) => {
       for (const list of lists) this.#lists.drop(place, list);
       options.onChange(
@@ -81,7 +93,7 @@ export class Mediator implements AsyncDisposable {
     });
     const { maxAnswerBytes, upstreams, mostParkedPerAgent } = options;
     const [peers, lists, changes] = [this.#peers, this.#lists, this.changes];
-    this.#routes = new Routes({ log: options.log, upstreams, principals, peers, lists, changes, maxAnswerBytes });
+    this.#routes = new Routes({ log: options.log, upstreams, principals, peers, lists, changes, maxAnswerBytes, gate });
     this.#listening = new Listening({ peers, changes, routes: this.#routes });
     this.#parked = new ParkedTalks({ instance: bus.instance, mostPerAgent: mostParkedPerAgent });
     this.#modern = new ModernAgents(this.#parked);
@@ -150,6 +162,11 @@ export class Mediator implements AsyncDisposable {
     } catch (error) {
       return await this.#fail(call, { error: call.ended ?? error, output, id: message?.id });
     }
+  }
+
+  /** What the server of a relayed call lists to its caller, whose client can do this. */
+  tools(head: CallHead, capabilities: Members, isAnew: boolean): Promise<Listing> {
+    return this.#routes.tools(head, capabilities, isAnew);
   }
 
   /** Whether calls wait for answers of their agents. */

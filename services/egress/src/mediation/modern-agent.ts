@@ -261,6 +261,7 @@ async function checkParams({ head, message, route }: ModernCall): Promise<void> 
   if (typeof name !== "string") return;
   const target = await route.resolve("tools", name);
   if (target === undefined) return;
+  if (route.isDecided(target.own)) await route.requireUsable(target);
   const { items } = await route.listing(target.server, "tools");
   const schema = objectOf(items.find((item) => item["name"] === target.own)?.["inputSchema"]);
   const expected = paramHeaders(schema, objectOf(message.params?.["arguments"]));

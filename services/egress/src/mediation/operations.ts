@@ -109,6 +109,7 @@ async function callNamed(route: Route, request: Request, { member, kind, what, s
   const target = await route.target(kind, name);
   if (target === undefined && kind === "resources" && route.isDecided(name)) return await askEach(route, request, sink);
   if (target === undefined) throw new RpcError(invalidParams, `Unknown ${what}: ${name}`);
+  if (kind === "tools") await route.requireUsable(target);
   const params = target.own === name ? request.params : { ...request.params, [member]: target.own };
   const result = await route.withPeer(target.server, sink, (peer) =>
     peer.request({ method: request.method, params: params ?? {} }, sink),

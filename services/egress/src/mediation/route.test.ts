@@ -21,6 +21,8 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
       lists,
       late,
       tenant: "t",
+      gate: { enforces: () => false, shows: () => true, requireUsable: () => Promise.resolve(undefined) },
+      onDefinition: () => {},
       onTarget: (server) => acted.push(server),
       viewOf: (server) =>
         unusable.includes(server)

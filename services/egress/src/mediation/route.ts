@@ -1,5 +1,6 @@
 import { Fault, type ListedKind } from "@sluice/contracts";
 import { unusable } from "./eras.ts";
+import type { ToolGate } from "../definitions/tool-gate.ts";
 import { gatherMs, Survey, type Late } from "./survey.ts";
 import { deafSink, type About, type Peer, type Sink } from "./peer.ts";
 import { objectOf, type Members } from "./rpc.ts";
@@ -29,6 +30,10 @@ export interface RouteOptions {
   readonly viewOf: (server: string) => View | undefined;
   /** Speaks to a server in the name of this caller; what it says of its own accord goes to the sink. */
   readonly withPeer: <T>(server: string, sink: Sink, work: (peer: Peer) => Promise<T>) => Promise<T>;
+  /** Knows which tools are in quarantine. */
+  readonly gate: Pick<ToolGate, "enforces" | "shows" | "requireUsable">;
+  /** Told which definition of a tool the call goes by. */
+  readonly onDefinition: (hash: string | undefined) => void;
   /** Told of each server whether it listed its tools, or why not. */
   readonly note: (server: string, failure: unknown) => void;
   /** Which of these the caller may use. */
@@ -105,22 +110,31 @@ export class Route {
     // One kind tells how a server stands: another may fail where it does not.
     const note = this.isMerged && kind === "tools" ? this.#options.note : undefined;
     const { answers, statuses } = await this.gather((server) => this.listing(server, kind), note);
-    const exposed = this.#expose(kind, new Map(answers.map(({ server, answer }) => [server, answer])));
+    const listings = new Map(answers.map(({ server, answer }) => [server, answer]));
+    const exposed = this.#expose(kind, listings).filter(
+      ({ server, own }) => statuses[server] === "ok" && this.#shows(kind, { server, own }, listings.get(server)),
+    );
     return {
-      exposed: await this.#visible(
-        kind,
-        exposed.filter(({ server }) => statuses[server] === "ok"),
-      ),
+      exposed: await this.#visible(kind, exposed),
       freshUntil: Math.min(...answers.map(({ answer }) => answer.freshUntil)),
       statuses,
     };
   }
 
-  async listing(server: string, kind: ListKind): Promise<Listing> {
+  async listing(server: string, kind: ListKind, isAnew = false): Promise<Listing> {
     const signal = AbortSignal.timeout(gatherMs * 3);
-    return await this.#options.lists.get(this.#view(server), kind, (work) =>
-      this.withPeer(server, deafSink(signal), work),
-    );
+    const { lists } = this.#options;
+    const view = this.#view(server);
+    const withPeer = <T>(work: (peer: Peer) => Promise<T>) => this.withPeer(server, deafSink(signal), work);
+    return await (isAnew ? lists.getAnew(view, kind, withPeer) : lists.get(view, kind, withPeer));
+  }
+
+  /** @throws Fault `tool_quarantined` where the tool's definition is not approved. */
+  async requireUsable({ server, own }: Target): Promise<void> {
+    const { gate, tenant, onDefinition } = this.#options;
+    const place = { tenant, server };
+    if (!gate.enforces(place)) return;
+    onDefinition(await gate.requireUsable(place, own, (isAnew) => this.listing(server, "tools", isAnew)));
   }
 
   /** Asks every server; the dead and the slow are left out. @throws what the last one died of, where none is left. */
@@ -207,6 +221,12 @@ export class Route {
       return items === undefined ? [] : [{ server, items }];
     });
     return this.names.expose(kind, listed);
+  }
+
+  /** Names stay whose they are, also of what is in quarantine. */
+  #shows(kind: ListKind, { server, own }: Target, listing: Listing | undefined): boolean {
+    const { gate, tenant } = this.#options;
+    return kind !== "tools" || gate.shows({ tenant, server }, own, listing?.hashes?.get(own));
   }
 
   #view(server: string): View {

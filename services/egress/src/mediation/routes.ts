@@ -1,17 +1,19 @@
 import { createHash } from "node:crypto";
-import { allServers, type CallHead } from "@sluice/contracts";
+import { allServers, Fault, type CallHead } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Principals } from "../principals.ts";
 import type { Log } from "@sluice/telemetry";
 import type { Upstream, Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
 import { unusable } from "./eras.ts";
-import type { Lists, View } from "./lists.ts";
+import { SessionExpired, type LegacySession } from "./legacy-peer.ts";
+import type { Listing, Lists, View } from "./lists.ts";
 import type { ToolSchemas } from "./param-headers.ts";
-import type { Client } from "./peer.ts";
+import { deafSink, type Client, type Peer } from "./peer.ts";
+import type { ToolGate } from "../definitions/tool-gate.ts";
 import { withPeer, type Peers } from "./peers.ts";
 import { Route } from "./route.ts";
-import { objectOf } from "./rpc.ts";
+import { objectOf, type Members } from "./rpc.ts";
 import type { SessionHandle } from "./session-handle.ts";
 import type { Late } from "./survey.ts";
 import { Standing } from "./standing.ts";
@@ -25,7 +27,11 @@ export interface RoutesOptions {
   readonly lists: Lists;
   readonly changes: Changes;
   readonly maxAnswerBytes: number;
+  readonly gate: ToolGate;
 }
+
+/** How long a list may take that a relayed call waits for. */
+const listMs = 30_000;
 
 /** Who asks for a route. */
 export interface Traveller {
@@ -59,6 +65,8 @@ export class Routes {
       late: this.#late,
       tenant: head.tenant,
       onTarget: (server) => (call.upstream = server),
+      gate: this.#options.gate,
+      onDefinition: (hash) => (call.definition = hash),
       viewOf: (server) =>
         upstreams.find(head.tenant, server) === undefined ? undefined : this.#view(head, server, client),
       note: (server, failure) => this.#standing.note({ tenant: head.tenant, server }, failure),
@@ -107,6 +115,26 @@ export class Routes {
     };
   }
 
+  /** What the server of a relayed call lists to its caller: in the session of the call, where it has one. */
+  async tools(head: CallHead, capabilities: Members, isAnew: boolean): Promise<Listing> {
+    const { peers, lists } = this.#options;
+    const client = { ...anonymous(head), capabilities };
+    const line = this.line(head, head.server);
+    const signal = AbortSignal.timeout(listMs);
+    const { session } = head;
+    const speak = async <T>(work: (peer: Peer) => Promise<T>): Promise<T> => {
+      if (session !== undefined)
+        return await work(peers.resume(line, relayedSession(head, session.upstream))).catch(sessionGone);
+      const schemas = () => Promise.resolve(undefined);
+      const asking = { line, client, schemas, modernAgent: false, signal };
+      return await withPeer(peers, asking, { sink: deafSink(signal), work });
+    };
+    const view = this.#view(head, head.server, client);
+    const own =
+      session === undefined ? view : { ...view, shown: `${view.shown}\0${session.clientClass ?? session.id}` };
+    return await (isAnew ? lists.getAnew(own, "tools", speak) : lists.get(own, "tools", speak));
+  }
+
   #view(head: CallHead, server: string, { capabilities }: Client): View {
     const line = this.line(head, server);
     const { endpoint } = line.upstream;
@@ -119,11 +147,23 @@ export class Routes {
       agent: head.agent.id,
       // In a session an upstream is not asked again what it said of itself: less is known of it.
       shown: createHash("sha256")
-        .update(JSON.stringify([capabilities, sorted, head.session === undefined]))
+        .update(JSON.stringify([capabilities, sorted, head.session === undefined, endpoint.toolDefinitions ?? "off"]))
         .digest("base64url"),
       cacheMs: endpoint.listCacheSeconds * 1000,
     };
   }
+}
+
+/** A session of the agent's own with an upstream; what was said when it began went by. */
+function relayedSession({ headers }: CallHead, id: string): LegacySession {
+  const about = { capabilities: { tools: {} }, serverInfo: {} };
+  return { id, version: headers["mcp-protocol-version"] ?? "2025-03-26", about };
+}
+
+/** Whoever calls has to begin anew, as where the upstream refuses the call itself. */
+function sessionGone(error: unknown): never {
+  if (!(error instanceof SessionExpired)) throw error;
+  throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
 }
 
 /** What every MCP message may carry on, whatever an endpoint names. */
