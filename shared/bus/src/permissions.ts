@@ -93,7 +93,14 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   ],
   control: [
     {
-      publish: ["$JS.API.>", `$KV.${confBucket}.>`, `$KV.${pinsBucket}.>`, `$KV.${definitionsBucket}.>`, "$JS.FC.>"],
+      publish: [
+        "$JS.API.>",
+        `$KV.${confBucket}.>`,
+        `$KV.${pinsBucket}.>`,
+        `$KV.${definitionsBucket}.>`,
+        "$JS.FC.>",
+        subjects.audit("control"),
+      ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },
   ],
