@@ -42,6 +42,7 @@ export const outcomeColumns = {
   duration_ms: "double precision",
   events: "bigint",
   upstream: "text",
+  definition: "text",
 } as const;
 
 /** The columns that an operator's action fills. */
@@ -52,6 +53,10 @@ export const actionColumns = {
   operator: "text",
   action: "text",
   subject: "text",
+  server: "text",
+  target: "text",
+  definition: "text",
+  previous_definition: "text",
   result: "text",
   count: "integer",
 } as const;
@@ -111,6 +116,7 @@ export function outcomeRow(outcome: Outcome): EventRow {
     duration_ms: outcome.durationMs,
     events: outcome.events,
     upstream: outcome.upstream,
+    definition: outcome.definition,
   });
 }
 
@@ -127,6 +133,10 @@ export function actionRow(action: Action, from: string): EventRow {
     operator: action.operator,
     action: action.action,
     subject: action.subject,
+    server: action.server,
+    target: action.target,
+    definition: action.definition,
+    previous_definition: action.previousDefinition,
     result: action.result,
     count: action.count,
   });

@@ -8,6 +8,8 @@ import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
 import { ConfProblems } from "./read-conf.ts";
+import { openToolPins, serveObservations } from "./tool-pins/open.ts";
+import { ToolRegistry } from "./tool-pins/registry.ts";
 import { serveAdmin } from "./serve-admin.ts";
 import { watchFile } from "./watch-file.ts";
 
@@ -19,10 +21,12 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
   const configuration = createConfiguration(context);
-  await serveAdmin(context, configuration);
+  const toolPins = openToolPins(context);
+  await serveAdmin(context, { configuration, toolPins });
   context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
+  serveObservations(context, new ToolRegistry(toolPins));
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
 }

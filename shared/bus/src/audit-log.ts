@@ -36,9 +36,9 @@ export class AuditLog<Event> implements AsyncDisposable {
     else this.#timer ??= setTimeout(() => this.#flush(), flushEveryMs);
   }
 
-  /** Stores one event at once. @throws Fault `unavailable` where it was not stored. */
-  async addNow(event: Event): Promise<void> {
-    await this.#store([event]);
+  /** Stores events at once. @throws Fault `unavailable` where one was not stored. */
+  async addNow(...events: readonly Event[]): Promise<void> {
+    for (let at = 0; at < events.length; at += batchSize) await this.#store(events.slice(at, at + batchSize));
   }
 
   /** Resolves when nothing waits any more; at the bus' end what is left is unknown. */

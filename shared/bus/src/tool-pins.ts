@@ -78,6 +78,13 @@ export class ToolPinStore {
     return await this.#read(pinKey(place, tool));
   }
 
+  /** How many tools of a server have a pin. */
+  async count(tenant: string, server: string): Promise<number> {
+    let count = 0;
+    for await (const key of await this.#pins.keys(`${tenant}.${server}.*`)) if (!key.endsWith("._")) count++;
+    return count;
+  }
+
   /** The pins of one server, or of all of a tenant's. */
   async all(tenant: string, server = "*"): Promise<{ server: string; pin: ToolPin }[]> {
     const keys: string[] = [];

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { longestTarget } from "./audit.ts";
 
 /**
  * What an operator did, or tried, through the admin API. A change leaves two events: `begun`, stored before it is made, and `done`
- * or `failed`. What is refused leaves one, which may stand for several that are alike. Never a secret.
+ * or `failed`. What is refused leaves one, which may stand for several that are alike; so does what was found out (`noted`). Never a secret.
  */
 export const actionSchema = z.object({
   /** Unique over all replicas; `begun` and what follows it share it. */
@@ -15,7 +16,12 @@ export const actionSchema = z.object({
   tenant: z.string().max(64).optional(),
   /** What it is done to, such as an agent or a key's id. */
   subject: z.string().max(256).optional(),
-  result: z.enum(["begun", "done", "failed", "refused"]),
+  /** The server and tool that it is about, and the hash of the tool's definition and of the one approved before. */
+  server: z.string().max(128).optional(),
+  target: z.string().max(longestTarget).optional(),
+  definition: z.string().max(64).optional(),
+  previousDefinition: z.string().max(64).optional(),
+  result: z.enum(["begun", "done", "failed", "refused", "noted"]),
   /** Why it failed or was refused. */
   fault: z.string().max(64).optional(),
   /** How many refused calls this event stands for. */

@@ -41,7 +41,7 @@ export const firstSight = "first sight";
 /** Definitions of one tool that are remembered; a new one takes the place of the oldest that is not approved. */
 export const mostDefinitionsPerTool = 16;
 
-/** Tools of one server that are remembered; what it lists beyond that is never approved. */
+/** Tools of one server that are remembered; one that lists more cannot be pinned. */
 export const mostPinnedTools = 10_000;
 
 /** KV: `<tenant>.<server>.<tool>` holds a pin, `<tenant>.<server>._` says that the server was seen. Only control writes. */

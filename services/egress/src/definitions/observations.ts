@@ -12,7 +12,7 @@ import {
 import type { Definition } from "./definition.ts";
 
 /** Of one question and its answer, so that each fits one message. */
-const questionBytes = 640 * 1024;
+const questionBytes = 512 * 1024;
 const questionDefinitions = 128;
 /** A definition whose gzipped text is larger is known by its hash alone. */
 const textBytes = 384 * 1024;
