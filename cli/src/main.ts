@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addServiceCommand } from "./service.ts";
+import { addToolsCommands } from "./tools/index.ts";
 import { addUpCommand } from "./up/index.ts";
 
 const program = new Command("sluice")
@@ -11,6 +12,7 @@ const program = new Command("sluice")
   .configureHelp({ sortSubcommands: false });
 
 addUpCommand(program);
+addToolsCommands(program);
 addAuditCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 

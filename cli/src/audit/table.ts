@@ -1,3 +1,4 @@
+import { visible } from "../visible.ts";
 import type { Call } from "./call.ts";
 
 interface TableColumn {
@@ -50,12 +51,4 @@ function lineOf(textOf: (column: TableColumn) => string): string {
 function fit(text: string, { width, right, whole }: TableColumn): string {
   const cut = whole !== true && text.length > width ? `${text.slice(0, width - 1)}…` : text;
   return right === true ? cut.padStart(width) : cut.padEnd(width);
-}
-
-/** Control and format characters, which could forge output on a terminal, are shown as their code. */
-function visible(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
 }
