@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener } from "node:h
 import type { AddressInfo } from "node:net";
 import { toNodeHandler, type NodeIncomingMessageLike } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
-import { Server } from "@modelcontextprotocol/sdk/server/index.js";
+import { McpServer as LegacyMcpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
@@ -18,46 +18,51 @@ export interface ChangingServer extends AsyncDisposable {
   /** How often tools were listed. */
   listed: number;
   /** Says to every session that its tools have changed. */
-  sayChanged(): Promise<void>;
+  sayChanged(): void;
 }
 
 /** Keeps sessions, and speaks the legacy era alone (SDK 1.x). */
 export async function startLegacyChanging(tools: Record<string, string>): Promise<ChangingServer> {
-  const sessions = new Map<string, { server: Server; transport: StreamableHTTPServerTransport }>();
+  const sessions = new Map<string, StreamableHTTPServerTransport>();
+  const servers: LegacyMcpServer[] = [];
   const state = stateOf(tools);
   const open = async () => {
-    const server = new Server({ name: "changing", version: "1" }, { capabilities: { tools: { listChanged: true } } });
-    server.setRequestHandler(ListToolsRequestSchema, () => {
+    const mcp = new LegacyMcpServer(
+      { name: "changing", version: "1" },
+      { capabilities: { tools: { listChanged: true } } },
+    );
+    mcp.server.setRequestHandler(ListToolsRequestSchema, () => {
       state.listed++;
-      const listed = [...state.tools].map(([name, description]) => ({ name, description, inputSchema }));
-      return { tools: listed };
+      return { tools: [...state.tools].map(([name, description]) => ({ name, description, inputSchema })) };
     });
-    server.setRequestHandler(CallToolRequestSchema, ({ params }) => answerOf(state, params.name));
+    mcp.server.setRequestHandler(CallToolRequestSchema, ({ params }) => answerOf(state, params.name));
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: () => randomUUID(),
       enableJsonResponse: true,
-      onsessioninitialized: (id) => void sessions.set(id, { server, transport }),
+      onsessioninitialized: (id) => void sessions.set(id, transport),
     });
-    await server.connect(transport as Parameters<Server["connect"]>[0]);
+    await mcp.connect(transport as Parameters<LegacyMcpServer["connect"]>[0]);
+    servers.push(mcp);
     return transport;
   };
   const serve = async (request: IncomingMessage, response: Parameters<RequestListener>[1]) => {
     const id = request.headers["mcp-session-id"];
-    const known = sessions.get(String(id))?.transport;
+    const known = sessions.get(String(id));
     if (id !== undefined && known === undefined) return void response.writeHead(404).end();
     await (known ?? (await open())).handleRequest(request, response);
   };
   return await listening(
     state,
     (request, response) => void serve(request, response),
-    async () => {
-      await Promise.all([...sessions.values()].map(({ server }) => server.sendToolListChanged().catch(() => {})));
-    },
+    () => servers.forEach((mcp) => mcp.sendToolListChanged()),
   );
 }
 
-/** Speaks the modern era alone (SDK 2.x). */
-export async function startModernChanging(tools: Record<string, string>): Promise<ChangingServer> {
+/** Speaks the modern era (SDK 2.x), and the legacy one too where asked to. */
+export async function startModernChanging(
+  tools: Record<string, string>,
+  legacy: "reject" | "stateless" = "reject",
+): Promise<ChangingServer> {
   const state = stateOf(tools);
   const build = () => {
     const server = new McpServer({ name: "changing", version: "1" });
@@ -65,14 +70,14 @@ export async function startModernChanging(tools: Record<string, string>): Promis
       server.registerTool(name, { description, inputSchema: z.object({}) }, () => answerOf(state, name));
     return server;
   };
-  const serve = toNodeHandler(createMcpHandler(build, { legacy: "reject" }));
+  const serve = toNodeHandler(createMcpHandler(build, { legacy }));
   return await listening(
     state,
     (request, response) => {
       if (request.headers["mcp-method"] === "tools/list") state.listed++;
       void serve(request as NodeIncomingMessageLike, response);
     },
-    () => Promise.resolve(),
+    () => {},
   );
 }
 
@@ -89,11 +94,7 @@ function answerOf(state: State, name: string) {
   return { content: [{ type: "text" as const, text: `did ${name}` }] };
 }
 
-async function listening(
-  state: State,
-  serve: RequestListener,
-  sayChanged: () => Promise<void>,
-): Promise<ChangingServer> {
+async function listening(state: State, serve: RequestListener, sayChanged: () => void): Promise<ChangingServer> {
   const http = createServer(serve);
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   return Object.assign(state, {

@@ -65,7 +65,7 @@ async function diff(server: string, tool: string, flags: DiffFlags): Promise<voi
   const { from, to } = flags;
   const query = new URLSearchParams({ ...(from !== undefined && { from }), ...(to !== undefined && { to }) });
   const path = pathOf(await toolsPath(admin, flags.tenant), { server, tool }, "diff");
-  const found = await admin.get<{ diff: string }>(`${path}?${query}`);
+  const found = await admin.get<{ diff: string }>(`${path}?${query.toString()}`);
   const shown = flags.ascii === true ? ascii : visible;
   process.stdout.write(found.diff.split("\n").map(shown).join("\n"));
 }

@@ -16,15 +16,17 @@ const questionBytes = 512 * 1024;
 const questionDefinitions = 128;
 /** A definition whose gzipped text is larger is known by its hash alone. */
 const textBytes = 384 * 1024;
-const timeoutMs = 10_000;
 
-type Seen = Pick<Observation, "isWhole" | "trustsFirstSight"> & { readonly definitions: readonly Definition[] };
+interface Seen extends Pick<Observation, "isWhole" | "trustsFirstSight"> {
+  readonly definitions: readonly Definition[];
+  readonly timeoutMs: number;
+}
 
 /** Tells control which definitions a server shows, and the book what is known of them then. @throws Fault `unavailable` */
 export async function observe(
   { bus, book }: { bus: Pick<Bus, "ask">; book: Pick<PinListener, "onPin" | "onSeen"> },
   place: ServerPlace,
-  { definitions, isWhole, trustsFirstSight }: Seen,
+  { definitions, isWhole, trustsFirstSight, timeoutMs }: Seen,
 ): Promise<void> {
   const slices = cut(definitions.map(observed));
   for (const [index, slice] of slices.entries()) {

@@ -31,10 +31,16 @@ export interface ListedTools {
 
 /** A list this fresh is not fetched again for a tool that it lacks. */
 const relistMs = 2_000;
+/** How long control may take; and to record all of a server that nothing is known of. */
+const askMs = 2_000;
+const firstAskMs = 10_000;
+/** Control that could not be asked is not asked again for so long. */
+const restMs = 5_000;
 
 /** Keeps out of use what a server shows and nobody approved. Where an endpoint has no pins, nothing is looked at. */
 export class ToolGate {
   readonly #options: ToolGateOptions;
+  #restsUntil = 0;
 
   constructor(options: ToolGateOptions) {
     this.#options = options;
@@ -70,11 +76,15 @@ export class ToolGate {
     }
     const fresh = definitions.filter(({ tool, hash }) => isApproved(book.find(place, tool), hash) === undefined);
     if (fresh.length === 0 && (!isWhole || book.isSeen(place))) return { hashes, isCertain: true };
+    const isSeen = book.isSeen(place);
+    if (isSeen && performance.now() < this.#restsUntil) return { hashes, isCertain: false };
     const trustsFirstSight = modeOf(place) !== "approved";
+    const timeoutMs = isSeen ? askMs : firstAskMs;
     try {
-      await observe({ bus, book }, place, { definitions: fresh, isWhole, trustsFirstSight });
+      await observe({ bus, book }, place, { definitions: fresh, isWhole, trustsFirstSight, timeoutMs });
       return { hashes, isCertain: true };
     } catch (error) {
+      this.#restsUntil = performance.now() + restMs;
       log.warn({ ...place, error: describeError(error) }, "definitions of tools could not be put on record");
       if (!book.isSeen(place)) throw unchecked(error);
       return { hashes, isCertain: false };

@@ -13,7 +13,7 @@ import { deafSink, type Client, type Peer } from "./peer.ts";
 import type { ToolGate } from "../definitions/tool-gate.ts";
 import { withPeer, type Peers } from "./peers.ts";
 import { Route } from "./route.ts";
-import { objectOf, type Members } from "./rpc.ts";
+import { objectOf, RpcError, type Members } from "./rpc.ts";
 import type { SessionHandle } from "./session-handle.ts";
 import type { Late } from "./survey.ts";
 import { Standing } from "./standing.ts";
@@ -132,7 +132,10 @@ export class Routes {
     const view = this.#view(head, head.server, client);
     const own =
       session === undefined ? view : { ...view, shown: `${view.shown}\0${session.clientClass ?? session.id}` };
-    return await (isAnew ? lists.getAnew(own, "tools", speak) : lists.get(own, "tools", speak));
+    const listing = isAnew ? lists.getAnew(own, "tools", speak) : lists.get(own, "tools", speak);
+    return await listing.catch((error: unknown) => {
+      throw error instanceof RpcError ? new Fault("upstream_failed", "the server does not list its tools") : error;
+    });
   }
 
   #view(head: CallHead, server: string, { capabilities }: Client): View {
