@@ -30,7 +30,9 @@ export async function toolsPath(admin: AdminClient, tenant: string | undefined):
 
 export async function findTools(admin: AdminClient, { tenant, server, state }: ToolQuery): Promise<readonly Tool[]> {
   const query = new URLSearchParams({ ...(server !== undefined && { server }), ...(state !== undefined && { state }) });
-  const { tools } = await admin.get<{ tools: readonly Tool[] }>(`${await toolsPath(admin, tenant)}?${query.toString()}`);
+  const { tools } = await admin.get<{ tools: readonly Tool[] }>(
+    `${await toolsPath(admin, tenant)}?${query.toString()}`,
+  );
   return tools;
 }
 

@@ -19,8 +19,8 @@ export interface DefinitionDiff {
 }
 
 /** Texts that differ more than this are shown one after the other. */
-const mostEdits = 4_000;
-const diffMs = 2_000;
+const mostEdits = 1_000;
+const diffMs = 500;
 
 /** How one definition differs from another: unless asked, the newest that waits from the one approved last. @throws Fault */
 export async function diffDefinitions(

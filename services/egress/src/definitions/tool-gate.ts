@@ -82,6 +82,7 @@ export class ToolGate {
     const timeoutMs = isSeen ? askMs : firstAskMs;
     try {
       await observe({ bus, book }, place, { definitions: fresh, isWhole, trustsFirstSight, timeoutMs });
+      this.#restsUntil = 0;
       return { hashes, isCertain: true };
     } catch (error) {
       this.#restsUntil = performance.now() + restMs;
