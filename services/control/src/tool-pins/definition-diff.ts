@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import type { ServerPlace, ToolPinStore } from "@sluice/bus";
 import { Fault, type ToolPin } from "@sluice/contracts";
 import { parseExact } from "@sluice/json";
-import { createTwoFilesPatch } from "diff";
+import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import { lastApproved } from "./registry.ts";
 
 export interface Asked {
@@ -52,6 +52,7 @@ interface Side {
 export function unified(before: Side, after: Side): string {
   const names = [before.hash ?? "(none)", after.hash ?? "(none)"] as const;
   const patch = createTwoFilesPatch(...names, before.text, after.text, "", "", {
+    headerOptions: FILE_HEADERS_ONLY,
     maxEditLength: mostEdits,
     timeout: diffMs,
   });
