@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startLegacyChanging, startModernChanging, type ChangingServer } from "./changing-server.ts";
@@ -7,6 +10,7 @@ import { send } from "./wire.ts";
 
 type Name = "old" | "new";
 
+const run = promisify(execFile);
 const stack = new AsyncDisposableStack();
 let house: TestHouse;
 let servers: Record<Name, ChangingServer>;
@@ -78,7 +82,6 @@ describe.each(["old", "new"] as const)("a pinned server of the %s era", (name) =
     const after = server.called.length;
     await expect(client.callTool("write")).rejects.toThrow(quarantined);
     expect(server.called).toHaveLength(after);
-    expect(after - before).toBeLessThan(200);
     server.tools.set("write", atFirst.write);
     await expect(client.callTool("write"), "what changed back still waits").rejects.toThrow(quarantined);
     await pins.decide("reject", [name, "write"]);
@@ -141,6 +144,30 @@ describe("servers behind one address", () => {
     const document = await send({ url: `${url}/mcp/registration`, key, method: "GET" });
     expect(document.body.toString()).toContain("new_read");
     expect(document.body.toString()).not.toContain("new_plain");
+  });
+});
+
+describe("sluice tools", () => {
+  const tools = async (...args: string[]) => {
+    const cli = join(import.meta.dirname, "../../cli/bin/sluice.mjs");
+    const { stdout } = await run(process.execPath, [cli, "tools", ...args, "--data", house.dataDir]);
+    return stdout;
+  };
+
+  it("lists what waits, shows how it differs and approves it", async () => {
+    const name = "by\u202eline";
+    servers.old.tools.set(name, "Is new\u200b");
+    await using client = await connect("old");
+    await until("it waits", async () => (await pins.pending("old", name)) ?? (await namesOf(client), false));
+    expect(await tools("list", "--server", "old", "--state", "quarantined")).toMatch(
+      /^quarantined .* old\/by\\u\{202e\}line$/m,
+    );
+    expect(await tools("diff", "old", name)).toContain('+  "description": "Is new\\u200b"');
+    await expect(tools("approve", "old", name, "--definition", "0".repeat(64))).rejects.toThrow(/not seen with this/);
+    expect(await tools("approve", "old", "--all")).toContain("old/by\\u{202e}line");
+    await until("it may be used", () => client.callTool(name).then(Boolean, () => false));
+    expect(await tools("approve", "old", "--all")).toBe("nothing of old waits\n");
+    await expect(tools("approve", "old")).rejects.toThrow(/name one tool/);
   });
 });
 

@@ -41,6 +41,8 @@ const restMs = 5_000;
 export class ToolGate {
   readonly #options: ToolGateOptions;
   #restsUntil = 0;
+  /** By server, what it was seen to show last. */
+  readonly #latest = new Map<string, Hashes>();
 
   constructor(options: ToolGateOptions) {
     this.#options = options;
@@ -68,12 +70,7 @@ export class ToolGate {
     const { book, bus, log, modeOf } = this.#options;
     // What has such a name cannot be called.
     const definitions = shown.filter(({ tool }) => tool.length <= longestTarget);
-    const hashes = new Map<string, string[]>();
-    for (const { tool, hash } of definitions) {
-      const known = hashes.get(tool);
-      if (known === undefined) hashes.set(tool, [hash]);
-      else if (!known.includes(hash)) known.push(hash);
-    }
+    const hashes = this.#shared(place, hashesOf(definitions));
     const fresh = definitions.filter(({ tool, hash }) => isApproved(book.find(place, tool), hash) === undefined);
     if (fresh.length === 0 && (!isWhole || book.isSeen(place))) return { hashes, isCertain: true };
     const isSeen = book.isSeen(place);
@@ -90,6 +87,17 @@ export class ToolGate {
       if (!book.isSeen(place)) throw unchecked(error);
       return { hashes, isCertain: false };
     }
+  }
+
+  /** Most callers see the same: what each of them sees is kept once. */
+  #shared(place: ServerPlace, hashes: Hashes): Hashes {
+    const key = `${place.tenant}\0${place.server}`;
+    const latest = this.#latest.get(key);
+    const isSame =
+      latest?.size === hashes.size && [...hashes].every(([tool, of]) => latest.get(tool)?.join() === of.join());
+    if (isSame) return latest;
+    this.#latest.set(key, hashes);
+    return hashes;
   }
 
   /** Whether a tool may be shown with these definitions. */
@@ -119,6 +127,16 @@ export class ToolGate {
     if (pin === undefined) throw unchecked();
     throw quarantined(tool, pin.definitions.length > 1 ? "has changed and waits for approval" : "waits for approval");
   }
+}
+
+function hashesOf(definitions: readonly Definition[]): Hashes {
+  const hashes = new Map<string, string[]>();
+  for (const { tool, hash } of definitions) {
+    const known = hashes.get(tool);
+    if (known === undefined) hashes.set(tool, [hash]);
+    else if (!known.includes(hash)) known.push(hash);
+  }
+  return hashes;
 }
 
 function quarantined(tool: string, why: string): Fault {

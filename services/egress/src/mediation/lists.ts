@@ -30,6 +30,8 @@ export interface View {
   /** What else an upstream can tell callers by: what the client can do, and its header fields that go on. */
   readonly shown: string;
   readonly cacheMs: number;
+  /** Nobody wants the things themselves: only what they are defined as is kept. */
+  readonly hashesOnly?: boolean;
 }
 
 interface Kept {
@@ -157,7 +159,7 @@ export class Lists {
     const inspected = await this.#inspect(view, kind, all);
     const keptMs = inspected?.isCertain === false ? Math.min(ttlMs, uncertainMs) : ttlMs;
     const fetchedAt = Date.now();
-    const items = all.filter((item) => !needsTask(item));
+    const items = view.hashesOnly === true ? [] : all.filter((item) => !needsTask(item));
     return {
       items,
       fetchedAt,

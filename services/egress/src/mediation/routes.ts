@@ -130,8 +130,8 @@ export class Routes {
       return await withPeer(peers, asking, { sink: deafSink(signal), work });
     };
     const view = this.#view(head, head.server, client);
-    const own =
-      session === undefined ? view : { ...view, shown: `${view.shown}\0${session.clientClass ?? session.id}` };
+    const shown = `${view.shown}\0relayed\0${session?.clientClass ?? session?.id ?? ""}`;
+    const own: View = { ...view, shown, hashesOnly: true };
     const listing = isAnew ? lists.getAnew(own, "tools", speak) : lists.get(own, "tools", speak);
     return await listing.catch((error: unknown) => {
       throw error instanceof RpcError ? new Fault("upstream_failed", "the server does not list its tools") : error;
