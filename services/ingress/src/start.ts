@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { OutcomeLog, watchSection } from "@sluice/bus";
+import { OutcomeLog, watchCredentials, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { Authentication } from "./auth/authentication.ts";
 import { authMethods } from "./auth/index.ts";
+import { Issued } from "./auth/issued.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
@@ -29,16 +30,19 @@ export async function start({
   report,
 }: Context<IngressConfig & BaseConfig>): Promise<void> {
   const changed = () => tenants.reconsider();
-  const methods = authMethods.map((make) => make({ config, bus, log, scope, changed }));
+  const issued = scope.use(new Issued({ log, changed }));
+  const methods = authMethods.map((make) => make({ config, bus, log, scope, changed, issued }));
   const authentication = new Authentication(methods);
   const tenants: Tenants = new Tenants(authentication);
   const leases = scope.use(new Leases(bus));
   scope.use(
     await watchSection(bus, "ingress", (sections) => {
+      issued.configure(sections);
       tenants.configure(sections);
       leases.configure(tenants.version);
     }),
   );
+  scope.use(await watchCredentials(bus, issued));
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
