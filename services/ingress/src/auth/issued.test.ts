@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { credentialHash, credentialText, type Credential, type IngressSection } from "@sluice/contracts";
 import { createLog } from "@sluice/telemetry";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi, type Mock } from "vitest";
 import { apiKey } from "./api-key.ts";
 import { gatewayToken } from "./gateway-token.ts";
 import { Issued } from "./issued.ts";
@@ -33,7 +33,7 @@ const token: Credential = {
 const held = (credential: Credential, revision = 1) => ({ credential, revision });
 
 let now: number;
-let changed: ReturnType<typeof vi.fn>;
+let changed: Mock<() => void>;
 let issued: Issued;
 
 const sections = (tenant: Partial<IngressSection>) => {
@@ -43,7 +43,7 @@ const sections = (tenant: Partial<IngressSection>) => {
 
 beforeEach(() => {
   now = 1_000;
-  changed = vi.fn();
+  changed = vi.fn<() => void>();
   issued = new Issued({ log: createLog("test", "silent"), changed, clock: () => now });
   issued.configure(sections({}));
   issued.all(new Map([key, token].map((credential) => [credential.id, held(credential)])));
