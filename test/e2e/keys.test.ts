@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import type { OutgoingHttpHeaders } from "node:http";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -29,7 +32,7 @@ afterAll(() => stack.disposeAsync());
 
 const post = (path: string, body: unknown) => adminCall(house, { path: `/v1/tenants/${path}`, body });
 const list = (path: string) => adminCall(house, { path: `/v1/tenants/${path}` });
-const revoke = (path: string) => adminCall(house, { path: `/v1/tenants/${path}`, method: "DELETE" });
+const revoke = (path: string) => adminCall(house, { path: `/v1/tenants/${path}/revoke`, method: "POST" });
 const textOf = ({ body }: AdminAnswer, field: "key" | "token") => String(body[field]);
 const urls = () => house.house.of("ingress").map(({ url }) => `${url}/mcp`);
 const statusOf = async (url: string, headers: OutgoingHttpHeaders) =>
@@ -148,6 +151,43 @@ describe("a gateway token", () => {
     await everywhere(bearer(textOf(short, "token")), 401);
     expect((await revoke(`acme/tokens/${String(kept.body["id"])}`)).status).toBe(200);
     await everywhere(bearer(textOf(kept, "token")), 401);
+  });
+});
+
+describe("sluice keys and sluice tokens", () => {
+  const sluice = join(import.meta.dirname, "../../cli/dist/main.js");
+  const run = (args: string, env: NodeJS.ProcessEnv = { ...process.env, SLUICE_ADMIN_TOKEN: undefined }) =>
+    promisify(execFile)(process.execPath, [sluice, ...args.split(" ")], { env });
+  const local = (args: string) => run(`${args} --tenant acme --data ${house.dataDir}`).then(({ stdout }) => stdout);
+
+  it("make, rotate, list and revoke keys of a local instance", async () => {
+    const [key = ""] = (await local("keys create --agent a-1 --scope mcp:tools:invoke")).split("\n");
+    await everywhere(as(key), 200);
+    const next = JSON.parse(await local(`keys rotate ${key.slice(0, 20)} --overlap 0 --json`)) as Record<
+      string,
+      string
+    >;
+    await everywhere(as(key), 401);
+    await everywhere(as(next["key"] ?? ""), 200);
+    const lines = (await local("keys list --agent a-1")).split("\n");
+    expect(lines.find((line) => line.startsWith(key.slice(0, 20)))).toMatch(/ a-1 .* expired .* rotated to /);
+    expect(await local(`keys revoke ${next["id"]}`)).toContain("is revoked");
+    await everywhere(as(next["key"] ?? ""), 401);
+  });
+
+  it("make and revoke tokens at a URL with a token of its own, and say what is missing", async () => {
+    const place = `--tenant acme --url ${house.house.adminUrl}`;
+    const env = { ...process.env, SLUICE_ADMIN_TOKEN: house.house.adminToken };
+    const { stdout } = await run(`tokens create --runtime run-3 --ttl 60 --json ${place}`, env);
+    const made = JSON.parse(stdout) as Record<string, string>;
+    await everywhere(bearer(made["token"] ?? ""), 200);
+    expect((await run(`tokens list ${place}`, env)).stdout).toContain(`slt_${made["id"]}`);
+    await run(`tokens revoke ${made["id"]} ${place}`, env);
+    await everywhere(bearer(made["token"] ?? ""), 401);
+    await expect(run(`tokens list ${place}`)).rejects.toThrow(/SLUICE_ADMIN_TOKEN/);
+    await expect(run("keys list --data /nowhere")).rejects.toThrow(/no Sluice runs with the data directory/);
+    await expect(local("keys revoke nonsense")).rejects.toThrow(/an id is 16 hex digits/);
+    await expect(run(`keys list --data ${house.dataDir}`)).rejects.toThrow(/name a tenant with --tenant: acme, beta/);
   });
 });
 

@@ -59,7 +59,7 @@ async function make(kind: "key" | "token", body: object, tenant = "acme"): Promi
     id: String(made.body["id"]),
     headers: kind === "key" ? { "x-agent-api-key": text } : { authorization: `Bearer ${text}` },
     revoke: async () => {
-      const revoked = await adminCall(house, { path: `${path}/${String(made.body["id"])}`, method: "DELETE" });
+      const revoked = await adminCall(house, { path: `${path}/${String(made.body["id"])}/revoke`, method: "POST" });
       expect(revoked.status).toBe(200);
     },
   };

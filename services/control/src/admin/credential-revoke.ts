@@ -5,8 +5,8 @@ import { adminRoute, type AdminRoute } from "./route.ts";
 /** Takes a key or token away. */
 const revokeRoute = (kind: CredentialKind): AdminRoute =>
   adminRoute({
-    method: "DELETE",
-    path: `/v1/tenants/:tenant/${kind}s/:id`,
+    method: "POST",
+    path: `/v1/tenants/:tenant/${kind}s/:id/revoke`,
     summary: `Revoke a ${kind}: from now on it gets 401, and its streams end`,
     role: "admin",
     params: credentialParams,
