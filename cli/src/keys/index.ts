@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { connectAdmin, withAdminFlags, type AdminClient, type AdminFlags } from "../admin-client.ts";
-import { credentialLines, madeLines, type Credential } from "./credential.ts";
+import { credentialLines, madeLine, type Credential } from "./credential.ts";
 
 type Flags = AdminFlags & { readonly tenant?: string; readonly json?: true };
 type MakingFlags = Flags & {
@@ -78,7 +78,8 @@ function wantedOf({ agent, name, owner, scope }: MakingFlags) {
 async function make(kind: Kind, flags: Flags, wanted: object, below = ""): Promise<void> {
   const admin = await connectAdmin(flags);
   const made = await admin.post<Credential>((await pathOf(admin, kind, flags)) + below, wanted);
-  print(flags, made, () => madeLines(made));
+  print(flags, made, () => `${made.key ?? made.token}\n`);
+  if (flags.json !== true) process.stderr.write(madeLine(made));
 }
 
 async function list(kind: Kind, flags: Flags & { agent?: string }): Promise<void> {
