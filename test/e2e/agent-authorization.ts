@@ -9,7 +9,7 @@ const secret = () => `cnry-${randomBytes(24).toString("base64url")}`;
 export const gatewayClient = { id: "gateway", secret: secret() };
 /** An agent that has credentials of its own. */
 export const agentClient = { id: "sentinel-7", secret: secret() };
-export const everyScope = "mcp:tools:invoke a2a:tasks:send";
+const everyScope = "mcp:tools:invoke a2a:tasks:send";
 export const callback = "https://agent.example/callback";
 
 const machine = {

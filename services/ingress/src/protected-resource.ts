@@ -30,9 +30,14 @@ export class ProtectedResource {
     this.#scopes = unique(methods.flatMap(mcpScopes));
   }
 
+  /** Whether anybody logs in by OAuth; else there is nothing to read here, for nobody. */
+  get isServed(): boolean {
+    return this.#hasOAuth && this.#publicUrl !== undefined;
+  }
+
   /** What is at one of `resourcePaths`; undefined where nobody logs in by OAuth. */
   metadata(at: string, server: string | undefined): Record<string, unknown> | undefined {
-    if (!this.#hasOAuth || this.#publicUrl === undefined) return undefined;
+    if (!this.isServed) return undefined;
     if (server !== undefined && !serverName.test(server)) return undefined;
     const path = at.slice(wellKnown.length).replace(":server", server ?? "");
     return {

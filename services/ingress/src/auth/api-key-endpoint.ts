@@ -54,14 +54,17 @@ class ApiKeyEndpoints implements AuthMethod {
     });
   }
 
-  /** A key is shown to one endpoint alone: the one whose header and prefix it has. */
+  /** A key is shown to one endpoint alone: the one whose header and prefix it has, else the one of its header without a prefix. */
   authenticate({ headers }: Pick<IncomingMessage, "headers">): Answered {
     const shown = this.#endpoints.flatMap((endpoint) => {
       const key = headers[endpoint.headerName];
       const isKey = typeof key === "string" && key.length > 0 && key.length <= longestKey;
-      return isKey && key.startsWith(endpoint.settings.keyPrefix ?? "") ? [{ endpoint, key }] : [];
+      const prefix = endpoint.settings.keyPrefix ?? "";
+      return isKey && key.startsWith(prefix) ? [{ endpoint, key, prefix }] : [];
     });
-    const [first, ...others] = shown;
+    const [first, ...others] = shown.some(({ prefix }) => prefix !== "")
+      ? shown.filter(({ prefix }) => prefix !== "")
+      : shown;
     if (first === undefined) return undefined;
     if (others.length > 0) throw new InvalidCredential();
     return first.endpoint.asked.authenticate(first.key);
@@ -117,7 +120,7 @@ class ApiKeyEndpoints implements AuthMethod {
         { tenant, problem: `validation at ${new URL(url).origin}: ${problemOf(error)}` },
         "a key was not verified",
       );
-      throw new Fault("unavailable", "the API key cannot be verified at the moment", { cause: error });
+      throw new Fault("upstream_unavailable", "the API key cannot be verified at the moment");
     }
   }
 }

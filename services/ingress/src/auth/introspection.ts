@@ -40,7 +40,7 @@ export class Introspection {
         return claims.active ? claims : undefined;
       } catch (error) {
         report(`introspection at ${new URL(url).origin}: ${problemOf(error)}`);
-        throw new Fault("unavailable", "the token cannot be verified at the moment", { cause: error });
+        throw new Fault("upstream_unavailable", "the token cannot be verified at the moment");
       }
     });
   }
