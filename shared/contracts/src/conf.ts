@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
+import { secretReference } from "./secret-reference.ts";
+import { credentialsSchema } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
 
