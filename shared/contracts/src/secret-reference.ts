@@ -8,6 +8,9 @@ interface Form {
   readonly must: string;
 }
 
+/** A part of a path in Vault; neither . nor .. */
+const segment = "(?!\\.{1,2}[/#])[A-Za-z0-9_.@:+=,~!*'()&$-]+";
+
 /** How each kind of reference is written: `${kind:place}`. */
 const forms = {
   env: {
@@ -19,6 +22,11 @@ const forms = {
     example: "${file:PATH}",
     place: "[^{}\\u0000-\\u001f\\u007f]+",
     must: "name a file; no braces or control characters may be in its path",
+  },
+  vault: {
+    example: "${vault:PATH#KEY}",
+    place: `${segment}(?:/${segment})*#[^{}#\\u0000-\\u001f\\u007f]+`,
+    must: "name a path as in Vault's API, such as secret/data/acme, and after # the key there",
   },
 } as const satisfies Record<string, Form>;
 
