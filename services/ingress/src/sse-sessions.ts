@@ -95,8 +95,7 @@ export class SseSessions {
    */
   async post({ request, response, principal }: HttpRequest): Promise<void> {
     const { bus, tenants, budget } = this.#options;
-    const section = tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    const section = tenants.require(principal.tenant);
     requireJson(request);
     using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(principal) });
     const session = new URL(request.url ?? "", "http://localhost").searchParams.get("session") ?? "";
