@@ -15,11 +15,11 @@ interface Configured {
  * @throws ConfigError at the start, where a secret is missing or weak; later that closes its endpoint alone
  */
 export async function followConf(context: Context<unknown>, { egress, upstreams }: Configured): Promise<void> {
-  const { bus, log, scope, secrets, report } = context;
+  const { bus, log, scope, secrets, complain } = context;
   const tell = (closed: readonly ClosedEndpoint[], what: string) => {
     for (const { problem } of closed) log.error({ problem }, what);
   };
-  report(() => ({ closed_endpoints: upstreams.closed.map(({ problem }) => problem) }));
+  complain(() => upstreams.problems);
   measureClosed(context, upstreams);
   let started = false;
   const sections = await watchSection(bus, "egress", async (tenants) => {

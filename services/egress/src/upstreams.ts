@@ -70,6 +70,8 @@ export class Upstreams implements AsyncDisposable {
   #names = new Map<string, readonly string[]>();
   readonly #heeding: ((stays: Stays) => void)[] = [];
   #closed = new Map<string, ClosedEndpoint>();
+  /** Open ones with a changed secret that is of no use. */
+  #outdated = new Map<string, ClosedEndpoint>();
   #sections: SectionMap<"egress"> = new Map();
   #prefixModes = new Map<string, PrefixMode>();
 
@@ -105,12 +107,19 @@ export class Upstreams implements AsyncDisposable {
     return [...this.#closed.values()];
   }
 
+  /** What is to be mended, in closed endpoints and in those that go on with an older secret. */
+  get problems(): string[] {
+    const outdated = [...this.#outdated.values()].map(({ problem }) => `${problem}; what was in use stays`);
+    return [...this.closed.map(({ problem }) => problem), ...outdated];
+  }
+
   /** Takes over a version of the configuration; returns the endpoints that stay closed under it. */
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
     const stays: Stays = (tenant, server, url) =>
       sections.get(tenant)?.endpoints.some((endpoint) => endpoint.name === server && endpoint.url === url) === true;
     for (const heed of this.#heeding) heed(stays);
     this.#closed = new Map();
+    this.#outdated = new Map();
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section));
     this.#tenants = tenants;
@@ -138,14 +147,16 @@ export class Upstreams implements AsyncDisposable {
 
   #renew(tenant: string, endpoint: Endpoint): ClosedEndpoint | undefined {
     const inUse = this.find(tenant, endpoint.name);
+    const key = keyOf(tenant, endpoint.name);
     try {
       if (inUse !== undefined) Object.assign(inUse, this.#keys(tenant, endpoint));
       else this.#tenants.get(tenant)?.set(endpoint.name, this.#upstream(tenant, endpoint));
-      this.#closed.delete(keyOf(tenant, endpoint.name));
+      this.#closed.delete(key);
+      this.#outdated.delete(key);
       return undefined;
     } catch (error) {
       const closed = closedBy(error, tenant, endpoint);
-      if (inUse === undefined) this.#closed.set(keyOf(tenant, endpoint.name), closed);
+      (inUse === undefined ? this.#closed : this.#outdated).set(key, closed);
       return closed;
     }
   }

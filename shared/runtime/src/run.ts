@@ -23,6 +23,8 @@ export interface Context<Config> {
   nobodyWaits(): boolean;
   /** Adds to what `/health` shows. */
   report(details: () => Record<string, unknown>): void;
+  /** Adds to what operators are told to mend, in the admin API; no secrets. */
+  complain(problems: () => string[]): void;
   /** Adds a condition to readiness. */
   requireReady(check: () => boolean): void;
 }
@@ -119,8 +121,9 @@ async function open<Schema extends z.ZodType>({
   scope.use(health);
   const bus = scope.use(await connect(service.name, config, log));
   state.bus = bus;
-  scope.use(announce(bus));
   const secrets = scope.use(new Secrets({ env: process.env, log, metrics }));
+  const problems = [() => secretProblems(secrets)];
+  scope.use(announce(bus, () => problems.flatMap((tell) => tell())));
   await service.start({
     config,
     bus,
@@ -131,11 +134,18 @@ async function open<Schema extends z.ZodType>({
     stopping,
     nobodyWaits,
     report: (details) => void reports.push(details),
+    complain: (tell) => void problems.push(tell),
     requireReady: (check) => void checks.push(check),
   });
   await bus.flush();
   state.started = true;
   log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
+}
+
+function secretProblems(secrets: Secrets): string[] {
+  return [...secrets.states()].flatMap(({ reference, usable, problem }) =>
+    problem === undefined ? [] : [`${reference}: ${problem.reason}${usable ? "; its last value stays in use" : ""}`],
+  );
 }
 
 function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bus> {

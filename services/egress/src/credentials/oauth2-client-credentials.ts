@@ -1,5 +1,5 @@
 import { Fault, type ClientCredentials } from "@sluice/contracts";
-import { requireStrong, type Secrets } from "@sluice/secrets";
+import { requireStrong } from "@sluice/secrets";
 import {
   clientCredentialsGrantRequest,
   ClientSecretBasic,
@@ -32,6 +32,7 @@ export function clientCredentials(
   const keeper = new TokenKeeper({
     fetch: tokenRequest({ settings, authenticate, tokens }),
     failed: (error) => {
+      if (error instanceof TokenProblem && isAboutClient(error)) authenticate.lookAgain();
       tokens.report(
         `tenant ${tenant}, endpoint ${endpoint.name}: no token from its authorization server: ${problemOf(error)}`,
       );
@@ -52,6 +53,11 @@ export function clientCredentials(
   };
 }
 
+/** The secret may be an old one: RFC 6749 §5.2 has 401 or 400 for a client that is not known by it. */
+function isAboutClient({ status }: TokenProblem): boolean {
+  return status === 400 || status === 401;
+}
+
 function bearer(token: string) {
   return { authorization: `Bearer ${token}` };
 }
@@ -61,13 +67,16 @@ interface Authentication {
   current(): ClientAuth;
   /** Takes over the secret as it is now. @throws SecretProblem where it is of no use; the one before stays */
   read(): void;
+  /** Looks whether there is a newer one. */
+  lookAgain(): void;
 }
 
-function authentication(settings: ClientCredentials, secrets: Pick<Secrets, "value">): Authentication {
+function authentication(settings: ClientCredentials, secrets: CredentialContext["secrets"]): Authentication {
   const reference = (settings.authMethod === "private_key_jwt" ? settings.privateKey : settings.clientSecret) ?? "";
   let current = clientAuth(settings, reference, secrets.value(reference));
   return {
     current: () => current,
+    lookAgain: () => secrets.again(reference),
     read: () => (current = clientAuth(settings, reference, secrets.value(reference))),
   };
 }
