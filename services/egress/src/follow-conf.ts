@@ -23,7 +23,8 @@ export async function followConf(context: Context<unknown>, { egress, upstreams 
   measureClosed(context, upstreams);
   let started = false;
   const sections = await watchSection(bus, "egress", async (tenants) => {
-    await secrets.use("tenants", referencesIn([...tenants.values()]));
+    const isCurrent = await secrets.use("tenants", referencesIn([...tenants.values()]));
+    if (!isCurrent) return;
     const closed = egress.configure(tenants);
     if (started) tell(closed, "endpoint closed");
   });

@@ -94,6 +94,15 @@ describe("secrets by reference", () => {
     expect(() => secrets.value("${file:/2}")).toThrow(SecretProblem);
   });
 
+  test("are those of the newest word, also where an older one waits for its own still", async () => {
+    const older = secrets.use("conf", ["${file:/slow}"]);
+    const newer = secrets.use("conf", ["${env:NAME}"]);
+    expect(await newer).toBe(true);
+    expect([...place.watched.keys()]).toEqual([]);
+    expect(await older).toBe(false);
+    expect(secrets.value("${env:NAME}")).toBe("value-of-name");
+  });
+
   test("that were refused are looked at again at once, but not at every refusal", async () => {
     const using = secrets.use("conf", ["${file:/a}"]);
     place.tell("/a").value("one");
