@@ -24,9 +24,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const { tenants } = identity;
   const leases = scope.use(new Leases(bus));
   scope.use(
-    await watchSection(bus, "ingress", (sections) => {
-      identity.configure(sections);
-      leases.configure(tenants.version);
+    await watchSection(bus, "ingress", async (sections) => {
+      if (await identity.configure(sections)) leases.configure(tenants.version);
     }),
   );
   identity.requireUsable();

@@ -7,7 +7,7 @@ import { TokenSources } from "./token-sources.ts";
 
 const context = {
   reach: () => new Agent(),
-  secret: () => "hN4wq8Zr2Lx7Vb5Tk9Ym3Pd6Jc1Fs0Ga",
+  secrets: { value: () => "hN4wq8Zr2Lx7Vb5Tk9Ym3Pd6Jc1Fs0Ga" },
 } as unknown as AuthContext;
 const introspection = { clientId: "gateway", clientSecret: "${env:S}" };
 const ruleOf = (tenant: string, more: object) => {

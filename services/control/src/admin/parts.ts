@@ -1,0 +1,12 @@
+import type { Configuration } from "../configuration.ts";
+
+/** What routes work with; main parts of control, and nothing of HTTP. */
+export interface AdminParts {
+  readonly configuration: Configuration;
+  /** Replicas alive, by service. */
+  replicas(): Readonly<Record<string, number>>;
+  /** What services say is to be mended. */
+  problems(): readonly { readonly service: string; readonly problem: string }[];
+  /** The OpenAPI document of all routes. */
+  openApi(): Record<string, unknown>;
+}
