@@ -7,6 +7,12 @@ import { Provider, type ClientMetadata } from "oidc-provider";
 const secret = () => `cnry-${randomBytes(24).toString("base64url")}`;
 /** The gateway's own, with which it introspects. */
 export const gatewayClient = { id: "gateway", secret: secret() };
+const gatewayKey = generateKeyPairSync("ec", { namedCurve: "P-256" });
+/** The gateway, where it proves who it is by a key. */
+export const gatewayByKey = {
+  id: "gateway-by-key",
+  pem: gatewayKey.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+};
 /** An agent that has credentials of its own. */
 export const agentClient = { id: "sentinel-7", secret: secret() };
 const everyScope = "mcp:tools:invoke a2a:tasks:send";
@@ -21,6 +27,12 @@ const machine = {
 };
 const clients = [
   { ...machine, client_id: gatewayClient.id, client_secret: gatewayClient.secret },
+  {
+    ...machine,
+    client_id: gatewayByKey.id,
+    token_endpoint_auth_method: "private_key_jwt",
+    jwks: { keys: [{ ...gatewayKey.publicKey.export({ format: "jwk" }), kid: "gw-1" }] },
+  },
   { ...machine, client_id: agentClient.id, client_secret: agentClient.secret },
 ] as ClientMetadata[];
 
@@ -34,6 +46,8 @@ export class AgentAuthorization implements AsyncDisposable {
   readonly issuer: string;
   /** Method and path of each request. */
   readonly requests: string[] = [];
+  /** The clients that asked about tokens. */
+  readonly introspectedBy = new Set<string>();
   /** Where set, it answers requests in the place of the server, as one that is out of order. */
   outOfOrder: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   readonly #keys = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -46,6 +60,7 @@ export class AgentAuthorization implements AsyncDisposable {
     this.#provider = new Provider(this.issuer, {
       clients,
       jwks: { keys: [{ ...this.#keys.privateKey.export({ format: "jwk" }), kid: "as-1" }] },
+      enabledJWA: { clientAuthSigningAlgValues: ["RS256", "ES256"] },
       scopes: ["openid", "offline_access", ...everyScope.split(" ")],
       cookies: { keys: [secret()] },
       ttl: { ClientCredentials: 600, AccessToken: 600 },
@@ -54,7 +69,13 @@ export class AgentAuthorization implements AsyncDisposable {
       features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
-        introspection: { enabled: true },
+        introspection: {
+          enabled: true,
+          allowedPolicy: (_context, client) => {
+            this.introspectedBy.add(client.clientId);
+            return true;
+          },
+        },
         revocation: { enabled: true },
         registration: { enabled: true },
         resourceIndicators: {

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { freePort } from "@sluice/launcher";
 import { FakeUpstream, startTestHouse, until, type ReceivedRequest, type TestHouse } from "@sluice/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { AgentAuthorization, gatewayClient } from "./agent-authorization.ts";
+import { AgentAuthorization, gatewayByKey, gatewayClient } from "./agent-authorization.ts";
 import { BusSpy } from "./bus-spy.ts";
 import { json, send, toolCall, type Answer } from "./http.ts";
 import { isOpen, openStream } from "./open-stream.ts";
@@ -11,7 +11,7 @@ import { runService } from "./service-run.ts";
 
 const stack = new AsyncDisposableStack();
 const endpointToken = `cnry-${randomBytes(24).toString("base64url")}`;
-const env = { GATEWAY_SECRET: gatewayClient.secret, ENDPOINT_TOKEN: endpointToken };
+const env = { GATEWAY_SECRET: gatewayClient.secret, GATEWAY_KEY: gatewayByKey.pem, ENDPOINT_TOKEN: endpointToken };
 let house: TestHouse;
 let upstream: FakeUpstream;
 let identity: FakeUpstream;
@@ -26,6 +26,32 @@ const tenant = (authentication: Record<string, unknown>[], agents: string[] = []
   authentication,
   mcp: { endpoints: [{ name: "main", url: upstream.url }] },
   accessRules: [{ agentPattern: "*", allowedTools: ["*"] }],
+});
+
+/** The tenants, and as whom the gateway asks about opaque tokens. */
+const tenants = (client: Record<string, string>) => ({
+  acme: tenant([{ type: "apiKey" }], ["a-1"]),
+  opal: tenant([
+    {
+      ...{ type: "oauth2ClientCredentials", issuer: opaque.issuer, cacheSeconds: 1 },
+      ...{ introspectionUrl: `${opaque.issuer}/token/introspection`, ...client },
+    },
+  ]),
+  signed: tenant([{ type: "oauth2ClientCredentials", issuer: signing.issuer }]),
+  keyed: tenant([
+    {
+      type: "apiKey",
+      headerName: "x-keyed",
+      validationEndpoint: identity.url,
+      validationCredentials: {
+        type: "header",
+        headerName: "authorization",
+        prefix: "Bearer",
+        value: "${env:ENDPOINT_TOKEN}",
+      },
+      cacheSeconds: 1,
+    },
+  ]),
 });
 
 const tell = (response: ServerResponse, status: number, answer: unknown) =>
@@ -46,34 +72,12 @@ beforeAll(async () => {
   signing = stack.use(await AgentAuthorization.start());
   const port = await freePort();
   publicUrl = `http://127.0.0.1:${port}`;
-  const introspectionUrl = `${opaque.issuer}/token/introspection`;
-  const credentials = { clientId: gatewayClient.id, clientSecret: "${env:GATEWAY_SECRET}" };
   house = stack.use(
     await startTestHouse({
       port,
       env,
       envOf: { ingress: { PUBLIC_URL: publicUrl, LOG_LEVEL: "trace" } },
-      tenants: {
-        acme: tenant([{ type: "apiKey" }], ["a-1"]),
-        opal: tenant([
-          { type: "oauth2ClientCredentials", issuer: opaque.issuer, introspectionUrl, ...credentials, cacheSeconds: 1 },
-        ]),
-        signed: tenant([{ type: "oauth2ClientCredentials", issuer: signing.issuer }]),
-        keyed: tenant([
-          {
-            type: "apiKey",
-            headerName: "x-keyed",
-            validationEndpoint: identity.url,
-            validationCredentials: {
-              type: "header",
-              headerName: "authorization",
-              prefix: "Bearer",
-              value: "${env:ENDPOINT_TOKEN}",
-            },
-            cacheSeconds: 1,
-          },
-        ]),
-      },
+      tenants: tenants({ clientId: gatewayClient.id, clientSecret: "${env:GATEWAY_SECRET}" }),
     }),
   );
   spy = stack.use(await BusSpy.open(house));
@@ -143,7 +147,8 @@ describe("an opaque token", () => {
     expect(overheard).toContain("sentinel-7");
     const rows = await house.query<{ text: string }>("select e::text as text from audit_events e");
     const texts = [upstream.everything, overheard, await house.logs(), rows.map(({ text }) => text).join("\n")];
-    for (const secret of [token, ...Object.values(env)])
+    const key = gatewayByKey.pem.split("\n")[1] ?? "";
+    for (const secret of [token, gatewayClient.secret, endpointToken, key])
       for (const text of texts) expect(text.includes(secret)).toBe(false);
   });
 });
@@ -223,10 +228,20 @@ describe("who is asked fails", () => {
   });
 });
 
+it("after an edit the gateway asks as another client, by a key (private_key_jwt)", async () => {
+  const key = { authMethod: "private_key_jwt", privateKey: "${env:GATEWAY_KEY}", keyId: "gw-1" };
+  await house.configure(tenants({ clientId: gatewayByKey.id, ...key }));
+  await until("the edit", async () => {
+    expect((await call(bearer(await opaque.issue(`${publicUrl}/mcp`)))).status).toBe(200);
+    return opaque.introspectedBy.has(gatewayByKey.id);
+  });
+});
+
 describe("secrets of the methods", () => {
   it.each([
-    ["a missing client secret", { GATEWAY_SECRET: undefined }, /tenant opal.*GATEWAY_SECRET.*not set/],
-    ["a weak client secret", { GATEWAY_SECRET: "changeme" }, /tenant opal.*GATEWAY_SECRET.*too weak/],
+    ["a missing key", { GATEWAY_KEY: undefined }, /tenant opal.*GATEWAY_KEY.*not set/],
+    ["a key that is none", { GATEWAY_KEY: "changeme" }, /tenant opal.*GATEWAY_KEY.*not a private key/],
+    ["weak credentials of an endpoint", { ENDPOINT_TOKEN: "changeme" }, /tenant keyed.*ENDPOINT_TOKEN.*too weak/],
     ["missing credentials of an endpoint", { ENDPOINT_TOKEN: undefined }, /tenant keyed.*ENDPOINT_TOKEN.*not set/],
     ["no PUBLIC_URL, and so no audience", { PUBLIC_URL: undefined }, /tenant signed.*set PUBLIC_URL/],
   ])("A4: %s keeps ingress from starting; it says whose and not what", async (_what, change, expected) => {

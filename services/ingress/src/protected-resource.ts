@@ -58,7 +58,7 @@ export class ProtectedResource {
   }
 
   #words(error: string | undefined, scopes: readonly string[], server: string | undefined): string {
-    const at = `${wellKnown}/mcp${server === undefined ? "" : `/${encodeURIComponent(server)}`}`;
+    const at = `${wellKnown}/mcp${server !== undefined && serverName.test(server) ? `/${server}` : ""}`;
     return [
       none,
       ...(error === undefined ? [] : [error]),

@@ -120,7 +120,8 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
-    const { server } = reply.request.params as { server?: string };
+    // A path that the router cannot read has none.
+    const { server } = (reply.request.params ?? {}) as { server?: string };
     const challenge = resource.challenge(fault, server);
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
