@@ -29,6 +29,8 @@ export async function serveAdmin(
       configuration,
       credentials,
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
+      problems: () =>
+        presences.flatMap(({ name, presence }) => presence.problems.map((problem) => ({ service: name, problem }))),
     },
   });
   scope.defer(() => admin.close());
