@@ -22,11 +22,12 @@ export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
   const configuration = createConfiguration(context);
   const toolPins = openToolPins(context);
-  await serveAdmin(context, { configuration, toolPins });
+  const credentials = await serveAdmin(context, { configuration, toolPins });
   context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
   serveObservations(context, new ToolRegistry(toolPins));
+  await untilDone(context, () => credentials.open());
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
 }

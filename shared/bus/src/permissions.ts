@@ -1,5 +1,6 @@
 import {
   confBucket,
+  credentialBucket,
   definitionsBucket,
   pinsBucket,
   serviceNames,
@@ -14,24 +15,25 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-/** Reading keys of a bucket: the watch is an ordered consumer on the bucket's stream. */
+/** Reading some keys of a bucket: the watch is an ordered consumer on the bucket's stream. */
 const readBucket = (bucket: string, keys: string): Permissions => ({
   publish: [
     `$JS.API.STREAM.INFO.KV_${bucket}`,
     `$JS.API.CONSUMER.CREATE.KV_${bucket}.*.$KV.${bucket}.${keys}`,
     `$JS.API.CONSUMER.INFO.KV_${bucket}.*`,
     `$JS.API.CONSUMER.DELETE.KV_${bucket}.*`,
-    "$JS.FC.>",
+    `$JS.FC.KV_${bucket}.>`,
   ],
   subscribe: [],
 });
 
-/** A service reads its own part of the configuration. */
-const readConf = (section: ServiceName): Permissions => readBucket(confBucket, `${section}.*`);
+/** One's own keys of the configuration. */
+const readConf = (section: ServiceName) => readBucket(confBucket, `${section}.*`);
 
 const special: Record<ServiceName, readonly Permissions[]> = {
   ingress: [
     readConf("ingress"),
+    readBucket(credentialBucket, ">"),
     {
       publish: [
         subjects.admitAll,
@@ -96,6 +98,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       publish: [
         "$JS.API.>",
         `$KV.${confBucket}.>`,
+        `$KV.${credentialBucket}.>`,
         `$KV.${pinsBucket}.>`,
         `$KV.${definitionsBucket}.>`,
         "$JS.FC.>",

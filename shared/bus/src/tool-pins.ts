@@ -5,11 +5,12 @@ import {
   definitionsBucket,
   pinKey,
   pinsBucket,
+  pinsMarker,
   seenKey,
   toolPinSchema,
   type ToolPin,
 } from "@sluice/contracts";
-import { followBucket } from "./bucket-follower.ts";
+import { followBucket } from "./kv-follow.ts";
 import type { Bus } from "./bus.ts";
 
 /** A server of a tenant. */
@@ -37,15 +38,17 @@ export async function watchToolPins(bus: Bus, listener: PinListener): Promise<As
   return await followBucket(bus, {
     bucket: pinsBucket,
     key: "*.*.*",
-    mayBeEmpty: true,
     begin: () => {
       listener.onBegin();
-      return ({ key, value, operation, revision }) => {
-        if (operation !== "PUT") return;
-        const [tenant = "", server = ""] = key.split(".");
-        const place = { tenant, server };
-        if (key === seenKey(place)) listener.onSeen(place);
-        else listener.onPin(place, { revision, pin: toolPinSchema.parse(decodeJson(value)) });
+      return {
+        take: ({ key, value, operation, revision }) => {
+          const [tenant = "", server = ""] = key.split(".");
+          const place = { tenant, server };
+          if (key === pinsMarker || operation !== "PUT") return true;
+          if (key === seenKey(place)) listener.onSeen(place);
+          else listener.onPin(place, { revision, pin: toolPinSchema.parse(decodeJson(value)) });
+          return true;
+        },
       };
     },
   });

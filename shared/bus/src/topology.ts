@@ -1,6 +1,14 @@
 import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { confBucket, definitionsBucket, pinsBucket, streams } from "@sluice/contracts";
+import {
+  confBucket,
+  credentialBucket,
+  credentialMarker,
+  definitionsBucket,
+  pinsBucket,
+  pinsMarker,
+  streams,
+} from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
 
 export interface TopologyOptions {
@@ -21,7 +29,7 @@ const definitionsMaxBytes = 512 * 1024 ** 2;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
-/** Makes or updates the JetStream streams and the configuration bucket. Only control may. */
+/** Makes or updates the JetStream streams and the buckets of the configuration and of credentials. Only control may. */
 export async function ensureTopology(bus: Bus, options: TopologyOptions): Promise<void> {
   const manager = await jetstreamManager(bus.nats);
   const common = { storage: StorageType.File, num_replicas: options.replicas };
@@ -61,8 +69,11 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
     if (existing.has(name)) await manager.streams.update(name, config);
     else await manager.streams.add({ name, ...config });
   }
-  const buckets = new Kvm(bus.nats);
-  await buckets.create(confBucket, { history: 5, replicas: options.replicas });
-  await buckets.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
-  await buckets.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
+  const kvm = new Kvm(bus.nats);
+  await kvm.create(confBucket, { history: 5, replicas: options.replicas });
+  const credentials = await kvm.create(credentialBucket, { history: 1, replicas: options.replicas });
+  if ((await credentials.get(credentialMarker)) === null) await credentials.put(credentialMarker, "");
+  const pins = await kvm.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
+  if ((await pins.get(pinsMarker)) === null) await pins.put(pinsMarker, "");
+  await kvm.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
 }

@@ -14,7 +14,7 @@ export const actionSchema = z.object({
   /** `<what>.<verb>`, such as `keys.create`. */
   action: z.string().max(128),
   tenant: z.string().max(64).optional(),
-  /** What it is done to, such as an agent or a key's id. */
+  /** What it is done to, such as an agent or a key's id; in `done` what came of it, where that is something else. */
   subject: z.string().max(256).optional(),
   /** The server and tool that it is about, and the hash of the tool's definition and of the one approved before. */
   server: z.string().max(128).optional(),

@@ -46,6 +46,8 @@ export const mostPinnedTools = 10_000;
 
 /** KV: `<tenant>.<server>.<tool>` holds a pin, `<tenant>.<server>._` says that the server was seen. Only control writes. */
 export const pinsBucket = "tool-pins";
+/** Stands in the bucket from its making, so that who reads it knows that it did. */
+export const pinsMarker = "_._._";
 /** KV: `<tenant>.<server>.<hash>` holds the text of a definition, gzipped. Only control reads and writes. */
 export const definitionsBucket = "tool-definitions";
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { adminRoute } from "./route.ts";
 
 const answer = z.object({
-  configuration: z.object({
+  configuration: z.looseObject({
     version: z.int(),
     loadedAt: z.string(),
     error: z.string().optional().describe("why the file as it is now is not in force"),
@@ -11,6 +11,10 @@ const answer = z.object({
   }),
   tenants: z.array(z.string()).readonly(),
   services: z.record(z.string(), z.int()).describe("replicas alive, by service"),
+  problems: z
+    .array(z.object({ service: z.string(), problem: z.string() }))
+    .readonly()
+    .describe("what services say is to be mended, such as an endpoint whose secret is missing"),
 });
 
 export const statusRoute = adminRoute({
@@ -19,9 +23,10 @@ export const statusRoute = adminRoute({
   summary: "The configuration in force, its tenants, and the replicas alive",
   role: "auditor",
   answer,
-  handle: (_input, { configuration, replicas }) => ({
-    configuration: configuration.status,
+  handle: (_input, { configuration, replicas, problems }) => ({
+    configuration: { ...configuration.status },
     tenants: configuration.tenants,
     services: replicas(),
+    problems: problems(),
   }),
 });

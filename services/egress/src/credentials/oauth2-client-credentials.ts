@@ -1,35 +1,30 @@
-import { createHash } from "node:crypto";
 import { Fault, type ClientCredentials } from "@sluice/contracts";
+import { discover, openClient, problemOf, requestOptions, ServerProblem, type OAuthClient } from "@sluice/oauth";
 import {
   clientCredentialsGrantRequest,
-  ClientSecretBasic,
-  ClientSecretPost,
-  modifyAssertion,
-  PrivateKeyJwt,
   processClientCredentialsResponse,
   type AuthorizationServer,
-  type ClientAuth,
 } from "oauth4webapi";
-import { discover, requestOptions } from "./authorization-server.ts";
-import { readClientKey } from "./client-key.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
-import { strongSecret } from "./strong-secret.ts";
 import { TokenKeeper, type Token } from "./token-keeper.ts";
-import { problemOf, TokenProblem } from "./token-problem.ts";
 
 /** Where the server does not say how long a token lives. */
 const unsaidLifetimeMs = 300_000;
 
-/** OAuth 2.0 client credentials (RFC 6749 §4.4): a bearer token of the gateway's own, kept for all calls to the endpoint. */
+/**
+ * OAuth 2.0 client credentials (RFC 6749 §4.4): a bearer token of the gateway's own, kept for all calls to the endpoint.
+ * A token outlives a change of the secret that it was got with; the next one is asked for with the new secret.
+ */
 export function clientCredentials(
   settings: ClientCredentials,
-  { tenant, endpoint, tokens }: CredentialContext,
+  { tenant, endpoint, tokens, secrets }: CredentialContext,
 ): Credential {
   for (const address of [settings.tokenUrl, settings.issuer]) if (address !== undefined) tokens.reach(new URL(address));
-  const { authenticate, secretDigest } = authentication(settings);
+  const client = openClient(settings, secrets);
   const keeper = new TokenKeeper({
-    fetch: tokenRequest({ settings, authenticate, tokens }),
+    fetch: tokenRequest({ settings, client, tokens }),
     failed: (error) => {
+      if (error instanceof ServerProblem && error.isAboutClient) client.lookAgain();
       tokens.report(
         `tenant ${tenant}, endpoint ${endpoint.name}: no token from its authorization server: ${problemOf(error)}`,
       );
@@ -40,13 +35,12 @@ export function clientCredentials(
     },
   });
   return {
-    identity: createHash("sha256")
-      .update(JSON.stringify([endpoint.url, settings, secretDigest]))
-      .digest("hex"),
+    identity: JSON.stringify([endpoint.url, settings]),
     fields: () => {
       const token = keeper.take();
       return typeof token === "string" ? bearer(token) : token.then(bearer);
     },
+    secretChanged: () => client.read(),
     refused: (fields) => keeper.drop((fields["authorization"] ?? "").slice("Bearer ".length)),
   };
 }
@@ -55,47 +49,30 @@ function bearer(token: string) {
   return { authorization: `Bearer ${token}` };
 }
 
-interface Authentication {
-  readonly authenticate: ClientAuth;
-  readonly secretDigest: string;
-}
-
-function authentication(settings: ClientCredentials): Authentication {
-  if (settings.authMethod === "private_key_jwt") {
-    const { object, algorithm, ...key } = readClientKey(settings.privateKey ?? "", settings);
-    const authenticate = PrivateKeyJwt(key, { [modifyAssertion]: (header) => (header["alg"] = algorithm) });
-    return { authenticate, secretDigest: digest(object.export({ format: "der", type: "pkcs8" })) };
-  }
-  const secret = strongSecret(settings.clientSecret ?? "");
-  const authenticate =
-    settings.authMethod === "client_secret_post" ? ClientSecretPost(secret) : ClientSecretBasic(secret);
-  return { authenticate, secretDigest: digest(secret) };
-}
-
-function digest(secret: string | Buffer): string {
-  return createHash("sha256").update(secret).digest("hex");
-}
-
 interface TokenRequest {
   readonly settings: ClientCredentials;
-  readonly authenticate: ClientAuth;
+  readonly client: OAuthClient;
   readonly tokens: TokenRequests;
 }
 
-function tokenRequest({ settings, authenticate, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
-  const client = { client_id: settings.clientId };
+function tokenRequest({ settings, client, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
+  const identified = { client_id: settings.clientId };
   const parameters = {
     ...(settings.scopes.length > 0 && { scope: settings.scopes.join(" ") }),
     ...(settings.resource !== undefined && { resource: settings.resource }),
     ...(settings.audience !== undefined && { audience: settings.audience }),
   };
   return async (signal) => {
-    const options = requestOptions(tokens, signal);
+    const options = requestOptions(tokens.reach, signal);
     const server = await serverOf(settings, options);
-    const response = await clientCredentialsGrantRequest(server, client, authenticate, parameters, options);
-    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(server, client, response);
-    if (token_type !== "bearer") throw new TokenProblem("its token is of another type than bearer");
-    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new TokenProblem("its token can't stand in a header field");
+    const response = await clientCredentialsGrantRequest(server, identified, client.current(), parameters, options);
+    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(
+      server,
+      identified,
+      response,
+    );
+    if (token_type !== "bearer") throw new ServerProblem("its token is of another type than bearer");
+    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new ServerProblem("its token can't stand in a header field");
     return { value: access_token, lifetimeMs: expires_in === undefined ? unsaidLifetimeMs : expires_in * 1000 };
   };
 }
@@ -106,5 +83,7 @@ async function serverOf(
   options: ReturnType<typeof requestOptions>,
 ): Promise<AuthorizationServer> {
   if (tokenUrl !== undefined) return { issuer: issuer ?? tokenUrl, token_endpoint: tokenUrl };
-  return await discover(issuer ?? "", options);
+  const server = await discover(issuer ?? "", options);
+  if (server.token_endpoint === undefined) throw new ServerProblem("its metadata names no token endpoint");
+  return server;
 }

@@ -45,6 +45,8 @@ select
   outcome.stored_at as outcome_stored_at,
   -- The server that an attempt concerns, where that is one.
   coalesce(outcome.upstream, nullif(intent.server, '*')) as upstream,
+  intent.auth_issuer,
+  intent.auth_user,
   -- SHA-256 of the definition of the tool that was called, where its server's definitions are pinned.
   outcome.definition
 from audit_events as intent
