@@ -72,7 +72,8 @@ export class Upstreams implements AsyncDisposable {
   #closed = new Map<string, ClosedEndpoint>();
   /** Open ones with a changed secret that is of no use. */
   #outdated = new Map<string, ClosedEndpoint>();
-  #sections: SectionMap<"egress"> = new Map();
+  /** Reference → the endpoints that name it. */
+  #naming = new Map<string, { tenant: string; endpoint: Endpoint }[]>();
   #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
@@ -120,10 +121,10 @@ export class Upstreams implements AsyncDisposable {
     for (const heed of this.#heeding) heed(stays);
     this.#closed = new Map();
     this.#outdated = new Map();
+    this.#naming = new Map();
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section));
     this.#tenants = tenants;
-    this.#sections = sections;
     this.#names = new Map([...sections].map(([tenant, { endpoints }]) => [tenant, endpoints.map(({ name }) => name)]));
     this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
@@ -136,12 +137,10 @@ export class Upstreams implements AsyncDisposable {
    */
   renew(reference: string): readonly ClosedEndpoint[] {
     const unfit: ClosedEndpoint[] = [];
-    for (const [tenant, { endpoints }] of this.#sections)
-      for (const endpoint of endpoints) {
-        if (!referencesIn(endpoint).includes(reference)) continue;
-        const problem = this.#renew(tenant, endpoint);
-        if (problem !== undefined) unfit.push(problem);
-      }
+    for (const { tenant, endpoint } of this.#naming.get(reference) ?? []) {
+      const problem = this.#renew(tenant, endpoint);
+      if (problem !== undefined) unfit.push(problem);
+    }
     return unfit;
   }
 
@@ -164,6 +163,7 @@ export class Upstreams implements AsyncDisposable {
   #prepare(tenant: string, section: EgressSection): Map<string, Upstream> {
     const upstreams = new Map<string, Upstream>();
     for (const endpoint of section.endpoints) {
+      this.#noteReferences(tenant, endpoint);
       try {
         upstreams.set(endpoint.name, this.#upstream(tenant, endpoint));
       } catch (error) {
@@ -171,6 +171,14 @@ export class Upstreams implements AsyncDisposable {
       }
     }
     return upstreams;
+  }
+
+  #noteReferences(tenant: string, endpoint: Endpoint): void {
+    for (const reference of new Set(referencesIn(endpoint))) {
+      const naming = this.#naming.get(reference) ?? [];
+      naming.push({ tenant, endpoint });
+      this.#naming.set(reference, naming);
+    }
   }
 
   #upstream(tenant: string, endpoint: Endpoint): Upstream {
