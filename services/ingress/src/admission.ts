@@ -23,7 +23,7 @@ export class Admission {
     const held = this.#options.leases.take(intent);
     const asked: Asked = {
       policy: held.policy === undefined,
-      limit: !held.limit,
+      limit: held.limit === undefined,
       session: intent.session !== undefined,
     };
     const subject = subjects.admit(intent.protocol, asked);

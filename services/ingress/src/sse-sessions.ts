@@ -64,7 +64,7 @@ export class SseSessions {
     const leave = this.#enter(principal);
     let conclude: Awaited<ReturnType<Mcp["admit"]>>;
     try {
-      conclude = await mcp.admit(arrived);
+      conclude = await mcp.admit({ ...arrived, byPath: { http: "GET", method: "sse" } });
     } catch (error) {
       leave();
       throw error;
