@@ -63,6 +63,7 @@ export async function start({
     calls: connections.requests,
     streams: streams.size,
     sse_sessions: sse.size,
+    slots: counted.size,
     tenants_version: tenants.version,
   }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");

@@ -75,7 +75,7 @@ function refusalOf(takes: readonly NamedTake[], taken: Exclude<Taken, { ok: true
   if (taken === undefined || take === undefined) throw new Error("the windows answered too little");
   const { retryAfterSeconds } = taken;
   const quotas = quotaOf(take, 0).map((quota) => (isSlot(take) ? quota : { ...quota, seconds: retryAfterSeconds }));
-  return { ok: false, rule: take.rule, retryAfterSeconds, quotas };
+  return { ok: false, rule: take.rule, retryAfterSeconds, ...(isSlot(take) && { isBusy: true }), quotas };
 }
 
 function quotaOf(take: NamedTake, left: number): Quota[] {

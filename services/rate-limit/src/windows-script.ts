@@ -240,6 +240,7 @@ end`;
 export function holdScript(clock: string): string {
   return `${clock}
 for index, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   redis.call('ZADD', key, now + ${slotLifeMs}, ARGV[index])
   redis.call('PEXPIRE', key, ${slotLifeMs})
 end`;

@@ -40,6 +40,8 @@ export type LimitVerdict =
       readonly ok: false;
       readonly rule: string;
       readonly retryAfterSeconds: number;
+      /** Calls in flight refused it: the end of one may be on its way. */
+      readonly isBusy?: boolean;
       readonly quotas?: readonly Quota[];
     };
 
