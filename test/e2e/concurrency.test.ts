@@ -200,6 +200,26 @@ describe("event streams", () => {
 });
 
 describe("when something dies", () => {
+  it("calls in flight are bounded without Redis too, and all of them count once it is back", async () => {
+    const redisPart = house.house.parts.redis;
+    await redisPart.kill("SIGKILL");
+    const calls = Array.from({ length: 60 }, async (_, index) => (await use("many", { replica: index % 3 })).status);
+    const shares = 3 * Math.floor(most / 3);
+    await until("the calls that pass", () => held.length > 0);
+    let refused = 0;
+    for (const each of calls) void each.then((status) => (refused += status === 429 ? 1 : 0));
+    await until("the rest to be refused", () => refused + held.length === calls.length);
+    expect(held.length).toBeLessThanOrEqual(shares);
+    await redisPart.restart();
+    const before = held.length;
+    await until("Redis to hear of them", async () => (await inFlight()) === before);
+    const more = await useManyAtOnce("many", 6, most - before);
+    release();
+    expect((await Promise.all(calls)).filter((status) => status === 200)).toHaveLength(before);
+    await more.all;
+    await settled();
+  }, 60_000);
+
   it("the slots of a killed ingress are free after their time, those of the living stay", async () => {
     const calls = [
       use("many", { replica: 0 }),

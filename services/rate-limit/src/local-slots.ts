@@ -33,6 +33,15 @@ export class LocalSlots {
     }
   }
 
+  /** Every call that is in flight. */
+  all(now: number): Slot[] {
+    const keysOf = new Map<string, string[]>();
+    for (const [key, calls] of this.#keys) {
+      for (const [call, until] of calls) if (until > now) keysOf.set(call, [...(keysOf.get(call) ?? []), key]);
+    }
+    return [...keysOf].map(([id, keys]) => ({ id, keys }));
+  }
+
   sweep(now: number): void {
     for (const key of [...this.#keys.keys()]) this.used(key, now);
   }

@@ -3,7 +3,7 @@ import { isSlot, type Take, type Taken, type Windows } from "./windows.ts";
 
 export interface FallbackOptions {
   readonly shared: Windows;
-  readonly local: Windows;
+  readonly local: Windows & { slots(): readonly Slot[] };
   /** Replicas that live, this one included. */
   readonly replicas: () => number;
   readonly onChange: (state: FallbackState) => void;
@@ -78,6 +78,7 @@ export class FallbackWindows implements Windows, Disposable {
   async #probe(): Promise<void> {
     try {
       await this.#options.shared.take([[probe]]);
+      await this.#options.shared.hold(this.#options.local.slots());
     } catch {
       return this.#probeLater();
     }

@@ -63,6 +63,11 @@ export class LocalWindows implements Windows {
     for (const slot of slots) this.#slots.end(slot);
   }
 
+  /** Every call that is in flight. */
+  slots(): readonly Slot[] {
+    return this.#slots.all(this.#now());
+  }
+
   get #size(): number {
     return this.#windows.size + this.#slots.size;
   }
