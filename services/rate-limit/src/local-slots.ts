@@ -20,7 +20,7 @@ export class LocalSlots {
   hold({ id, keys }: Slot, now: number): void {
     for (const key of keys) {
       let calls = this.#keys.get(key);
-      if (calls === undefined) this.#keys.set(key, (calls = new Map()));
+      if (calls === undefined) this.#keys.set(key, (calls = new Map<string, number>()));
       calls.set(id, now + slotLifeMs);
     }
   }

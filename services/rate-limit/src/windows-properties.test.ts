@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { slotLifeMs, type CountedWindow } from "@sluice/contracts";
+import { slotLifeMs, type CountedWindow, type Slot } from "@sluice/contracts";
 import { startRedis, type Part } from "@sluice/launcher";
 import { closeRedis, openRedis } from "@sluice/runtime/redis";
 import fc from "fast-check";
@@ -84,6 +84,91 @@ function takeOf({
   return { key: freshKey(), limit: maxRequests + burst, windowMs, ...(burst > 0 && { sustained: maxRequests }) };
 }
 
+interface Act {
+  readonly calls: number;
+  readonly wide: boolean;
+  readonly which: number;
+  readonly waitMs: number;
+}
+const acts = fc.array(
+  fc.record({
+    kind: fc.constantFrom("begin", "end", "endTwice", "silence", "renew"),
+    calls: fc.integer({ min: 1, max: 4 }),
+    wide: fc.boolean(),
+    which: fc.nat(9),
+    waitMs: fc.integer({ min: 0, max: slotLifeMs - 1 }),
+  }),
+  { maxLength: 40 },
+);
+
+/** What must be so after each act: calls in flight by name, and until when those count whose ingress is gone. */
+class CallsInFlight {
+  readonly #world: World;
+  readonly #most: number;
+  readonly #own = freshKey("gw:rs:");
+  readonly #all = freshKey("gw:rs:");
+  readonly #window = freshKey();
+  readonly #calls = new Map<string, { slot: Slot; silentUntil: number }>();
+  #names = 0;
+  #passed = 0;
+
+  constructor(world: World, most: number) {
+    this.#world = world;
+    this.#most = most;
+  }
+
+  async begin({ calls, wide }: Act): Promise<void> {
+    for (let begun = 0; begun < calls; begun++) {
+      const slot = `call-${this.#names++}`;
+      const keys = wide ? [this.#own, this.#all] : [this.#own];
+      const hasRoom = keys.every((key, index) => this.#counting(key) < this.#most + index);
+      const slots = keys.map((key, index) => ({ key, slot, maxConcurrent: this.#most + index }));
+      const window = { key: this.#window, limit: 1_000_000, windowMs: 3_600_000 };
+      const [taken] = await this.#world.windows.take([[window, ...slots]]);
+      expect(taken?.ok).toBe(hasRoom);
+      if (taken?.ok !== true) continue;
+      expect(taken.left[0]).toBe(window.limit - ++this.#passed);
+      expect(taken.counted.slot).toEqual({ id: slot, keys });
+      this.#calls.set(slot, { slot: { id: slot, keys }, silentUntil: Infinity });
+      expect(this.#counting(this.#own)).toBeLessThanOrEqual(this.#most);
+    }
+  }
+
+  async end({ which }: Act, times = 1): Promise<void> {
+    const ended = this.#living[which];
+    for (let time = 0; ended !== undefined && time < times; time++) await this.#world.windows.end([ended.slot]);
+    if (ended !== undefined) this.#calls.delete(ended.slot.id);
+  }
+
+  endTwice(act: Act): Promise<void> {
+    return this.end(act, 2);
+  }
+
+  async silence({ which }: Act): Promise<void> {
+    const call = this.#living[which];
+    if (call === undefined) return;
+    await this.#world.windows.hold([call.slot]);
+    call.silentUntil = this.#world.now() + slotLifeMs;
+  }
+
+  async renew({ waitMs }: Act): Promise<void> {
+    const slots = this.#living.map(({ slot }) => slot);
+    await this.#world.windows.hold(slots);
+    await this.#world.wait(waitMs);
+    await this.#world.windows.hold(slots);
+  }
+
+  get #living() {
+    return [...this.#calls.values()].filter(({ silentUntil }) => silentUntil === Infinity);
+  }
+
+  #counting(key: string): number {
+    const now = this.#world.now();
+    return [...this.#calls.values()].filter(({ slot, silentUntil }) => slot.keys.includes(key) && silentUntil > now)
+      .length;
+  }
+}
+
 describe.each(worlds)("windows $name", ({ world, runs }) => {
   it("let no more than limit and burst pass in any span of a window, and no more than the limit for good; what is given back is not counted", async () => {
     await fc.assert(
@@ -136,66 +221,10 @@ describe.each(worlds)("windows $name", ({ world, runs }) => {
   }, 120_000);
 
   it("never have more calls in flight than may be, however calls begin, end and fall silent; a refused call takes no slot and no window", async () => {
-    const acts = fc.array(
-      fc.oneof(
-        fc.record({ kind: fc.constant("begin" as const), calls: fc.integer({ min: 1, max: 4 }), wide: fc.boolean() }),
-        fc.record({ kind: fc.constantFrom("end" as const, "endTwice" as const), which: fc.nat(9) }),
-        fc.record({ kind: fc.constant("silence" as const), which: fc.nat(9) }),
-        fc.record({ kind: fc.constant("renew" as const), waitMs: fc.integer({ min: 0, max: slotLifeMs - 1 }) }),
-      ),
-      { maxLength: 40 },
-    );
     await fc.assert(
       fc.asyncProperty(acts, fc.integer({ min: 1, max: 4 }), async (sequence, maxConcurrent) => {
-        const { windows, wait, now } = world();
-        const [own, all, wide] = [freshKey("gw:rs:"), freshKey("gw:rs:"), freshKey()];
-        /** Calls in flight, and those whose ingress is gone, by when they count no more. */
-        const inFlight = new Map<string, { keys: readonly string[]; silentUntil: number | undefined }>();
-        const counting = (key: string) =>
-          [...inFlight.values()].filter(
-            ({ keys, silentUntil }) => keys.includes(key) && (silentUntil === undefined || silentUntil > now()),
-          ).length;
-        let names = 0;
-        let counted = 0;
-        for (const act of sequence) {
-          const [id, call] =
-            [...inFlight].filter(([, each]) => each.silentUntil === undefined).at(("which" in act && act.which) || 0) ??
-            [];
-          if (act.kind === "begin") {
-            for (let begun = 0; begun < act.calls; begun++) {
-              const slot = `call-${names++}`;
-              const room = counting(own) < maxConcurrent && (!act.wide || counting(all) < maxConcurrent + 1);
-              const [taken] = await windows.take([
-                [
-                  { key: wide, limit: 1_000_000, windowMs: 3_600_000 },
-                  { key: own, slot, maxConcurrent },
-                  ...(act.wide ? [{ key: all, slot, maxConcurrent: maxConcurrent + 1 }] : []),
-                ],
-              ]);
-              expect(taken?.ok).toBe(room);
-              if (taken?.ok !== true) continue;
-              counted++;
-              expect(taken.left[0]).toBe(1_000_000 - counted);
-              expect(taken.counted.slot).toEqual({ id: slot, keys: act.wide ? [own, all] : [own] });
-              inFlight.set(slot, { keys: act.wide ? [own, all] : [own], silentUntil: undefined });
-              expect(counting(own)).toBeLessThanOrEqual(maxConcurrent);
-            }
-          } else if (act.kind === "renew") {
-            const living = [...inFlight].filter(([, each]) => each.silentUntil === undefined);
-            await windows.hold(living.map(([held, { keys }]) => ({ id: held, keys })));
-            await wait(act.waitMs);
-            await windows.hold(living.map(([held, { keys }]) => ({ id: held, keys })));
-          } else if (id !== undefined && call !== undefined) {
-            if (act.kind === "silence") {
-              await windows.hold([{ id, keys: call.keys }]);
-              call.silentUntil = now() + slotLifeMs;
-            } else {
-              for (let time = 0; time < (act.kind === "end" ? 1 : 2); time++)
-                await windows.end([{ id, keys: call.keys }]);
-              inFlight.delete(id);
-            }
-          }
-        }
+        const calls = new CallsInFlight(world(), maxConcurrent);
+        for (const act of sequence) await calls[act.kind](act);
       }),
       { numRuns: runs },
     );
