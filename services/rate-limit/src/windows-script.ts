@@ -125,11 +125,9 @@ local function waitOf(index)
   return wait(index)
 end
 
-local function applies(at, take)
-  local index = tonumber(ARGV[at + take])
-  if index > 0 then return index end
-  local before = windows[tonumber(ARGV[at + take - 1])]
-  return before.total + before.taken == 0 and before.debt == 0 and -index or nil
+local function isNew(index)
+  local window = windows[index]
+  return window.total + window.taken == 0 and window.debt == 0
 end
 
 local function count(index, id)
@@ -145,17 +143,22 @@ end
 while ARGV[at] do
   local id, takes = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 1
-  local refused, longest, leased, extra, passed = 0, 0, 0, {}, {}
+  local refused, longest, leased, passed, extra = 0, 0, 0, {}, nil
   for take = 1, takes do
-    local index = applies(at, take)
-    local ms = index and waitOf(index) or -1
-    local list = tonumber(ARGV[at + take]) > 0 and passed or extra
-    if index then list[#list + 1] = index end
+    local index, ms = tonumber(ARGV[at + take]), -1
+    if index > 0 then
+      passed[#passed + 1] = index
+      ms = waitOf(index)
+    elseif isNew(tonumber(ARGV[at + take - 1])) then
+      extra = extra or {}
+      extra[#extra + 1] = -index
+      ms = waitOf(-index)
+    end
     if ms >= 0 and (refused == 0 or ms > longest) then refused, longest = take, ms end
   end
   if refused == 0 then
     for _, index in ipairs(passed) do count(index, id) end
-    for _, index in ipairs(extra) do count(index, id) end
+    for _, index in ipairs(extra or {}) do count(index, id) end
     leased, longest = lease(passed)
   end
   answers[#answers + 1] = refused
