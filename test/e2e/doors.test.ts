@@ -46,7 +46,7 @@ async function registered() {
     config: configSchema.parse({}),
     log: unused,
     metrics: new Registry(),
-    tenants: unused,
+    authentication: unused,
     mcp: unused,
     sse: unused,
     paths: unused,

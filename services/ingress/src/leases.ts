@@ -139,6 +139,6 @@ function verdictOf({ left, counted, quotas }: Grant): Held["limit"] {
 function kindOf(intent: Intent): string {
   const { tenant, agent, protocol, server, namedServer, resumes } = intent;
   const { targetKind, target } = resumes ?? intent;
-  const what = [intent.method, resumes?.method, targetKind, target];
-  return [tenant, agent.id, protocol, server, namedServer, ...what].join("\0");
+  const called = `${protocol}\0${server}\0${namedServer ?? ""}\0${intent.method}\0${resumes?.method ?? ""}\0${targetKind ?? ""}`;
+  return `${tenant}\0${agent.id}\0${called}\0${target ?? ""}`;
 }

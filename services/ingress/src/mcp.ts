@@ -20,7 +20,7 @@ import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
 import { findTarget } from "./target.ts";
-import type { Principal, Tenants } from "./tenants.ts";
+import { noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
 
 export interface McpParts {
   readonly bus: Bus;
@@ -47,6 +47,7 @@ export interface McpRequest {
   readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
 
+const lastEventId = "last-event-id";
 const noBody = new Body(Buffer.alloc(0));
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
@@ -103,14 +104,14 @@ export class Mcp {
    * Admits what is no call to an upstream itself; gives back what records how it ended.
    * @throws RequestFault
    */
-  async admit(arrived: HttpRequest): Promise<(end: { status: number; bytes: number }) => void> {
+  async admit(arrived: HttpRequest): Promise<(end: Pick<Ending, "status" | "bytes" | "fault">) => void> {
     const { streams, admission, outcomes } = this.#parts;
     const place = this.#place(arrived);
     if (outcomes.full) throw auditFull();
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
     const started = thisMoment();
-    this.#requireKey(arrived);
+    this.#requireCredential(arrived);
     const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), started };
     const intent = intentOf(journey);
     let admitted: Admitted | undefined;
@@ -133,14 +134,14 @@ export class Mcp {
     };
   }
 
-  /** Calls `end` when the key that a request came with, or its server, is taken away. @throws Fault */
+  /** Calls `end` when what a request came with, or its server, is taken away. @throws Fault */
   whenWithdrawn(arrived: McpRequest, end: () => void): () => void {
     const { principal } = arrived;
     return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
   }
 
-  /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
-  #requireKey({ principal }: McpRequest): void {
+  /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
+  #requireCredential({ principal }: McpRequest): void {
     if (!this.#parts.tenants.knows(principal)) throw withdrawn();
   }
 
@@ -152,16 +153,15 @@ export class Mcp {
 
   /** @throws Fault `not_found` where the tenant has no such server. */
   #place({ principal, server }: McpRequest): Pick<Journey, "section" | "target"> {
-    const section = this.#parts.tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    const section = this.#parts.tenants.require(principal.tenant);
     return { section, target: findTarget(section, server) };
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(arrived: Journey): Promise<void> {
-    this.#requireKey(arrived);
+    this.#requireCredential(arrived);
     const { principal, target, response } = arrived;
-    const journey = { ...arrived, kept: await this.#findKept(arrived) };
+    const journey = resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
     const intent = intentOf(journey);
     const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
       refuse(response, this.#parts.tenants.knows(principal) ? noSuchServer() : withdrawn(), arrived.operation.rpcId),
@@ -183,12 +183,10 @@ export class Mcp {
     }
   }
 
-  async #findKept(journey: Journey): Promise<Journey["kept"]> {
+  #findKept(journey: Journey): Promise<Journey["kept"]> {
     const { request, principal, target } = journey;
-    const lastEventId = header(request, "last-event-id");
-    if (request.method !== "GET" || lastEventId === undefined) return undefined;
     const asked = { principal, server: target.name, session: sessionOf(journey) };
-    return await findKept(this.#parts.bus, lastEventId, asked);
+    return findKept(this.#parts.bus, header(request, lastEventId) ?? "", asked);
   }
 
   async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
@@ -196,7 +194,7 @@ export class Mcp {
     const { bus, streams } = this.#parts;
     const decided = { intent, admitted };
     const head = callHeadOf(journey, decided);
-    if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
+    if (!resumes(journey)) {
       const session = sessionOf(journey);
       if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
       return await this.#converse(journey, head, decided);
@@ -215,7 +213,7 @@ export class Mcp {
 
   async #converse(journey: Journey, head: HandedHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
-    const { response, body, span, target, operation } = journey;
+    const { response, body, target, operation } = journey;
     const { responseTimeoutMs } = target;
     const { session } = decided.admitted;
     const best = session?.ok === true ? session.owner : undefined;
@@ -227,7 +225,6 @@ export class Mcp {
       response,
       head,
       body,
-      traceparent: span.traceparent,
       responseTimeoutMs,
       owner,
       extraHeaders: quotaHeaders(decided.admitted.limit.quotas),
@@ -241,16 +238,13 @@ export class Mcp {
   }
 }
 
+/** Whether the rest of a stream is asked for. */
+function resumes({ request }: McpRequest): boolean {
+  return request.method === "GET" && header(request, lastEventId) !== undefined;
+}
+
 function auditFull(): Fault {
   return new Fault("unavailable", "the audit trail cannot be written at the moment");
-}
-
-function noSuchServer(): Fault {
-  return new Fault("not_found", "this tenant has no such server");
-}
-
-function withdrawn(): Fault {
-  return new Fault("unauthorized", "the API key is not valid any more");
 }
 
 /** An answer that has not begun says why it ends; what has begun breaks off. */

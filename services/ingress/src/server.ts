@@ -4,7 +4,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
-import { authenticate } from "./auth/index.ts";
+import type { Authentication } from "./auth/authentication.ts";
 import type { HttpRequest } from "./batches.ts";
 import type { IngressConfig } from "./config.ts";
 import type { Mcp } from "./mcp.ts";
@@ -13,7 +13,7 @@ import type { PathCalls } from "./path-calls.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import type { SseSessions } from "./sse-sessions.ts";
-import type { Principal, Tenants } from "./tenants.ts";
+import type { Principal } from "./tenants.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -25,35 +25,33 @@ export interface ServerParts {
   readonly config: IngressConfig;
   readonly log: Log;
   readonly metrics: Registry;
-  readonly tenants: Tenants;
+  readonly authentication: Authentication;
   readonly mcp: Mcp;
   readonly sse: SseSessions;
   readonly paths: PathCalls;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, tenants, mcp, sse, paths }: ServerParts): FastifyInstance {
+export function createServer({ config, log, metrics, authentication, mcp, sse, paths }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log);
-  const enter = ({ headers, rawHeaders }: IncomingMessage): Principal => {
-    requireOneHost(rawHeaders);
-    guard(headers);
-    return authenticate(headers, tenants);
+  const enter = (request: IncomingMessage): Principal | Promise<Principal> => {
+    requireOneHost(request.rawHeaders);
+    guard(request.headers);
+    return authentication.authenticate(request);
   };
   const app = fastify({
     logger: false,
     // A path that the router cannot read never reaches the hooks below.
     frameworkErrors: (_error, request, reply) => {
-      try {
-        enter(request.raw);
-        fail(reply, new Fault("not_found", "there is nothing at this path"));
-      } catch (error) {
-        fail(reply, error);
-      }
+      Promise.resolve(request.raw)
+        .then(enter)
+        .then(() => fail(reply, new Fault("not_found", "there is nothing at this path")))
+        .catch((error: unknown) => fail(reply, error));
     },
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 75_000,
@@ -72,9 +70,14 @@ export function createServer({ config, log, metrics, tenants, mcp, sse, paths }:
   );
   observe(app, metrics);
   app.addHook("onRequest", (request, reply, next) => {
-    try {
-      request.principal = enter(request.raw);
+    const pass = (principal: Principal) => {
+      request.principal = principal;
       next();
+    };
+    try {
+      const entered = enter(request.raw);
+      if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
+      else pass(entered);
     } catch (error) {
       fail(reply, error);
     }
