@@ -213,7 +213,7 @@ describe("when something dies", () => {
     await redisPart.restart();
     const before = held.length;
     await until("Redis to hear of them", async () => (await inFlight()) === before);
-    const more = await useManyAtOnce("many", 6, most - before);
+    const more = await useManyAtOnce("many", most + 2, most - before);
     release();
     expect((await Promise.all(calls)).filter((status) => status === 200)).toHaveLength(before);
     await more.all;
