@@ -100,6 +100,12 @@ describe("calls in flight", () => {
     const statuses = [...(await all), ...(await more.all)];
     expect(statuses.filter((status) => status === 200)).toHaveLength(most + 3);
     await settled();
+    const sql = "select count(*)::int as calls from audit_calls where rpc_id like '\"many-%' and state = 'done'";
+    const recorded = await until("each call in the audit trail", async () => {
+      const [row] = await house.query<{ calls: number }>(sql);
+      return (row?.calls ?? 0) >= statuses.length ? row : undefined;
+    });
+    expect(recorded.calls, "also of calls that were asked about twice").toBe(statuses.length);
   });
 
   it("of a client that makes one call after the other never stand in its way, whatever replica it reaches", async () => {

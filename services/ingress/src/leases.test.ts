@@ -101,6 +101,14 @@ describe("leases", () => {
     grant(leases, { calls: 2 });
     const yesWithWindows = { ok: true, counted: { windows } };
     expect([1, 2, 3].map(() => leases.take(intent()).limit)).toEqual([yesWithWindows, yesWithWindows, undefined]);
+    const quota = { policy: '"a";q=1000;w=60', left: 700, seconds: 60 };
+    leases.grant(intent({ target: "told" }), {
+      policy: yes,
+      limit: { verdict: { ...counted(3), quotas: [quota] } as LimitVerdict, version },
+      askedAt: performance.now(),
+    });
+    const told = () => leases.take(intent({ target: "told" })).limit?.quotas;
+    expect([told(), told()]).toEqual([[{ ...quota, left: 702 }], [{ ...quota, left: 701 }]]);
     leases.grant(intent({ target: "late" }), {
       policy: yes,
       limit: { verdict: counted(5), version },
