@@ -7,6 +7,7 @@ export * from "./client-authentication.ts";
 export * from "./conf.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
+export * from "./limits.ts";
 export * from "./pattern.ts";
 export * from "./secret-reference.ts";
 export * from "./sections.ts";
