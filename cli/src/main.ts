@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
+import { addKeyCommands } from "./keys/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -12,6 +13,7 @@ const program = new Command("sluice")
 
 addUpCommand(program);
 addAuditCommands(program);
+addKeyCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 
 try {

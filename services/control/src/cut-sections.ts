@@ -1,5 +1,13 @@
 import type { AllSections } from "@sluice/bus";
-import type { Conf, EgressSection, IngressSection, PolicySection, RateLimitSection, Tenant } from "@sluice/contracts";
+import type {
+  Agent,
+  Conf,
+  EgressSection,
+  IngressSection,
+  PolicySection,
+  RateLimitSection,
+  Tenant,
+} from "@sluice/contracts";
 
 /** Cuts the configuration into what each service needs to know, and no more. */
 export function cutSections(conf: Conf, version: number): AllSections {
@@ -24,12 +32,9 @@ export function cutSections(conf: Conf, version: number): AllSections {
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
   const byKey = tenant.authentication.filter((method) => method.type === "apiKey");
-  const agents = byKey.length === 0 ? [] : tenant.agents;
-  const keys = agents.flatMap(({ id, name, owner, apiKeys }) =>
-    apiKeys.map((hash) => [
-      hash.slice("sha256:".length),
-      { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
-    ]),
+  const takesKeys = byKey.length > 0;
+  const keys = (takesKeys ? tenant.agents : []).flatMap((agent) =>
+    agent.apiKeys.map((hash) => [hash.slice("sha256:".length), agentOf(agent)]),
   );
   return {
     version,
@@ -37,6 +42,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: byKey.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
+    agents: tenant.agents.filter(({ apiKeys }) => !takesKeys || apiKeys.length === 0).map(agentOf),
     keyEndpoints: byKey.filter(({ validationEndpoint }) => validationEndpoint !== undefined),
     oauth2: tenant.authentication.filter((method) => method.type === "oauth2ClientCredentials"),
     toolPrefix: tenant.mcp.toolPrefix,
@@ -47,4 +53,9 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
       forwardHeaders,
     })),
   };
+}
+
+/** An agent of the file as it is known to who it calls. */
+export function agentOf({ id, name, owner }: Tenant["agents"][number]): Agent {
+  return { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) };
 }

@@ -19,10 +19,11 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
   const configuration = createConfiguration(context);
-  await serveAdmin(context, configuration);
+  const credentials = await serveAdmin(context, configuration);
   context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
+  await untilDone(context, () => credentials.open());
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
 }

@@ -30,6 +30,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
       if (await identity.configure(sections)) leases.configure(tenants.version);
     }),
   );
+  await identity.followIssued();
   identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));

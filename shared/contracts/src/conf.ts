@@ -72,14 +72,16 @@ export const agentEntrySchema = z.strictObject({
   id: z.string().regex(agentIdPattern, "must be 1 to 128 letters, digits or . _ @ : -"),
   name: z.string().max(256).optional(),
   owner: z.string().max(256).optional(),
-  /** `sha256:<hex>` of each key that is valid for this agent; the key itself is never stored. */
-  apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).min(1),
+  /** `sha256:<hex>` of each key that is valid for this agent, beside those of the key store; the key itself is never stored. */
+  apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).default([]),
 });
 
 export const tenantSchema = z.strictObject({
   settings: z
     .strictObject({
       mcp_enabled: z.boolean().default(true),
+      /** How long a gateway token is good. */
+      mcp_token_ttl_seconds: z.int().min(1).max(31_536_000).default(3_600),
       max_payload_bytes: z
         .int()
         .min(1_024)

@@ -5,6 +5,7 @@ export * from "./authentication.ts";
 export * from "./call.ts";
 export * from "./client-authentication.ts";
 export * from "./conf.ts";
+export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
 export * from "./limits.ts";

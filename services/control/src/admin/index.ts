@@ -1,6 +1,21 @@
+import { revokeKeyRoute, revokeTokenRoute } from "./credential-revoke.ts";
+import { listKeysRoute, listTokensRoute } from "./credentials-list.ts";
+import { createKeyRoute } from "./key-create.ts";
+import { rotateKeyRoute } from "./key-rotate.ts";
 import { openApiRoute } from "./openapi.ts";
 import type { AdminRoute } from "./route.ts";
 import { statusRoute } from "./status.ts";
+import { createTokenRoute } from "./token-create.ts";
 
 /** Every route of the admin API. */
-export const adminRoutes: readonly AdminRoute[] = [openApiRoute, statusRoute];
+export const adminRoutes: readonly AdminRoute[] = [
+  openApiRoute,
+  statusRoute,
+  listKeysRoute,
+  createKeyRoute,
+  rotateKeyRoute,
+  revokeKeyRoute,
+  listTokensRoute,
+  createTokenRoute,
+  revokeTokenRoute,
+];

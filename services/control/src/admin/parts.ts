@@ -1,8 +1,11 @@
 import type { Configuration } from "../configuration.ts";
+import type { Credentials } from "../credentials.ts";
 
 /** What routes work with; main parts of control, and nothing of HTTP. */
 export interface AdminParts {
   readonly configuration: Configuration;
+  /** Keys and tokens that were made here. */
+  readonly credentials: Credentials;
   /** Replicas alive, by service. */
   replicas(): Readonly<Record<string, number>>;
   /** What services say is to be mended. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { adminRoute } from "./route.ts";
 
 const answer = z.object({
-  configuration: z.object({
+  configuration: z.looseObject({
     version: z.int(),
     loadedAt: z.string(),
     error: z.string().optional().describe("why the file as it is now is not in force"),
@@ -24,7 +24,7 @@ export const statusRoute = adminRoute({
   role: "auditor",
   answer,
   handle: (_input, { configuration, replicas, problems }) => ({
-    configuration: configuration.status,
+    configuration: { ...configuration.status },
     tenants: configuration.tenants,
     services: replicas(),
     problems: problems(),

@@ -1,9 +1,12 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
+import { isCredentialText } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import type { AuthMethod } from "./auth-method.ts";
+import { InvalidCredential } from "./asked-credentials.ts";
+import type { AuthContext, AuthMethod } from "./auth-method.ts";
 import { bearerOf } from "./bearer.ts";
+import type { Issued } from "./issued.ts";
 
 export const longestKey = 512;
 const none: ReadonlySet<string> = new Set();
@@ -16,10 +19,16 @@ const none: ReadonlySet<string> = new Set();
  */
 class ApiKeys implements AuthMethod {
   readonly name = "apiKey";
+  /** Keys of the key store, beside those of the configuration. */
+  readonly #issued: Issued;
   #keys = new Map<string, Principal>();
   /** The headers in which tenants expect keys, in lower case: of each, and of any. */
   #headersOf = new Map<string, ReadonlySet<string>>();
   #headers = none;
+
+  constructor(issued: Issued) {
+    this.#issued = issued;
+  }
 
   configure(sections: SectionMap<"ingress">): void {
     const method = this.name;
@@ -41,7 +50,7 @@ class ApiKeys implements AuthMethod {
     }
     const byToken = this.#find(bearerOf(headers));
     const first = found[0] ?? byToken;
-    if (first === undefined) return undefined;
+    if (first === undefined) return this.#refuseOwn(headers);
     const own = [...this.#headersFor(first)].filter((name) => headers[name] !== undefined);
     const agrees = ({ tenant, agent }: Principal) => tenant === first.tenant && agent.id === first.agent.id;
     return own.length === found.length && found.every(agrees) && (byToken === undefined || agrees(byToken))
@@ -50,7 +59,7 @@ class ApiKeys implements AuthMethod {
   }
 
   knows({ tenant, agent, credential }: Principal): boolean {
-    const now = this.#keys.get(credential);
+    const now = this.#byHash(credential);
     return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
   }
 
@@ -60,11 +69,21 @@ class ApiKeys implements AuthMethod {
 
   #find(key: string | string[] | undefined): Principal | undefined {
     if (typeof key !== "string" || key.length === 0 || key.length > longestKey) return undefined;
-    return this.#keys.get(hash("sha256", key, "hex"));
+    return this.#byHash(hash("sha256", key, "hex"));
+  }
+
+  #byHash(keyHash: string): Principal | undefined {
+    return this.#keys.get(keyHash) ?? this.#issued.find("key", keyHash);
+  }
+
+  /** A key that Sluice made and that is not good any more is shown to nobody else. */
+  #refuseOwn(headers: IncomingMessage["headers"]): undefined {
+    const shown = [bearerOf(headers), ...[...this.#headers].map((name) => headers[name])];
+    if (shown.some((text) => typeof text === "string" && isCredentialText("key", text))) throw new InvalidCredential();
   }
 }
 
-export const apiKey = (): AuthMethod => new ApiKeys();
+export const apiKey = ({ issued }: Pick<AuthContext, "issued">): AuthMethod => new ApiKeys(issued);
 
 function lowerCase(names: readonly string[]): ReadonlySet<string> {
   return new Set(names.map((name) => name.toLowerCase()));

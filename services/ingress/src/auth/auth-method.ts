@@ -5,6 +5,7 @@ import type { Context } from "@sluice/runtime";
 import { SecretProblem, type Secrets } from "@sluice/secrets";
 import type { IngressConfig } from "../config.ts";
 import type { Principal } from "../tenants.ts";
+import type { Issued } from "./issued.ts";
 
 /** A principal, or undefined where the request does not speak to this method. A promise only where somebody else must be asked. */
 export type Answered = Principal | undefined | Promise<Principal | undefined>;
@@ -49,4 +50,6 @@ export interface AuthContext extends Pick<Context<IngressConfig>, "config" | "bu
   readonly secrets: Pick<Secrets, "value" | "again">;
   /** To be called when credentials that were good may be so no more, except in `configure`: what is done with them ends. */
   readonly changed: () => void;
+  /** What control made; it knows the tenants before the methods do. */
+  readonly issued: Issued;
 }
