@@ -207,6 +207,14 @@ describe("a token that is good", () => {
     );
   });
 
+  it("reads in the registration document of its tenant how to log in, where there is no other way", async () => {
+    const token = await authorization.sign({ aud: "urn:shared", org: "gamma" });
+    const answer = await send(`${publicUrl}/mcp/main/registration`, { method: "GET", headers: bearer(token) });
+    expect(JSON.parse(answer.text)).toMatchObject({
+      mcpServer: { authentication: { type: "oauth2ClientCredentials", issuer: authorization.issuer } },
+    });
+  });
+
   it("A5: is not sent on: no part of it reaches an upstream, the bus, the audit trail or a log", async () => {
     const token = await authorization.sign({ aud: own(), canary: "cnry-in-a-claim" });
     await spy.heard(landmark);

@@ -3,7 +3,8 @@ import { ConfigError, type Context } from "@sluice/runtime";
 import { referencesIn } from "@sluice/secrets";
 import { Gauge } from "@sluice/telemetry";
 import type { Egress } from "./service.ts";
-import type { ClosedEndpoint, Upstreams } from "./upstreams.ts";
+import type { ClosedEndpoint } from "./closed-endpoints.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 interface Configured {
   readonly egress: Egress;

@@ -18,7 +18,8 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
-import type { ClosedEndpoint, Upstreams } from "./upstreams.ts";
+import type { ClosedEndpoint } from "./closed-endpoints.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 /** Calls are taken sooner than this, but for a replica or a connection that was held up. */
 const noticeableMs = 20;

@@ -68,7 +68,8 @@ export class ProtectedResource {
   }
 }
 
-function mcpScopes({ requiredScopes: needed }: OAuth2Method): readonly string[] {
+/** What a token needs for MCP. */
+export function mcpScopes({ requiredScopes: needed }: OAuth2Method): readonly string[] {
   return Array.isArray(needed) ? needed : needed.mcp;
 }
 

@@ -80,6 +80,21 @@ describe("secrets by reference", () => {
     expect([secrets.value("${file:/a}"), changed]).toEqual(["two", ["${file:/a}"]]);
   });
 
+  test("go on to be followed where somebody fails to take a changed one over", async () => {
+    const using = secrets.use("conf", ["${file:/a}"]);
+    place.tell("/a").value("one");
+    await using;
+    const failing = secrets.onChange(() => {
+      throw new Error("not mine");
+    });
+    const heard: string[] = [];
+    secrets.onChange((reference) => void heard.push(reference));
+    place.tell("/a").value("two");
+    failing[Symbol.dispose]();
+    place.tell("/a").value("three");
+    expect([secrets.value("${file:/a}"), heard.length, changed.length]).toEqual(["three", 2, 2]);
+  });
+
   test("are forgotten when nobody names them any more, not before their users have the new ones", async () => {
     const using = Promise.all([secrets.use("a", ["${file:/1}", "${file:/2}"]), secrets.use("b", ["${file:/2}"])]);
     for (const path of ["/1", "/2"]) place.tell(path).value(path);

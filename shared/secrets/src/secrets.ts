@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { readSecretReference, type SecretKind } from "@sluice/contracts";
-import type { Log, Registry } from "@sluice/telemetry";
+import { describeError, type Log, type Registry } from "@sluice/telemetry";
 import { measureSecrets } from "./metrics.ts";
 import type { Problem, Providers, SecretProvider, Told, Watch } from "./provider.ts";
 import { providers as allProviders } from "./providers/index.ts";
@@ -160,7 +160,16 @@ export class Secrets implements AsyncDisposable {
     held.settled.resolve();
     if (!isChanged && !isLate) return;
     this.#measured.changed();
-    for (const heed of this.#heeding) heed(reference);
+    for (const heed of this.#heeding) this.#tellOf(reference, heed);
+  }
+
+  /** Whoever fails to heed a change must not keep others from it, nor the secret from being followed. */
+  #tellOf(reference: string, heed: (reference: string) => void): void {
+    try {
+      heed(reference);
+    } catch (error) {
+      this.#options.log.error({ reference, error: describeError(error) }, "a changed secret could not be taken over");
+    }
   }
 
   #problemTold(reference: string, held: Held, problem: Problem): void {
