@@ -3,14 +3,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ensureTopology, Presence, publishedEdition, publishEdition } from "@sluice/bus";
 import { serviceNames } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
-import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import { createAdmin } from "./admin.ts";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
 import { ConfProblems } from "./read-conf.ts";
-import { watchFile } from "./watch-file.ts";
 
 const retryMs = 500;
 

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   AuthorizationError,
@@ -14,6 +13,7 @@ import {
 import { addresseeOf, answerOf, Fault, subjects, type ServiceName } from "@sluice/contracts";
 import { Inbox, natsItself, type Waiting } from "./inbox.ts";
 import { Received, type Incoming } from "./incoming.ts";
+import { tlsOptions, type TlsMaterial } from "./tls-options.ts";
 
 /** What is done with a message; what it throws is reported. */
 export type Handler = (message: Incoming) => void | Promise<void>;
@@ -22,8 +22,8 @@ export interface BusOptions {
   readonly url: string;
   readonly user?: string;
   readonly pass?: string;
-  /** CA certificate file, where NATS speaks TLS with a private one. */
-  readonly caFile?: string;
+  /** What TLS connections are made with, read at each; with it, or with a `tls://` address, none is made without TLS. */
+  readonly tls?: TlsMaterial | undefined;
   readonly service: ServiceName;
   /** `refused`: it stays so until somebody changes something. */
   readonly onError?: (message: string, kind?: "refused") => void;
@@ -86,7 +86,7 @@ export class Bus implements AsyncDisposable {
       name: `sluice-${options.service}-${instance}`,
       ...(options.user !== undefined && { user: options.user }),
       ...(options.pass !== undefined && { pass: options.pass }),
-      ...(options.caFile !== undefined && { tls: { ca: readFileSync(options.caFile, "utf8") } }),
+      ...tlsOptions(options),
       inboxPrefix: `_INBOX.${options.service}`,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,

@@ -1,17 +1,39 @@
+import type { ConnectionOptions } from "node:tls";
 import { Redis } from "ioredis";
+import { clientTls, type ClientTls, type ClientTlsReports } from "./client-tls.ts";
+import { ConfigError } from "./config.ts";
 
 export interface RedisOptions {
   readonly url: string;
   /** How long one command may take. */
   readonly timeoutMs: number;
+  readonly tls?: ClientTls | undefined;
+}
+
+/** What settings of a service say of its Redis. */
+export interface RedisConfig {
+  readonly REDIS_URL: string;
+  readonly REDIS_TIMEOUT_MS: number;
+  readonly REDIS_CA_FILE?: string | undefined;
+  readonly REDIS_CERT_FILE?: string | undefined;
+  readonly REDIS_KEY_FILE?: string | undefined;
+}
+
+/** @throws ConfigError where its TLS files can't be used, or would not be */
+export function redisOptions(config: RedisConfig, reports: ClientTlsReports): RedisOptions {
+  const tls = clientTls("REDIS", config, reports);
+  if (tls !== undefined && !config.REDIS_URL.startsWith("rediss://"))
+    throw new ConfigError("REDIS_URL: must begin with rediss:// where REDIS_CA_FILE or REDIS_CERT_FILE is set");
+  return { url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS, tls };
 }
 
 const longestRetryMs = 500;
 
 /** A connection that fails at once while Redis is away, instead of keeping commands for later, and comes back by itself. */
-export function openRedis({ url, timeoutMs }: RedisOptions): Redis {
+export function openRedis({ url, timeoutMs, tls }: RedisOptions): Redis {
   const redis = new Redis(url, {
     lazyConnect: true,
+    ...(url.startsWith("rediss://") && { tls: (tls ?? {}) as ConnectionOptions }),
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

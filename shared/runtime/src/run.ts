@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { announce, Bus } from "@sluice/bus";
 import type { ServiceName } from "@sluice/contracts";
 import { createLog, createMetrics, describeError, type Log, type Registry } from "@sluice/telemetry";
+import { clientTls, type ClientTls } from "./client-tls.ts";
 import { baseConfigSchema, ConfigError, loadConfig, type BaseConfig } from "./config.ts";
 import { serveHealth } from "./health.ts";
 
@@ -110,7 +111,8 @@ async function open<Schema extends z.ZodType>({
     metrics,
   );
   scope.use(health);
-  const bus = scope.use(await connect(service.name, config, log));
+  const tls = clientTls("NATS", config, { log, metrics });
+  const bus = scope.use(await connect(service.name, config, { log, tls }));
   state.bus = bus;
   scope.use(announce(bus));
   await service.start({
@@ -129,13 +131,18 @@ async function open<Schema extends z.ZodType>({
   log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
 }
 
-function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bus> {
+interface Connecting {
+  readonly log: Log;
+  readonly tls: ClientTls | undefined;
+}
+
+function connect(service: ServiceName, config: BaseConfig, { log, tls }: Connecting): Promise<Bus> {
   return Bus.connect({
     url: config.NATS_URL,
     service,
     ...(config.NATS_USER !== undefined && { user: config.NATS_USER }),
     ...(config.NATS_PASSWORD !== undefined && { pass: config.NATS_PASSWORD }),
-    ...(config.NATS_CA_FILE !== undefined && { caFile: config.NATS_CA_FILE }),
+    tls,
     onError: (message, kind) => (kind === "refused" ? log.error(message) : log.warn(message)),
   });
 }
