@@ -1,10 +1,12 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { Server as TlsServer } from "node:tls";
 import { Fault, faultBody, toFault } from "@sluice/contracts";
-import { createGuard } from "@sluice/runtime";
+import { createGuard, type ServedCertificate } from "@sluice/runtime";
 import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
 import type { ConfigurationStatus } from "./configuration.ts";
 
 const largestBodyBytes = 64 * 1024;
+const handshakeTimeoutMs = 10_000;
 
 /** What `GET /v1/status` tells. */
 export interface AdminStatus {
@@ -14,13 +16,21 @@ export interface AdminStatus {
   readonly services: Readonly<Record<string, number>>;
 }
 
+export interface AdminOptions {
+  readonly token: string;
+  readonly allowedHosts: readonly string[];
+  readonly tls: ServedCertificate | undefined;
+}
+
 /** The operators' API. Every route takes `Authorization: Bearer <token>`, known and unknown ones alike. */
-export function createAdmin(
-  { token, allowedHosts }: { token: string; allowedHosts: readonly string[] },
-  status: () => AdminStatus,
-): FastifyInstance {
+export function createAdmin({ token, allowedHosts, tls }: AdminOptions, status: () => AdminStatus): FastifyInstance {
   const guard = createGuard({ allowedHosts, allowedOrigins: [] });
-  const server = fastify({ bodyLimit: largestBodyBytes, forceCloseConnections: true });
+  const server = fastify({
+    bodyLimit: largestBodyBytes,
+    forceCloseConnections: true,
+    ...(tls !== undefined && { https: { ...tls.context, handshakeTimeout: handshakeTimeoutMs } }),
+  }) as FastifyInstance;
+  tls?.follow(server.server as unknown as TlsServer);
   const expected = sha256(token);
   server.addHook("onRequest", async (request) => {
     guard(request.headers);

@@ -6,6 +6,7 @@ import { createAddressGuard } from "@sluice/net";
 import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import { createAdmin } from "./admin.ts";
+import { openAdminTls } from "./admin-tls.ts";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
@@ -99,9 +100,15 @@ async function untilDone({ log, stopping }: ControlContext, work: () => Promise<
   }
 }
 
-async function serveAdmin({ config, bus, log, scope }: ControlContext, configuration: Configuration): Promise<void> {
+async function serveAdmin(context: ControlContext, configuration: Configuration): Promise<void> {
+  const { config, bus, log, scope } = context;
   const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
-  const admin = createAdmin({ token: config.ADMIN_TOKEN, allowedHosts: config.ADMIN_ALLOWED_HOSTS }, () => ({
+  const options = {
+    token: config.ADMIN_TOKEN,
+    allowedHosts: config.ADMIN_ALLOWED_HOSTS,
+    tls: openAdminTls(context),
+  };
+  const admin = createAdmin(options, () => ({
     configuration: configuration.status,
     tenants: configuration.tenants,
     services: Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),

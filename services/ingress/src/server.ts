@@ -14,6 +14,7 @@ import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import type { SseSessions } from "./sse-sessions.ts";
 import type { Principal } from "./tenants.ts";
+import type { TlsDoor } from "./tls-door.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -29,10 +30,12 @@ export interface ServerParts {
   readonly mcp: Mcp;
   readonly sse: SseSessions;
   readonly paths: PathCalls;
+  readonly tls: TlsDoor | undefined;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, authentication, mcp, sse, paths }: ServerParts): FastifyInstance {
+export function createServer(parts: ServerParts): FastifyInstance {
+  const { config, log, metrics, authentication, tls } = parts;
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
@@ -43,6 +46,11 @@ export function createServer({ config, log, metrics, authentication, mcp, sse, p
     requireOneHost(request.rawHeaders);
     guard(request.headers);
     return authentication.authenticate(request);
+  };
+  const http = {
+    headersTimeout: config.HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 32 * 1024,
   };
   const app = fastify({
     logger: false,
@@ -58,8 +66,9 @@ export function createServer({ config, log, metrics, authentication, mcp, sse, p
     return503OnClosing: false,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 128 },
-    http: { headersTimeout: config.HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 },
-  });
+    ...(tls === undefined ? { http } : { https: { ...http, ...tls.options } }),
+  }) as FastifyInstance;
+  tls?.attach(app.server);
   app.server.maxConnections = config.MAX_CONNECTIONS;
   app.decorateRequest("principal", null);
   app.removeAllContentTypeParsers();
@@ -82,7 +91,7 @@ export function createServer({ config, log, metrics, authentication, mcp, sse, p
       fail(reply, error);
     }
   });
-  addRoutes(app, { mcp, sse, paths }, fail);
+  addRoutes(app, parts, fail);
   return app;
 }
 

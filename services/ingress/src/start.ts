@@ -6,6 +6,7 @@ import { Authentication } from "./auth/authentication.ts";
 import { authMethods } from "./auth/index.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
+import { ClientAuthorities } from "./client-authorities.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { Leases } from "./leases.ts";
@@ -15,19 +16,16 @@ import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
 import { Tenants } from "./tenants.ts";
+import { openTlsDoor } from "./tls-door.ts";
 
 /** Connections that become idle while ingress stops would otherwise stay for their whole keep-alive time. */
 const idleSweepMs = 100;
 
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
-export async function start({
-  config,
-  bus,
-  log,
-  metrics,
-  scope,
-  report,
-}: Context<IngressConfig & BaseConfig>): Promise<void> {
+export async function start(context: Context<IngressConfig & BaseConfig>): Promise<void> {
+  const { config, bus, log, metrics, scope, report } = context;
+  const authorities = new ClientAuthorities();
+  const tls = openTlsDoor(context, authorities);
   const changed = () => tenants.reconsider();
   const methods = authMethods.map((make) => make({ config, bus, log, scope, changed }));
   const authentication = new Authentication(methods);
@@ -58,7 +56,7 @@ export async function start({
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths });
+  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths, tls });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({
@@ -68,7 +66,7 @@ export async function start({
     sse_sessions: sse.size,
     tenants_version: tenants.version,
   }));
-  log.info({ url: `http://${config.HOST}:${port}` }, "listening");
+  log.info({ url: `http${tls === undefined ? "" : "s"}://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);
     const closed = app.close();

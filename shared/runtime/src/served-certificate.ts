@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { constants, createHash } from "node:crypto";
+import type { SecureContextOptions, Server } from "node:tls";
 import type { Log, Registry } from "@sluice/telemetry";
 import { certificateMetrics } from "./certificate-metrics.ts";
 import { ConfigError } from "./config.ts";
@@ -10,18 +11,26 @@ export interface ServedCertificateOptions {
   readonly use: string;
   readonly certFile: NamedFile;
   readonly keyFile: NamedFile;
+  readonly minVersion: "1.2" | "1.3";
+  /** What connections are made with besides. */
+  readonly besides?: () => SecureContextOptions;
   readonly log: Log;
   readonly metrics: Registry;
 }
 
 const soonMs = 14 * 86_400_000;
 
-/** The two settings of a server, or undefined where it serves without TLS. @throws ConfigError where only one is set. */
-export function servedFiles(certFile: Partial<NamedFile>, keyFile: Partial<NamedFile>): [NamedFile, NamedFile] | undefined {
-  if (certFile.path === undefined && keyFile.path === undefined) return undefined;
-  if (certFile.path === undefined || keyFile.path === undefined)
-    throw new ConfigError(`${certFile.setting} and ${keyFile.setting} belong together: set both`);
-  return [certFile as NamedFile, keyFile as NamedFile];
+type Setting = readonly [name: string, path: string | undefined];
+
+/** The files that two settings name, or undefined where they name none. @throws ConfigError where only one does. */
+export function servedFiles(
+  [certSetting, certPath]: Setting,
+  [keySetting, keyPath]: Setting,
+): Pick<ServedCertificateOptions, "certFile" | "keyFile"> | undefined {
+  if (certPath === undefined && keyPath === undefined) return undefined;
+  if (certPath === undefined || keyPath === undefined)
+    throw new ConfigError(`${certSetting} and ${keySetting} belong together: set both`);
+  return { certFile: { setting: certSetting, path: certPath }, keyFile: { setting: keySetting, path: keyPath } };
 }
 
 /**
@@ -31,7 +40,7 @@ export function servedFiles(certFile: Partial<NamedFile>, keyFile: Partial<Named
 export class ServedCertificate implements Disposable {
   readonly #options: ServedCertificateOptions;
   readonly #watches: Disposable[];
-  readonly #listeners = new Set<(pair: KeyPair) => void>();
+  readonly #servers = new Set<Server>();
   #pair: KeyPair;
   #problem: string | undefined;
 
@@ -44,13 +53,29 @@ export class ServedCertificate implements Disposable {
     this.#watches = [options.certFile, options.keyFile].map(({ path }) => watchFile(path, look));
   }
 
-  get pair(): KeyPair {
-    return this.#pair;
+  /** What a server is made with. */
+  get context(): SecureContextOptions {
+    const { minVersion, besides } = this.#options;
+    const { cert, key } = this.#pair;
+    const more = besides?.() ?? {};
+    return {
+      cert,
+      key,
+      minVersion: `TLSv${minVersion}`,
+      ...more,
+      // Whoever a connection was made by, it stays.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (more.secureOptions ?? 0),
+    };
   }
 
-  /** Told of each change; connections that stand are not touched by it. */
-  onChange(listener: (pair: KeyPair) => void): void {
-    this.#listeners.add(listener);
+  /** Connections made from now on have what is in use then; those that stand are not touched. */
+  follow(server: Server): void {
+    this.#servers.add(server);
+  }
+
+  /** What is made with `besides` has changed. */
+  renew(): void {
+    for (const server of this.#servers) server.setSecureContext(this.context);
   }
 
   [Symbol.dispose](): void {
@@ -68,7 +93,7 @@ export class ServedCertificate implements Disposable {
       this.#problem = undefined;
       if (pair.cert === this.#pair.cert && pair.key === this.#pair.key) return;
       this.#pair = pair;
-      for (const listener of this.#listeners) listener(pair);
+      this.renew();
       this.#inUse("TLS certificate changed");
     } catch (error) {
       const { message: reason } = error as Error;
