@@ -23,7 +23,8 @@ export function cutSections(conf: Conf, version: number): AllSections {
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
-  const agents = tenant.authentication.length === 0 ? [] : tenant.agents;
+  const byKey = tenant.authentication.filter((method) => method.type === "apiKey");
+  const agents = byKey.length === 0 ? [] : tenant.agents;
   const keys = agents.flatMap(({ id, name, owner, apiKeys }) =>
     apiKeys.map((hash) => [
       hash.slice("sha256:".length),
@@ -34,8 +35,9 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     version,
     maxPayloadBytes: tenant.settings.max_payload_bytes,
     deniedWith200: tenant.settings.denied_status === 200,
-    keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
+    keyHeaders: byKey.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
+    certificates: tenant.authentication.filter((method) => method.type === "mtls"),
     toolPrefix: tenant.mcp.toolPrefix,
     registration: tenant.mcp.registration,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({

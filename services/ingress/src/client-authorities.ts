@@ -8,6 +8,7 @@ export class ClientAuthorities {
   }
 
   set(pems: readonly string[]): void {
+    if (pems.length === this.#pems.length && pems.every((pem) => this.#pems.includes(pem))) return;
     this.#pems = pems;
     this.#onChange();
   }

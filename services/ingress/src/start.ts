@@ -27,7 +27,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
   const changed = () => tenants.reconsider();
-  const methods = authMethods.map((make) => make({ config, bus, log, scope, changed }));
+  const methods = authMethods.map((make) => make({ config, bus, log, scope, authorities, changed }));
   const authentication = new Authentication(methods);
   const tenants: Tenants = new Tenants(authentication);
   const leases = scope.use(new Leases(bus));

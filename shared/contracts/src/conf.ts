@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { mtlsSchema } from "./mtls.ts";
 import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
@@ -99,6 +100,8 @@ const keyHeader = z
     "has a meaning of its own: name another one, such as x-agent-api-key (Authorization: Bearer is taken beside it)",
   );
 
+const apiKeySchema = z.strictObject({ type: z.literal("apiKey"), headerName: keyHeader.default("x-agent-api-key") });
+
 export const tenantSchema = z.strictObject({
   settings: z
     .strictObject({
@@ -115,7 +118,7 @@ export const tenantSchema = z.strictObject({
     })
     .prefault({}),
   authentication: z
-    .array(z.strictObject({ type: z.literal("apiKey"), headerName: keyHeader.default("x-agent-api-key") }))
+    .array(z.discriminatedUnion("type", [apiKeySchema, mtlsSchema]))
     .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
   agents: z.array(agentEntrySchema).default([]),
   mcp: z.strictObject({

@@ -3,6 +3,7 @@ export * from "./audit.ts";
 export * from "./call.ts";
 export * from "./conf.ts";
 export * from "./faults.ts";
+export * from "./mtls.ts";
 export * from "./subjects.ts";
 export * from "./pattern.ts";
 export * from "./sections.ts";

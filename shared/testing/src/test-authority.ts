@@ -16,7 +16,7 @@ export interface Wanted {
   readonly notAfter?: Date;
   /** To certify a key that there is already. */
   readonly keys?: CryptoKeyPair;
-  readonly extensions?: readonly x509.Extension[];
+  readonly extensions?: readonly { readonly oid: string; readonly critical: boolean; readonly value: Buffer }[];
 }
 
 /** A certificate and its key in PEM; the chain up to the authority's own, which is left out. */
@@ -65,7 +65,7 @@ export class TestAuthority {
       keys: keys as never,
       signingAlgorithm: algorithm,
       ...validity({ ...(notAfter !== undefined && { notAfter }) }),
-      extensions: [...authorityExtensions(), ...(extensions ?? [])],
+      extensions: [...authorityExtensions(), ...further(extensions)],
     });
     return new TestAuthority(certificate, keys, { key: await pemOf(keys.privateKey), chain: "" });
   }
@@ -82,6 +82,19 @@ export class TestAuthority {
     await writeFile(files.certFile, `${cert}\n${chain}`);
     await writeFile(files.keyFile, key);
     return files;
+  }
+
+  /** A revocation list in PEM. */
+  async revocations(revoked: readonly Issued[], nextUpdate = new Date(Date.now() + dayMs)): Promise<string> {
+    const list = await x509.X509CrlGenerator.create({
+      issuer: this.#certificate.subject,
+      thisUpdate: new Date(Date.now() - dayMs),
+      nextUpdate,
+      entries: revoked.map(({ cert }) => ({ serialNumber: new x509.X509Certificate(cert).serialNumber })),
+      signingKey: this.keys.privateKey as never,
+      signingAlgorithm: algorithm,
+    });
+    return list.toString("pem").replaceAll(" CRL-", " X509 CRL-").replaceAll("X509 X509", "X509");
   }
 
   /** An authority below this one. */
@@ -101,7 +114,7 @@ export class TestAuthority {
       signingKey: this.keys.privateKey as never,
       signingAlgorithm: algorithm,
       ...validity(wanted),
-      extensions: [...extensionsOf(wanted), ...(wanted.extensions ?? [])],
+      extensions: [...extensionsOf(wanted), ...further(wanted.extensions)],
     });
     return { certificate, keys };
   }
@@ -113,6 +126,10 @@ function extensionsOf({ ca = false, usage, sans, pathLength }: Wanted): x509.Ext
     ...(usage === undefined ? [] : [new x509.ExtendedKeyUsageExtension([usages[usage]])]),
     ...(sans === undefined ? [] : [new x509.SubjectAlternativeNameExtension([...sans])]),
   ];
+}
+
+function further(extensions: Wanted["extensions"] = []): x509.Extension[] {
+  return extensions.map(({ oid, critical, value }) => new x509.Extension(oid, critical, new Uint8Array(value)));
 }
 
 function authorityExtensions(pathLength?: number): x509.Extension[] {

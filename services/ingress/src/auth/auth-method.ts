@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import type { Context } from "@sluice/runtime";
+import type { ClientAuthorities } from "../client-authorities.ts";
 import type { IngressConfig } from "../config.ts";
 import type { Principal } from "../tenants.ts";
 
@@ -18,12 +19,16 @@ export interface AuthMethod {
    * @throws Fault where the request speaks to this method, and nobody shall be asked after it
    */
   authenticate(request: IncomingMessage): Answered;
+  /** Whether the request says by this method that it comes from somebody else than another method found. */
+  contradicts?(request: IncomingMessage, principal: Principal): boolean;
   /** Whether who came by this method may still come so. Asked for each call, so it answers from memory. */
   knows(principal: Principal): boolean;
 }
 
 /** What methods are made with. */
 export interface AuthContext extends Pick<Context<IngressConfig>, "config" | "bus" | "log" | "scope"> {
+  /** Whose certificates agents are asked for. */
+  readonly authorities: ClientAuthorities;
   /** To be called when credentials that were good may be so no more, except in `configure`: what is done with them ends. */
   readonly changed: () => void;
 }
