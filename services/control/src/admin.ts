@@ -19,7 +19,7 @@ export interface AdminStatus {
 export interface AdminOptions {
   readonly token: string;
   readonly allowedHosts: readonly string[];
-  readonly tls: ServedCertificate | undefined;
+  readonly tls?: ServedCertificate | undefined;
 }
 
 /** The operators' API. Every route takes `Authorization: Bearer <token>`, known and unknown ones alike. */

@@ -30,7 +30,7 @@ export interface ServerParts {
   readonly mcp: Mcp;
   readonly sse: SseSessions;
   readonly paths: PathCalls;
-  readonly tls: TlsDoor | undefined;
+  readonly tls?: TlsDoor | undefined;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */

@@ -36,12 +36,12 @@ const certificateAgentSchema = z
     owner: z.string().max(256).optional(),
   })
   .check(({ value, issues }) => {
-    const complain = (path: string[], message: string) =>
-      issues.push({ code: "custom", message, path, input: value });
+    const complain = (path: string[], message: string) => issues.push({ code: "custom", message, path, input: value });
     const named = certificateNames.flatMap((kind) => value[kind] ?? []);
     if (named.length !== 1) complain([], `needs exactly one of ${certificateNames.join(", ")}`);
     const isOpen = named[0]?.includes("*") === true;
-    if (!isOpen && value.agentId === undefined) complain(["agentId"], "is missing: the name has no * that could say it");
+    if (!isOpen && value.agentId === undefined)
+      complain(["agentId"], "is missing: the name has no * that could say it");
     if (!isOpen && value.agentId?.includes("*") === true) complain(["agentId"], "has a *, and the name has none");
     if ((value.agentId?.split("*").length ?? 1) > 2) complain(["agentId"], "may hold one * at most");
   });

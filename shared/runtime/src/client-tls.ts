@@ -71,10 +71,7 @@ export function clientTls<Name extends string>(
   };
 }
 
-function filesOf<Name extends string>(
-  name: Name,
-  settings: ClientTlsSettings<Name>,
-): (() => Material) | undefined {
+function filesOf<Name extends string>(name: Name, settings: ClientTlsSettings<Name>): (() => Material) | undefined {
   const file = (setting: string, path: string | undefined) => (path === undefined ? undefined : { setting, path });
   const ca = file(`${name}_CA_FILE`, settings[`${name}_CA_FILE`]);
   const cert = file(`${name}_CERT_FILE`, settings[`${name}_CERT_FILE`]);

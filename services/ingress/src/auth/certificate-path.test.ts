@@ -88,7 +88,9 @@ describe("an authority vouches for a client's certificate", () => {
     const permitted = Buffer.from(`300da00b3009820765${Buffer.from("xample").toString("hex")}`, "hex");
     const constrained = { oid: "2.5.29.30", critical: false, value: permitted };
     const unknown = { oid: "1.3.6.1.4.1.55555.1", critical: true, value: Buffer.from("0500", "hex") };
-    expect(isVouchedFor(presented(await acme.issue({ ...client, extensions: [{ ...unknown, critical: false }] })))).toBe(true);
+    expect(
+      isVouchedFor(presented(await acme.issue({ ...client, extensions: [{ ...unknown, critical: false }] }))),
+    ).toBe(true);
     for (const extension of [constrained, unknown]) {
       const between = await acme.subordinate("Between", { extensions: [extension] });
       expect(isVouchedFor(presented(await between.issue(client), between))).toBe(false);

@@ -64,8 +64,7 @@ function continued(path: Path, search: Search): Path | undefined {
   if (path.length >= longestPath) return undefined;
   const { trust, others, now } = search;
   const last = path.at(-1) ?? path[0];
-  const vouches = (issuer: X509Certificate) =>
-    isIssuer(issuer, path, now) && !trust.isRevoked(last, issuer);
+  const vouches = (issuer: X509Certificate) => isIssuer(issuer, path, now) && !trust.isRevoked(last, issuer);
   const anchor = trust.anchors.find(vouches);
   if (anchor !== undefined) return [...path, anchor];
   for (const between of others) {

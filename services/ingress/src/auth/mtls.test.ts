@@ -73,7 +73,7 @@ async function from(client: Partial<Issued>, headers: IncomingMessage["headers"]
   stack.defer(() => void socket.destroy());
   const [received] = await arriving;
   for (const side of [socket, received]) side.on("error", () => {});
-  return { socket: received, headers } as IncomingMessage;
+  return { socket: received, headers } as unknown as IncomingMessage;
 }
 const principalOf = (request: IncomingMessage) => method.authenticate(request) as Principal | undefined;
 const whoIs = async (client: Partial<Issued>, headers?: IncomingMessage["headers"]) => {
@@ -153,7 +153,12 @@ describe("a client certificate", () => {
     expect(await whoIs(client, { "x-agent-api-key": "wrong" })).toBeUndefined();
     expect(await whoIs(client, { authorization: "Bearer wrong" })).toBeUndefined();
     const request = await from(client);
-    const other = (tenant: string, id: string): Principal => ({ tenant, agent: { id }, method: "apiKey", credential: "" });
+    const other = (tenant: string, id: string): Principal => ({
+      tenant,
+      agent: { id },
+      method: "apiKey",
+      credential: "",
+    });
     expect(method.contradicts?.(request, other("acme", "a-1"))).toBe(false);
     expect(method.contradicts?.(request, other("acme", "a-2"))).toBe(true);
     expect(method.contradicts?.(request, other("beta", "a-1"))).toBe(true);

@@ -20,17 +20,26 @@ const digests: Readonly<Record<string, string | null>> = {
  * current counts as revoked, as it does for OpenSSL. @throws Error where the text holds no list that can be read
  */
 export function revocationsIn(pem: string, now: () => number): Trust["isRevoked"] {
-  const lists = [...pem.matchAll(block)].map(([, base64 = ""]) => AsnConvert.parse(Buffer.from(base64, "base64"), CertificateList));
+  const lists = [...pem.matchAll(block)].map(([, base64 = ""]) =>
+    AsnConvert.parse(Buffer.from(base64, "base64"), CertificateList),
+  );
   if (lists.length === 0) throw new Error("holds no revocation list in PEM");
-  const serials = lists.map((list) => new Set(list.tbsCertList.revokedCertificates?.map((entry) => hex(entry.userCertificate))));
+  const serials = lists.map(
+    (list) => new Set(list.tbsCertList.revokedCertificates?.map((entry) => hex(entry.userCertificate))),
+  );
   return (certificate, issuer) => {
     const serial = hex(read(certificate).tbsCertificate.serialNumber);
-    const ofIssuer = lists.flatMap((list, index) => (isCurrent(list, now()) && isBy(list, issuer) ? [serials[index]] : []));
+    const ofIssuer = lists.flatMap((list, index) =>
+      isCurrent(list, now()) && isBy(list, issuer) ? [serials[index]] : [],
+    );
     return ofIssuer.length === 0 || ofIssuer.some((revoked) => revoked?.has(serial));
   };
 }
 
-function isCurrent({ tbsCertList: { thisUpdate, nextUpdate, crlExtensions = [] } }: CertificateList, now: number): boolean {
+function isCurrent(
+  { tbsCertList: { thisUpdate, nextUpdate, crlExtensions = [] } }: CertificateList,
+  now: number,
+): boolean {
   return (
     thisUpdate.getTime().getTime() <= now &&
     (nextUpdate === undefined || nextUpdate.getTime().getTime() > now) &&
@@ -39,9 +48,13 @@ function isCurrent({ tbsCertList: { thisUpdate, nextUpdate, crlExtensions = [] }
   );
 }
 
-function isBy({ tbsCertList, tbsCertListRaw, signatureAlgorithm, signature }: CertificateList, issuer: X509Certificate): boolean {
+function isBy(
+  { tbsCertList, tbsCertListRaw, signatureAlgorithm, signature }: CertificateList,
+  issuer: X509Certificate,
+): boolean {
   const digest = digests[signatureAlgorithm.algorithm];
-  const isNamed = hex(AsnConvert.serialize(tbsCertList.issuer)) === hex(AsnConvert.serialize(read(issuer).tbsCertificate.subject));
+  const isNamed =
+    hex(AsnConvert.serialize(tbsCertList.issuer)) === hex(AsnConvert.serialize(read(issuer).tbsCertificate.subject));
   if (!isNamed || digest === undefined || tbsCertListRaw === undefined) return false;
   return verify(digest, Buffer.from(tbsCertListRaw), issuer.publicKey, Buffer.from(signature));
 }
