@@ -1,8 +1,8 @@
 import { upstreamNetworks } from "@sluice/net";
 import { integer, list, oneOf, pemFile } from "@sluice/runtime";
 import { z } from "zod";
+import { shortestToken } from "./admin/operators.ts";
 
-const shortestToken = 32;
 const fewestCharacters = 8;
 
 const adminToken = z
@@ -29,6 +29,8 @@ export const configSchema = z.object({
   ADMIN_TLS_CERT_FILE: pemFile,
   ADMIN_TLS_KEY_FILE: pemFile,
   ADMIN_TLS_MIN_VERSION: oneOf(["1.2", "1.3"]).default("1.2"),
+  /** Further operators, each with a role and the hashes of their tokens. */
+  OPERATORS_FILE: z.string().min(1, "must name a file").optional(),
   /** Networks that upstreams may be in beside public addresses; the same as egress has. */
   UPSTREAM_NETWORKS: upstreamNetworks,
   NATS_REPLICAS: integer(1, 5).default(1),

@@ -18,7 +18,7 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { ClosedEndpoint, Upstreams } from "./upstreams.ts";
 
 /** Calls are taken sooner than this, but for a replica or a connection that was held up. */
 const noticeableMs = 20;
@@ -42,7 +42,7 @@ export class Egress {
     this.#parts = parts;
   }
 
-  configure(sections: SectionMap<"egress">): string[] {
+  configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
     return this.#parts.upstreams.configure(sections);
   }
 

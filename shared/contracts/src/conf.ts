@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { mtlsSchema } from "./mtls.ts";
-import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
+import { secretReference } from "./secret-reference.ts";
+import { credentialsSchema } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
 

@@ -1,3 +1,4 @@
+export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./call.ts";
@@ -6,6 +7,7 @@ export * from "./faults.ts";
 export * from "./mtls.ts";
 export * from "./subjects.ts";
 export * from "./pattern.ts";
+export * from "./secret-reference.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";
 export * from "./upstream-credentials.ts";

@@ -3,7 +3,6 @@ export * from "./postgres.ts";
 export * from "./run.ts";
 export * from "./guard.ts";
 export * from "./health.ts";
-export * from "./secrets.ts";
 export * from "./serve.ts";
 export * from "./client-tls.ts";
 export * from "./served-certificate.ts";

@@ -1,10 +1,12 @@
 import type { z } from "zod";
 import { announce, Bus } from "@sluice/bus";
 import type { ServiceName } from "@sluice/contracts";
+import { Secrets } from "@sluice/secrets";
 import { createLog, createMetrics, describeError, type Log, type Registry } from "@sluice/telemetry";
 import { clientTls, type ClientTls } from "./client-tls.ts";
 import { baseConfigSchema, ConfigError, loadConfig, type BaseConfig } from "./config.ts";
 import { serveHealth } from "./health.ts";
+import { settingsOf } from "./settings.ts";
 
 /** What a service gets to work with. */
 export interface Context<Config> {
@@ -12,6 +14,8 @@ export interface Context<Config> {
   readonly bus: Bus;
   readonly log: Log;
   readonly metrics: Registry;
+  /** What references in the configuration stand for; the only way to a secret. */
+  readonly secrets: Secrets;
   /** Closed last-opened-first when the service stops. */
   readonly scope: AsyncDisposableStack;
   /** Fires when the service is asked to stop. */
@@ -45,8 +49,11 @@ export async function run<Schema extends z.ZodType>(service: Service<Schema>): P
   let log = createLog(service.name, "info");
   const scope = new AsyncDisposableStack();
   try {
-    const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> &
-      BaseConfig;
+    const env = await settingsOf([baseConfigSchema, service.config], log);
+    const config = {
+      ...loadConfig(baseConfigSchema, env),
+      ...(loadConfig(service.config, env) as object),
+    } as z.infer<Schema> & BaseConfig;
     log = createLog(service.name, config.LOG_LEVEL);
     const opened = open({
       service,
@@ -115,11 +122,13 @@ async function open<Schema extends z.ZodType>({
   const bus = scope.use(await connect(service.name, config, { log, tls }));
   state.bus = bus;
   scope.use(announce(bus));
+  const secrets = scope.use(new Secrets({ env: process.env, log, metrics }));
   await service.start({
     config,
     bus,
     log,
     metrics,
+    secrets,
     scope,
     stopping,
     nobodyWaits,
