@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Conf, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { askedUrls, checkAuthentication } from "./authentication-check.ts";
 import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
@@ -60,7 +61,7 @@ const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(ha
 /** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses, limits on nothing. */
 export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
   const holders = new Map<string, string>();
-  return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
+  const ofTenants = Object.entries(conf.tenants).flatMap(([name, tenant]) => {
     const path = ["tenants", name];
     const endpoints = tenant.mcp.endpoints.map((endpoint) => endpoint.name);
     const agents = tenant.agents.map((agent) => agent.id);
@@ -75,11 +76,12 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });
+  return [...ofTenants, ...checkAuthentication(conf)];
 }
 
 /** Everything in a tenant's configuration that Sluice will connect to. */
 function urlsOf(tenant: Tenant): { path: readonly PropertyKey[]; url: string }[] {
-  return tenant.mcp.endpoints.flatMap(({ url, credentials }, index) => {
+  const ofEndpoints = tenant.mcp.endpoints.flatMap(({ url, credentials }, index) => {
     const path = ["mcp", "endpoints", index];
     const own = { path: [...path, "url"], url };
     if (credentials?.type !== "oauth2ClientCredentials") return [own];
@@ -89,6 +91,7 @@ function urlsOf(tenant: Tenant): { path: readonly PropertyKey[]; url: string }[]
     });
     return [own, ...asked];
   });
+  return [...ofEndpoints, ...askedUrls(tenant)];
 }
 
 function checkUrl(path: readonly PropertyKey[], url: string, guard: AddressGuard): Finding[] {

@@ -38,6 +38,8 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     keyHeaders: byKey.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     certificates: tenant.authentication.filter((method) => method.type === "mtls"),
+    keyEndpoints: byKey.filter(({ validationEndpoint }) => validationEndpoint !== undefined),
+    oauth2: tenant.authentication.filter((method) => method.type === "oauth2ClientCredentials"),
     toolPrefix: tenant.mcp.toolPrefix,
     registration: tenant.mcp.registration,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({

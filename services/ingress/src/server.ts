@@ -1,18 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import type { Authentication } from "./auth/authentication.ts";
-import type { HttpRequest } from "./batches.ts";
 import type { IngressConfig } from "./config.ts";
-import type { Mcp } from "./mcp.ts";
-import type { PathMethod } from "./path-call.ts";
-import type { PathCalls } from "./path-calls.ts";
+import type { ProtectedResource } from "./protected-resource.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
-import type { SseSessions } from "./sse-sessions.ts";
+import { addMetadata, addRoutes, type Doors, type Fail } from "./routes.ts";
 import type { Principal } from "./tenants.ts";
 import type { TlsDoor } from "./tls-door.ts";
 
@@ -22,29 +19,40 @@ declare module "fastify" {
   }
 }
 
-export interface ServerParts {
+export interface ServerParts extends Doors {
   readonly config: IngressConfig;
   readonly log: Log;
   readonly metrics: Registry;
   readonly authentication: Authentication;
-  readonly mcp: Mcp;
-  readonly sse: SseSessions;
-  readonly paths: PathCalls;
+  readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
 }
 
-/** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer(parts: ServerParts): FastifyInstance {
-  const { config, log, metrics, authentication, tls } = parts;
+/**
+ * The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1), but for
+ * what is read in order to log in.
+ */
+export function createServer({
+  config,
+  log,
+  metrics,
+  authentication,
+  resource,
+  tls,
+  ...doors
+}: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
-  const fail = failureRenderer(log);
+  const fail = failureRenderer(log, resource);
+  const look = ({ rawHeaders, headers }: IncomingMessage) => {
+    requireOneHost(rawHeaders);
+    guard(headers);
+  };
   const enter = (request: IncomingMessage): Principal | Promise<Principal> => {
-    requireOneHost(request.rawHeaders);
-    guard(request.headers);
+    look(request);
     return authentication.authenticate(request);
   };
   const http = {
@@ -78,86 +86,36 @@ export function createServer(parts: ServerParts): FastifyInstance {
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook("onRequest", (request, reply, next) => {
-    const pass = (principal: Principal) => {
+  app.addHook("onRequest", entrance({ look, enter }, fail));
+  addRoutes(app, doors, fail);
+  addMetadata(app, resource, fail);
+  return app;
+}
+
+interface Doorkeeper {
+  /** @throws Fault where the request is for somebody else, or from a foreign page */
+  readonly look: (request: IncomingMessage) => void;
+  /** Looks, and says who comes. @throws Fault */
+  readonly enter: (request: IncomingMessage) => Principal | Promise<Principal>;
+}
+
+/** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
+function entrance({ look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
+  return (request, reply, next) => {
+    const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const entered = enter(request.raw);
+      const isPublic = request.routeOptions.config.isPublic === true;
+      const entered = isPublic ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
-      else pass(entered);
+      else pass(entered ?? null);
     } catch (error) {
       fail(reply, error);
     }
-  });
-  addRoutes(app, parts, fail);
-  return app;
+  };
 }
-
-type Fail = (reply: FastifyReply, thrown: unknown) => void;
-
-interface Door {
-  readonly url: string;
-  readonly methods: readonly Method[];
-  readonly carry: (received: HttpRequest) => Promise<void>;
-}
-
-/** The methods that have a path of their own, and how they are asked for. */
-const methodDoors: readonly { readonly method: PathMethod; readonly methods: readonly Method[] }[] = [
-  { method: "initialize", methods: ["POST"] },
-  { method: "tools/list", methods: ["GET", "POST"] },
-  { method: "tools/call", methods: ["POST"] },
-  { method: "resources/list", methods: ["GET", "POST"] },
-  { method: "resources/read", methods: ["POST"] },
-];
-
-type Doors = Pick<ServerParts, "mcp" | "sse" | "paths">;
-
-function addRoutes(app: FastifyInstance, { mcp, sse, paths }: Doors, fail: Fail): void {
-  const doors: readonly Door[] = [
-    ...["/mcp", "/mcp/:server"].map((url): Door => {
-      return { url, methods: ["GET", "POST", "DELETE"], carry: (received) => mcp.handle(received) };
-    }),
-    ...["/mcp/sse", "/mcp/:server/sse"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => sse.open(received) };
-    }),
-    { url: "/mcp/messages", methods: ["POST"], carry: (received) => sse.post(received) },
-    ...methodDoors.map(({ method, methods }): Door => {
-      return { url: `/mcp/${method}`, methods, carry: (received) => paths.carry(received, method) };
-    }),
-    ...["/mcp/registration", "/mcp/:server/registration"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => paths.register(received) };
-    }),
-  ];
-  for (const { url, methods, carry } of doors) {
-    app.route({
-      method: [...methods],
-      url,
-      exposeHeadRoute: false,
-      handler: (request: FastifyRequest<{ Params: { server?: string } }>, reply) => {
-        reply.hijack();
-        const { principal, raw, params } = request;
-        if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
-        const received = { request: raw, response: reply.raw, principal, server: params.server };
-        carry(received).catch((error: unknown) => fail(reply, error));
-      },
-    });
-    app.route({
-      method: everyMethod.filter((method) => !methods.includes(method)),
-      url,
-      handler: (_request, reply) => {
-        reply.raw.setHeader("allow", methods.join(", "));
-        fail(reply, new Fault("method_not_allowed", `use ${anyOf(methods)}`));
-      },
-    });
-  }
-}
-
-const anyOf = (methods: readonly string[]) => methods.join(", ").replace(/, (\w+)$/, " or $1");
-
-type Method = (typeof everyMethod)[number];
-const everyMethod = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] as const;
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
   await app.listen({ host: config.HOST, port: config.PORT });
@@ -165,10 +123,13 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
 }
 
 /** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
-function failureRenderer(log: Log): Fail {
+function failureRenderer(log: Log, resource: ProtectedResource): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
+    const { server } = reply.request.params as { server?: string };
+    const challenge = resource.challenge(fault, server);
+    if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
   };
 }

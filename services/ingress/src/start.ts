@@ -2,20 +2,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
-import { Authentication } from "./auth/authentication.ts";
-import { authMethods } from "./auth/index.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import { ClientAuthorities } from "./client-authorities.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
+import { openIdentity } from "./identity.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { PathCalls } from "./path-calls.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
-import { Tenants } from "./tenants.ts";
 import { openTlsDoor } from "./tls-door.ts";
 
 /** Connections that become idle while ingress stops would otherwise stay for their whole keep-alive time. */
@@ -26,17 +24,16 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const { config, bus, log, metrics, scope, report } = context;
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
-  const changed = () => tenants.reconsider();
-  const methods = authMethods.map((make) => make({ config, bus, log, scope, authorities, changed }));
-  const authentication = new Authentication(methods);
-  const tenants: Tenants = new Tenants(authentication);
+  const identity = openIdentity(context, authorities);
+  const { tenants } = identity;
   const leases = scope.use(new Leases(bus));
   scope.use(
-    await watchSection(bus, "ingress", (sections) => {
-      tenants.configure(sections);
+    await watchSection(bus, "ingress", async (sections) => {
+      await identity.configure(sections);
       leases.configure(tenants.version);
     }),
   );
+  identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
@@ -56,7 +53,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths, tls });
+  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths, tls });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

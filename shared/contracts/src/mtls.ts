@@ -1,13 +1,11 @@
 import { z } from "zod";
+import { secretReference } from "./secret-reference.ts";
 
-/** Certificates may be written into the configuration or lie in a file that ingress reads, now and after each change of it. */
-const pemOrFile = (what: string) =>
-  z
-    .string()
-    .regex(
-      new RegExp(`^\\$\\{file:[^}]+\\}$|-----BEGIN ${what}-----`),
-      `must be \${file:PATH}, or text in PEM that begins with -----BEGIN ${what}-----`,
-    );
+/** Certificates may be written into the configuration, or lie where a reference says, now and after each change. */
+const pem = (what: string) =>
+  z.union([secretReference, z.string().regex(new RegExp(`^\\s*-----BEGIN ${what}-----`))], {
+    error: `must be a reference such as \${file:PATH}, or text in PEM that begins with -----BEGIN ${what}-----`,
+  });
 
 const pattern = z
   .string()
@@ -50,9 +48,9 @@ const certificateAgentSchema = z
 export const mtlsSchema = z.strictObject({
   type: z.literal("mtls"),
   /** Each certificate in it may vouch for this tenant's agents, and no other may. */
-  ca: pemOrFile("CERTIFICATE"),
+  ca: pem("CERTIFICATE"),
   /** Revocation lists, one of each authority that vouches. */
-  crl: pemOrFile("X509 CRL").optional(),
+  crl: pem("X509 CRL").optional(),
   /** What no entry fits is nobody; what entries take for different agents is too. */
   agents: z.array(certificateAgentSchema).min(1),
 });

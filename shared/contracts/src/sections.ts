@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
-import { mtlsSchema } from "./mtls.ts";
+import { ingressMethods } from "./authentication.ts";
 
 /**
  * What control cuts out of the configuration for each service: KV keys `<service>.<tenant>_<piece>`, so that a service's
@@ -18,8 +18,7 @@ export const ingressSectionSchema = z.object({
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
-  /** Who vouches for client certificates, and whose they are. */
-  certificates: z.array(mtlsSchema).default([]),
+  ...ingressMethods,
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
   registration: registrationSchema.prefault({}),

@@ -1,4 +1,5 @@
 import { Fault, type ClientCredentials } from "@sluice/contracts";
+import { discover, problemOf, requestOptions, ServerProblem } from "@sluice/oauth";
 import { requireStrong, type Secrets } from "@sluice/secrets";
 import {
   clientCredentialsGrantRequest,
@@ -10,11 +11,9 @@ import {
   type AuthorizationServer,
   type ClientAuth,
 } from "oauth4webapi";
-import { discover, requestOptions } from "./authorization-server.ts";
 import { readClientKey } from "./client-key.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
 import { TokenKeeper, type Token } from "./token-keeper.ts";
-import { problemOf, TokenProblem } from "./token-problem.ts";
 
 /** Where the server does not say how long a token lives. */
 const unsaidLifetimeMs = 300_000;
@@ -95,12 +94,12 @@ function tokenRequest({ settings, authenticate, tokens }: TokenRequest): (signal
     ...(settings.audience !== undefined && { audience: settings.audience }),
   };
   return async (signal) => {
-    const options = requestOptions(tokens, signal);
+    const options = requestOptions(tokens.reach, signal);
     const server = await serverOf(settings, options);
     const response = await clientCredentialsGrantRequest(server, client, authenticate.current(), parameters, options);
     const { access_token, token_type, expires_in } = await processClientCredentialsResponse(server, client, response);
-    if (token_type !== "bearer") throw new TokenProblem("its token is of another type than bearer");
-    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new TokenProblem("its token can't stand in a header field");
+    if (token_type !== "bearer") throw new ServerProblem("its token is of another type than bearer");
+    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new ServerProblem("its token can't stand in a header field");
     return { value: access_token, lifetimeMs: expires_in === undefined ? unsaidLifetimeMs : expires_in * 1000 };
   };
 }
@@ -111,5 +110,7 @@ async function serverOf(
   options: ReturnType<typeof requestOptions>,
 ): Promise<AuthorizationServer> {
   if (tokenUrl !== undefined) return { issuer: issuer ?? tokenUrl, token_endpoint: tokenUrl };
-  return await discover(issuer ?? "", options);
+  const server = await discover(issuer ?? "", options);
+  if (server.token_endpoint === undefined) throw new ServerProblem("its metadata names no token endpoint");
+  return server;
 }

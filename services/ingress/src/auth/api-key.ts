@@ -3,9 +3,9 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import type { Principal } from "../tenants.ts";
 import type { AuthMethod } from "./auth-method.ts";
+import { bearerOf } from "./bearer.ts";
 
-const longestKey = 512;
-const bearer = /^Bearer +([\x21-\x7e]+)$/i;
+export const longestKey = 512;
 const none: ReadonlySet<string> = new Set();
 
 /**
@@ -39,7 +39,7 @@ class ApiKeys implements AuthMethod {
       const principal = this.#find(headers[name]);
       if (principal !== undefined && this.#headersFor(principal).has(name)) found.push(principal);
     }
-    const byToken = this.#find(bearer.exec(headers.authorization ?? "")?.[1]);
+    const byToken = this.#find(bearerOf(headers));
     const first = found[0] ?? byToken;
     if (first === undefined) return undefined;
     const own = [...this.#headersFor(first)].filter((name) => headers[name] !== undefined);

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
+import type { Reach } from "@sluice/oauth";
 import type { Context } from "@sluice/runtime";
 import type { ClientAuthorities } from "../client-authorities.ts";
 import type { IngressConfig } from "../config.ts";
@@ -29,6 +30,16 @@ export interface AuthMethod {
 export interface AuthContext extends Pick<Context<IngressConfig>, "config" | "bus" | "log" | "scope"> {
   /** Whose certificates agents are asked for. */
   readonly authorities: ClientAuthorities;
+  /** Where agents reach this gateway, without a slash at its end. */
+  readonly publicUrl: string | undefined;
+  /** Through what a server is reached that says who calls. @throws Error where it must not be asked */
+  readonly reach: Reach;
+  /** The secret behind a reference. @throws Error that names the reference, never the secret */
+  readonly secret: (reference: string) => string;
+  /** Tells of each reference that stands for another secret than before. */
+  readonly whenSecretChanges: (heed: (reference: string) => void) => void;
+  /** Says what of the configuration cannot be used, and is closed: ingress does not start with it. */
+  readonly complain: (problem: string) => void;
   /** To be called when credentials that were good may be so no more, except in `configure`: what is done with them ends. */
   readonly changed: () => void;
 }

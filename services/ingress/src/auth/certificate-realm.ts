@@ -1,41 +1,32 @@
 import type { X509Certificate } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Agent, Mtls } from "@sluice/contracts";
 import { certificatesIn } from "@sluice/runtime";
 import { compileAgents } from "./certificate-agents.ts";
 import { pathTo, type Presented, type Trust } from "./certificate-path.ts";
-import { PemSource } from "./pem-source.ts";
 import { revocationsIn } from "./revocations.ts";
 
 export interface RealmOptions {
   readonly tenant: string;
   readonly settings: Mtls;
-  /** Told after one of its files has changed. */
-  readonly onChange: () => void;
-  /** Told why files can't be used; what they held before stays, or nobody comes in by them. */
-  readonly onProblem: (problem: string) => void;
+  /** The text behind a reference. @throws Error that names the reference */
+  readonly secret: (reference: string) => string;
+  /** Told why the authorities or revocation lists can't be used. */
+  readonly complain: (problem: string) => void;
 }
 
 /** Whose certificates are one tenant's agents. */
-export class CertificateRealm implements Disposable {
+export class CertificateRealm {
   readonly tenant: string;
   readonly #options: RealmOptions;
   readonly #agentOf: (certificate: X509Certificate) => Agent | undefined;
-  readonly #ca: PemSource;
-  readonly #crl: PemSource | undefined;
   #trust: Trust | undefined;
 
   constructor(options: RealmOptions) {
-    const { tenant, settings } = options;
-    const onChange = () => {
-      this.#load();
-      options.onChange();
-    };
-    this.tenant = tenant;
+    this.tenant = options.tenant;
     this.#options = options;
-    this.#agentOf = compileAgents(settings.agents);
-    this.#ca = new PemSource({ source: settings.ca, onChange });
-    this.#crl = settings.crl === undefined ? undefined : new PemSource({ source: settings.crl, onChange });
-    this.#load();
+    this.#agentOf = compileAgents(options.settings.agents);
+    this.load();
   }
 
   /** The authorities that vouch here. */
@@ -52,21 +43,32 @@ export class CertificateRealm implements Disposable {
     return { agent, expiresAtMs: Math.min(...path.map(({ validToDate }) => validToDate.getTime())) };
   }
 
-  [Symbol.dispose](): void {
-    this.#ca[Symbol.dispose]();
-    this.#crl?.[Symbol.dispose]();
+  /** Whether the configuration says this of this tenant still. */
+  isOf(tenant: string, settings: Mtls): boolean {
+    return tenant === this.tenant && isDeepStrictEqual(settings, this.#options.settings);
   }
 
-  #load(): void {
+  refersTo(reference: string): boolean {
+    const { ca, crl } = this.#options.settings;
+    return ca === reference || crl === reference;
+  }
+
+  /** Reads what the settings refer to. What can't be used changes nothing: what was read before stays, or nobody comes in. */
+  load(): void {
+    const { tenant, settings, complain } = this.#options;
     try {
-      const anchors = certificatesIn(this.#ca.read());
+      const anchors = certificatesIn(this.#text(settings.ca));
       const strange = anchors.find(({ ca }) => !ca);
       if (strange !== undefined)
         throw new Error(`ca holds a certificate that is no authority's (basic constraint CA:TRUE): ${strange.subject}`);
-      const isRevoked = this.#crl === undefined ? () => false : revocationsIn(this.#crl.read(), Date.now);
+      const isRevoked = settings.crl === undefined ? () => false : revocationsIn(this.#text(settings.crl), Date.now);
       this.#trust = { anchors, isRevoked };
     } catch (error) {
-      this.#options.onProblem((error as Error).message);
+      complain(`tenant ${tenant}, mtls: ${(error as Error).message}`);
     }
+  }
+
+  #text(source: string): string {
+    return source.startsWith("${") ? this.#options.secret(source) : source;
   }
 }

@@ -1,6 +1,8 @@
+import { apiKeyEndpoint } from "./api-key-endpoint.ts";
 import { apiKey } from "./api-key.ts";
 import type { AuthContext, AuthMethod } from "./auth-method.ts";
 import { mtls } from "./mtls.ts";
+import { oauth2 } from "./oauth2.ts";
 
-/** In the order in which they are asked: the first that knows who calls decides. */
-export const authMethods: readonly ((context: AuthContext) => AuthMethod)[] = [apiKey, mtls];
+/** In the order in which they are asked: the first that knows who calls decides. Those that ask others come last, and then what the connection shows. */
+export const authMethods: readonly ((context: AuthContext) => AuthMethod)[] = [apiKey, oauth2, apiKeyEndpoint, mtls];

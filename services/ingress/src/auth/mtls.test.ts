@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { IngressSection, Mtls } from "@sluice/contracts";
+import { referencesIn, Secrets } from "@sluice/secrets";
+import type { Log } from "@sluice/telemetry";
 import { TestAuthority, until, type Issued } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ClientAuthorities } from "../client-authorities.ts";
@@ -20,6 +22,7 @@ let acme: TestAuthority;
 let beta: TestAuthority;
 let dir: string;
 let further: string;
+let secrets: Secrets;
 let server: Server;
 let changes = 0;
 let method: AuthMethod;
@@ -34,7 +37,8 @@ const trusting = (ca: TestAuthority | string, more: Partial<Mtls> = {}): Mtls =>
   agents,
   ...more,
 });
-const configure = (tenants: Record<string, Mtls[]>) =>
+const configure = async (tenants: Record<string, Mtls[]>) => {
+  await secrets.use("authentication", referencesIn(tenants));
   method.configure(
     new Map(
       Object.entries(tenants).map(([name, certificates]) => [
@@ -43,6 +47,7 @@ const configure = (tenants: Record<string, Mtls[]>) =>
       ]),
     ),
   );
+};
 const file = (name: string) => join(dir, name);
 
 beforeAll(async () => {
@@ -56,11 +61,19 @@ beforeAll(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   stack.defer(() => void server.close());
-  const log = { warn: (...words: unknown[]) => said.push(words), error: (...words: unknown[]) => said.push(words) };
+  const say = (...words: unknown[]) => said.push(words);
+  const log = { info: () => {}, warn: say, error: say };
   further = file("further.pem");
   await writeFile(further, beta.cert);
   const config = { TLS_CERT_FILE: "cert.pem", TLS_CLIENT_CA_FILE: further };
-  method = mtls({ config, log, scope: stack, authorities, changed: () => changes++ } as unknown as AuthContext);
+  secrets = stack.use(new Secrets({ env: {}, log: log as unknown as Log }));
+  method = mtls({
+    ...{ config, log, scope: stack, authorities },
+    changed: () => changes++,
+    complain: (problem: string) => said.push(problem),
+    secret: (reference: string) => secrets.value(reference),
+    whenSecretChanges: (heed: (reference: string) => void) => void stack.use(secrets.onChange(heed)),
+  } as unknown as AuthContext);
 });
 afterAll(() => stack.disposeAsync());
 
@@ -86,7 +99,7 @@ const named = (...ids: string[]) => ({
 
 describe("a client certificate", () => {
   it("A2: is its agent's in the tenant whose authority vouches for it, and in no other", async () => {
-    configure({ acme: [trusting(acme)], beta: [trusting(beta)] });
+    await configure({ acme: [trusting(acme)], beta: [trusting(beta)] });
     expect(await whoIs(await acme.issue({ ...named("a-1"), usage: "client" }))).toBe("acme/a-1");
     expect(await whoIs(await beta.issue(named("a-1")))).toBe("beta/a-1");
     expect(await whoIs({})).toBeUndefined();
@@ -101,21 +114,21 @@ describe("a client certificate", () => {
   it("may come by an authority between its own and the tenant's that this gateway knows", async () => {
     const [between, elsewhere] = await Promise.all([acme.subordinate("Between"), beta.subordinate("Elsewhere")]);
     const [client, stranger] = await Promise.all([between.issue(named("a-1")), elsewhere.issue(named("a-1"))]);
-    configure({ acme: [trusting(`${acme.cert}\n${between.cert}`)] });
+    await configure({ acme: [trusting(`${acme.cert}\n${between.cert}`)] });
     expect(await whoIs(client)).toBe("acme/a-1");
     await writeFile(further, `${beta.cert}\n${between.cert}\n${elsewhere.cert}`);
-    configure({ acme: [trusting(acme)] });
+    await configure({ acme: [trusting(acme)] });
     const request = await from(client);
     await until("the further authorities count", () => principalOf(request)?.agent.id === "a-1");
     expect(await whoIs(client)).toBe("acme/a-1");
     expect(await whoIs(stranger)).toBeUndefined();
     expect(JSON.stringify(said)).toContain("CN=Elsewhere");
-    configure({ acme: [trusting(between)] });
+    await configure({ acme: [trusting(between)] });
     expect(await whoIs(await acme.issue(named("a-1")))).toBeUndefined();
   });
 
   it("of an authority that no tenant names, or of the time before or after its validity, is nobody's", async () => {
-    configure({ acme: [trusting(acme)] });
+    await configure({ acme: [trusting(acme)] });
     const dayMs = 86_400_000;
     expect(await whoIs(await beta.issue(named("a-1")))).toBeUndefined();
     const expired = { notBefore: new Date(Date.now() - 2 * dayMs), notAfter: new Date(Date.now() - dayMs) };
@@ -124,7 +137,7 @@ describe("a client certificate", () => {
   });
 
   it("with names of no agent, of two, or that stand for no agent's id is nobody's", async () => {
-    configure({ acme: [trusting(acme)] });
+    await configure({ acme: [trusting(acme)] });
     for (const wanted of [
       { commonName: "somebody" },
       named("a-1", "a-2"),
@@ -138,17 +151,17 @@ describe("a client certificate", () => {
   });
 
   it("that two tenants take for theirs is nobody's, unless their names keep them apart", async () => {
-    configure({ acme: [trusting(acme)], beta: [trusting(acme)] });
+    await configure({ acme: [trusting(acme)], beta: [trusting(acme)] });
     said.length = 0;
     expect(await whoIs(await acme.issue(named("a-1")))).toBeUndefined();
     expect(JSON.stringify(said)).toContain("several agents");
-    configure({ acme: [trusting(acme)], beta: [trusting(acme, { agents: [{ dns: "*.beta.example" }] })] });
+    await configure({ acme: [trusting(acme)], beta: [trusting(acme, { agents: [{ dns: "*.beta.example" }] })] });
     expect(await whoIs(await acme.issue(named("a-1")))).toBe("acme/a-1");
     expect(await whoIs(await acme.issue({ sans: [{ type: "dns", value: "b-1.beta.example" }] }))).toBe("beta/b-1");
   });
 
   it("beside a credential in a header of its tenant speaks for nobody by itself, and contradicts one of somebody else", async () => {
-    configure({ acme: [trusting(acme)] });
+    await configure({ acme: [trusting(acme)] });
     const client = await acme.issue(named("a-1"));
     expect(await whoIs(client, { "x-agent-api-key": "wrong" })).toBeUndefined();
     expect(await whoIs(client, { authorization: "Bearer wrong" })).toBeUndefined();
@@ -171,15 +184,15 @@ describe("a client certificate", () => {
     await writeFile(ca, acme.cert);
     await writeFile(crl, await acme.revocations([]));
     const whole = trusting(`\${file:${ca}}`, { crl: `\${file:${crl}}` });
-    configure({ acme: [whole] });
+    await configure({ acme: [whole] });
     const request = await from(client);
     const principal = principalOf(request) as Principal;
     expect(method.knows(principal)).toBe(true);
-    configure({ acme: [{ ...whole, agents: [{ commonName: "ops", agentId: "ops-1" }] }] });
+    await configure({ acme: [{ ...whole, agents: [{ commonName: "ops", agentId: "ops-1" }] }] });
     expect(method.knows(principal)).toBe(false);
-    configure({ acme: [trusting(beta)] });
+    await configure({ acme: [trusting(beta)] });
     expect(method.knows(principal)).toBe(false);
-    configure({ acme: [whole] });
+    await configure({ acme: [whole] });
     expect(method.knows(principal)).toBe(true);
 
     const before = changes;
@@ -197,11 +210,11 @@ describe("a client certificate", () => {
 
   it("lets nobody in where the tenant's authorities can't be read, and says so", async () => {
     said.length = 0;
-    configure({ acme: [trusting(`\${file:${file("missing.pem")}}`)], beta: [trusting(beta)] });
+    await configure({ acme: [trusting(`\${file:${file("missing.pem")}}`)], beta: [trusting(beta)] });
     expect(await whoIs(await acme.issue(named("a-1")))).toBeUndefined();
     expect(await whoIs(await beta.issue(named("b-1")))).toBe("beta/b-1");
     const leaf = await acme.issue({ commonName: "ops" });
-    configure({ acme: [trusting(leaf.cert)] });
+    await configure({ acme: [trusting(leaf.cert)] });
     expect(await whoIs(leaf)).toBeUndefined();
     expect(JSON.stringify(said)).toMatch(/missing\.pem.*no authority's/);
   });

@@ -41,25 +41,18 @@ class ClientCertificates implements AuthMethod {
         context.changed();
       }),
     );
-    context.scope.defer(() => this.#close());
+    context.whenSecretChanges((reference) => this.#reload(reference));
   }
 
   configure(sections: SectionMap<"ingress">): void {
-    const { log, config } = this.#context;
-    this.#close();
+    const { log, config, secret, complain } = this.#context;
+    const before = this.#realms;
     this.#sections = sections;
     this.#realms = [...sections].flatMap(([tenant, { certificates }]) =>
       certificates.map(
         (settings) =>
-          new CertificateRealm({
-            tenant,
-            settings,
-            onChange: () => {
-              this.#renew();
-              this.#context.changed();
-            },
-            onProblem: (problem) => log.error({ tenant, problem }, "client certificates: files can't be used"),
-          }),
+          before.find((realm) => realm.isOf(tenant, settings)) ??
+          new CertificateRealm({ tenant, settings, secret, complain }),
       ),
     );
     if (this.#realms.length > 0 && config.TLS_CERT_FILE === undefined)
@@ -151,9 +144,12 @@ class ClientCertificates implements AuthMethod {
     this.#context.authorities.set(pems.length === 0 ? [] : [...new Set([...pems, ...this.#further.pems])]);
   }
 
-  #close(): void {
-    for (const realm of this.#realms) realm[Symbol.dispose]();
-    this.#realms = [];
+  #reload(reference: string): void {
+    const concerned = this.#realms.filter((realm) => realm.refersTo(reference));
+    for (const realm of concerned) realm.load();
+    if (concerned.length === 0) return;
+    this.#renew();
+    this.#context.changed();
   }
 }
 

@@ -1,0 +1,3 @@
+export * from "./authorization-server.ts";
+export * from "./guarded-servers.ts";
+export * from "./server-problem.ts";
