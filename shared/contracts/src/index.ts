@@ -13,4 +13,5 @@ export * from "./secret-reference.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";
 export * from "./upstream-credentials.ts";
+export * from "./upstream-tls.ts";
 export * from "./wire.ts";
