@@ -47,6 +47,7 @@ interface Outgoing {
   readonly options: TellOptions;
 }
 
+const connectTimeoutMs = 5_000;
 const firstConnectRetryMs = 500;
 const triesPerReport = 20;
 /** Left for the headers of a message. */
@@ -87,6 +88,7 @@ export class Bus implements AsyncDisposable {
       ...(options.user !== undefined && { user: options.user }),
       ...(options.pass !== undefined && { pass: options.pass }),
       ...tlsOptions(options),
+      timeout: connectTimeoutMs,
       inboxPrefix: `_INBOX.${options.service}`,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
@@ -262,11 +264,18 @@ async function connectPatiently(
     } catch (error) {
       if (failures % triesPerReport === 0) {
         if (isRefusal(error)) report(refusalOf(options.user), "refused");
-        else report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+        else report(`no connection to nats yet: ${reasonOf(error, options)}`);
       }
       await sleep(firstConnectRetryMs);
     }
   }
+}
+
+/** A server that does not accept a certificate breaks off without a word that the client would pass on. */
+function reasonOf(error: unknown, { tls }: NodeConnectionOptions): string {
+  const reason = error instanceof Error ? error.message : "unknown";
+  const isSilent = error instanceof Error && error.name === "TimeoutError";
+  return isSilent && tls ? `${reason} (over TLS: NATS may not accept this service's certificate, or want one)` : reason;
 }
 
 function isRefusal(error: unknown): boolean {

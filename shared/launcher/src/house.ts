@@ -201,7 +201,7 @@ class RunningHouse implements House {
         ...env,
         ...envOf?.[service],
       },
-      url: port === undefined ? undefined : `http://127.0.0.1:${port}`,
+      port,
     });
     this.replicas.push(replica);
     this.replicas.sort((one, other) => one.number - other.number);

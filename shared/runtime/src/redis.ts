@@ -8,6 +8,8 @@ export interface RedisOptions {
   /** How long one command may take. */
   readonly timeoutMs: number;
   readonly tls?: ClientTls | undefined;
+  /** Told why there is no connection, once for each reason between two connections. */
+  readonly onProblem?: (reason: string) => void;
 }
 
 /** What settings of a service say of its Redis. */
@@ -24,13 +26,14 @@ export function redisOptions(config: RedisConfig, reports: ClientTlsReports): Re
   const tls = clientTls("REDIS", config, reports);
   if (tls !== undefined && !config.REDIS_URL.startsWith("rediss://"))
     throw new ConfigError("REDIS_URL: must begin with rediss:// where REDIS_CA_FILE or REDIS_CERT_FILE is set");
-  return { url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS, tls };
+  const onProblem = (reason: string) => reports.log.warn({ reason }, "no connection to redis");
+  return { url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS, tls, onProblem };
 }
 
 const longestRetryMs = 500;
 
 /** A connection that fails at once while Redis is away, instead of keeping commands for later, and comes back by itself. */
-export function openRedis({ url, timeoutMs, tls }: RedisOptions): Redis {
+export function openRedis({ url, timeoutMs, tls, onProblem }: RedisOptions): Redis {
   const redis = new Redis(url, {
     lazyConnect: true,
     ...(url.startsWith("rediss://") && { tls: (tls ?? {}) as ConnectionOptions }),
@@ -42,7 +45,13 @@ export function openRedis({ url, timeoutMs, tls }: RedisOptions): Redis {
     socketTimeout: 5_000,
     retryStrategy: (times) => Math.min(times * 50, longestRetryMs),
   });
-  redis.on("error", () => {});
+  let told = "";
+  redis.on("ready", () => (told = ""));
+  redis.on("error", ({ message }: Error) => {
+    if (message === told) return;
+    told = message;
+    onProblem?.(message);
+  });
   return redis;
 }
 
