@@ -31,7 +31,7 @@ export const gateway = {
 export const agentNamed = (id: string) =>
   ({ sans: [{ type: "url", value: `spiffe://example/agent/${id}` }], usage: "client" }) as const;
 
-export interface Sending extends RequestOptions {
+interface Sending extends RequestOptions {
   readonly body?: string;
   readonly client?: Issued;
 }

@@ -10,10 +10,12 @@ export interface ClientTls {
   readonly key: string | undefined;
 }
 
-/** `X_CA_FILE`, `X_CERT_FILE` and `X_KEY_FILE` of a server X. */
-export type ClientTlsSettings<Name extends string> = {
-  readonly [Key in `${Name}_CA_FILE` | `${Name}_CERT_FILE` | `${Name}_KEY_FILE`]?: string | undefined;
-};
+/** What `X_CA_FILE`, `X_CERT_FILE` and `X_KEY_FILE` of a server X say. */
+export interface ClientTlsPaths {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
 
 export interface ClientTlsReports {
   readonly log: Log;
@@ -26,12 +28,12 @@ type Material = { readonly ca: string | undefined; readonly pair: KeyPair | unde
  * The files of one server's settings, or undefined where none is named.
  * @throws ConfigError where they can't be used. Later it is said in log and metric, and what they held before stays in use.
  */
-export function clientTls<Name extends string>(
-  name: Name,
-  settings: ClientTlsSettings<Name>,
+export function clientTls(
+  name: string,
+  paths: ClientTlsPaths,
   { log, metrics }: ClientTlsReports,
 ): ClientTls | undefined {
-  const files = filesOf(name, settings);
+  const files = filesOf(name, paths);
   if (files === undefined) return undefined;
   const use = name.toLowerCase();
   const report = certificateMetrics(metrics);
@@ -71,11 +73,12 @@ export function clientTls<Name extends string>(
   };
 }
 
-function filesOf<Name extends string>(name: Name, settings: ClientTlsSettings<Name>): (() => Material) | undefined {
-  const file = (setting: string, path: string | undefined) => (path === undefined ? undefined : { setting, path });
-  const ca = file(`${name}_CA_FILE`, settings[`${name}_CA_FILE`]);
-  const cert = file(`${name}_CERT_FILE`, settings[`${name}_CERT_FILE`]);
-  const key = file(`${name}_KEY_FILE`, settings[`${name}_KEY_FILE`]);
+function filesOf(name: string, paths: ClientTlsPaths): (() => Material) | undefined {
+  const file = (kind: keyof ClientTlsPaths) => {
+    const path = paths[kind];
+    return path === undefined ? undefined : { setting: `${name}_${kind.toUpperCase()}_FILE`, path };
+  };
+  const [ca, cert, key] = [file("ca"), file("cert"), file("key")];
   if ((cert === undefined) !== (key === undefined))
     throw new ConfigError(`${name}_CERT_FILE and ${name}_KEY_FILE belong together: set both`);
   if (ca === undefined && cert === undefined) return undefined;

@@ -25,7 +25,8 @@ const files = { sslrootcert: "DATABASE_CA_FILE", sslcert: "DATABASE_CERT_FILE", 
  * @throws ConfigError
  */
 export function databaseOptions(config: DatabaseConfig, reports: ClientTlsReports): DatabaseOptions {
-  const tls = clientTls("DATABASE", config, reports);
+  const { DATABASE_CA_FILE: ca, DATABASE_CERT_FILE: cert, DATABASE_KEY_FILE: key } = config;
+  const tls = clientTls("DATABASE", { ca, cert, key }, reports);
   const url = new URL(config.DATABASE_URL);
   const stated = url.searchParams.get("sslmode") ?? saidByDriver(url.searchParams.get("ssl"));
   const mode = stated ?? (tls === undefined ? "disable" : "verify-full");

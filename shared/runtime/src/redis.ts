@@ -1,4 +1,3 @@
-import type { ConnectionOptions } from "node:tls";
 import { Redis } from "ioredis";
 import { clientTls, type ClientTls, type ClientTlsReports } from "./client-tls.ts";
 import { ConfigError } from "./config.ts";
@@ -23,7 +22,8 @@ export interface RedisConfig {
 
 /** @throws ConfigError where its TLS files can't be used, or would not be */
 export function redisOptions(config: RedisConfig, reports: ClientTlsReports): RedisOptions {
-  const tls = clientTls("REDIS", config, reports);
+  const { REDIS_CA_FILE: ca, REDIS_CERT_FILE: cert, REDIS_KEY_FILE: key } = config;
+  const tls = clientTls("REDIS", { ca, cert, key }, reports);
   if (tls !== undefined && !config.REDIS_URL.startsWith("rediss://"))
     throw new ConfigError("REDIS_URL: must begin with rediss:// where REDIS_CA_FILE or REDIS_CERT_FILE is set");
   const onProblem = (reason: string) => reports.log.warn({ reason }, "no connection to redis");
@@ -36,7 +36,7 @@ const longestRetryMs = 500;
 export function openRedis({ url, timeoutMs, tls, onProblem }: RedisOptions): Redis {
   const redis = new Redis(url, {
     lazyConnect: true,
-    ...(url.startsWith("rediss://") && { tls: (tls ?? {}) as ConnectionOptions }),
+    ...(url.startsWith("rediss://") && { tls: tls ?? {} }),
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

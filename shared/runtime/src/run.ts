@@ -118,7 +118,8 @@ async function open<Schema extends z.ZodType>({
     metrics,
   );
   scope.use(health);
-  const tls = clientTls("NATS", config, { log, metrics });
+  const { NATS_CA_FILE: ca, NATS_CERT_FILE: cert, NATS_KEY_FILE: key } = config;
+  const tls = clientTls("NATS", { ca, cert, key }, { log, metrics });
   const bus = scope.use(await connect(service.name, config, { log, tls }));
   state.bus = bus;
   scope.use(announce(bus));

@@ -1,3 +1,4 @@
+// oxlint-disable-next-line import/no-unassigned-import -- @peculiar/x509 needs its effect
 import "reflect-metadata";
 import { randomBytes, webcrypto } from "node:crypto";
 import { writeFile } from "node:fs/promises";
