@@ -3,7 +3,8 @@ import { ConfigError, type Context } from "@sluice/runtime";
 import { referencesIn } from "@sluice/secrets";
 import { Gauge } from "@sluice/telemetry";
 import type { Egress } from "./service.ts";
-import type { ClosedEndpoint, Upstreams } from "./upstreams.ts";
+import type { ClosedEndpoint } from "./closed-endpoints.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 interface Configured {
   readonly egress: Egress;
@@ -15,15 +16,16 @@ interface Configured {
  * @throws ConfigError at the start, where a secret is missing or weak; later that closes its endpoint alone
  */
 export async function followConf(context: Context<unknown>, { egress, upstreams }: Configured): Promise<void> {
-  const { bus, log, scope, secrets, report } = context;
+  const { bus, log, scope, secrets, complain } = context;
   const tell = (closed: readonly ClosedEndpoint[], what: string) => {
     for (const { problem } of closed) log.error({ problem }, what);
   };
-  report(() => ({ closed_endpoints: upstreams.closed.map(({ problem }) => problem) }));
+  complain(() => upstreams.problems);
   measureClosed(context, upstreams);
   let started = false;
   const sections = await watchSection(bus, "egress", async (tenants) => {
-    await secrets.use("tenants", referencesIn([...tenants.values()]));
+    const isCurrent = await secrets.use("tenants", referencesIn([...tenants.values()]));
+    if (!isCurrent) return;
     const closed = egress.configure(tenants);
     if (started) tell(closed, "endpoint closed");
   });

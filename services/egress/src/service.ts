@@ -18,7 +18,8 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
-import type { ClosedEndpoint, Upstreams } from "./upstreams.ts";
+import type { ClosedEndpoint } from "./closed-endpoints.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 /** Calls are taken sooner than this, but for a replica or a connection that was held up. */
 const noticeableMs = 20;
@@ -52,7 +53,7 @@ export class Egress {
     if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
-    const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
+    const span = startSpan(`egress ${head.method || head.http}`, "client", head.traceparent);
     try {
       if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
       calls.add(call);

@@ -1,10 +1,11 @@
 import type { EgressSection, Endpoint, PrefixMode } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
 import { guardedConnector, type AddressGuard } from "@sluice/net";
-import { referencesIn, requireStrong, SecretProblem, type Secrets } from "@sluice/secrets";
+import { referencesIn, requireStrong, type Secrets } from "@sluice/secrets";
 import { createSigner, type Signer } from "@sluice/signing";
 import type { Log } from "@sluice/telemetry";
 import { Breaker } from "./breaker.ts";
+import { closedBy, ClosedEndpoints, type ClosedEndpoint } from "./closed-endpoints.ts";
 import { Connections } from "./connections.ts";
 import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
 import { TlsInUse } from "./upstream-tls.ts";
@@ -25,16 +26,6 @@ export interface Upstream {
   readonly lookAgain: () => void;
   /** Told each status where calls are signed and nothing more; the answer itself is the agent's. */
   readonly signatureRefused: (status: number) => undefined;
-}
-
-/** An endpoint that can't be used. */
-export interface ClosedEndpoint {
-  readonly tenant: string;
-  readonly server: string;
-  /** Why, without a secret. */
-  readonly problem: string;
-  /** It may pass without anybody mending the configuration or a secret. */
-  readonly isTemporary: boolean;
 }
 
 type Keys = Pick<Upstream, "signer" | "credential">;
@@ -71,8 +62,9 @@ export class Upstreams implements AsyncDisposable {
   #tenants = new Map<string, Map<string, Upstream>>();
   #names = new Map<string, readonly string[]>();
   readonly #heeding: ((stays: Stays) => void)[] = [];
-  #closed = new Map<string, ClosedEndpoint>();
-  #sections: SectionMap<"egress"> = new Map();
+  #closed = new ClosedEndpoints();
+  /** Reference → the endpoints that name it. */
+  #naming = new Map<string, { tenant: string; endpoint: Endpoint }[]>();
   #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
@@ -104,7 +96,12 @@ export class Upstreams implements AsyncDisposable {
 
   /** Endpoints that can't be used, because of their secrets for the most part: calls to them are refused. */
   get closed(): readonly ClosedEndpoint[] {
-    return [...this.#closed.values()];
+    return this.#closed.all;
+  }
+
+  /** What is to be mended, in closed endpoints and in those that go on with an older secret. */
+  get problems(): string[] {
+    return this.#closed.problems;
   }
 
   /** Takes over a version of the configuration; returns the endpoints that stay closed under it. */
@@ -112,11 +109,11 @@ export class Upstreams implements AsyncDisposable {
     const stays: Stays = (tenant, server, url) =>
       sections.get(tenant)?.endpoints.some((endpoint) => endpoint.name === server && endpoint.url === url) === true;
     for (const heed of this.#heeding) heed(stays);
-    this.#closed = new Map();
+    this.#closed = new ClosedEndpoints();
+    this.#naming = new Map();
     const tenants = new Map<string, Map<string, Upstream>>();
     for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section));
     this.#tenants = tenants;
-    this.#sections = sections;
     this.#names = new Map([...sections].map(([tenant, { endpoints }]) => [tenant, endpoints.map(({ name }) => name)]));
     this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
@@ -129,12 +126,10 @@ export class Upstreams implements AsyncDisposable {
    */
   renew(reference: string): readonly ClosedEndpoint[] {
     const unfit: ClosedEndpoint[] = [];
-    for (const [tenant, { endpoints }] of this.#sections)
-      for (const endpoint of endpoints) {
-        if (!referencesIn(endpoint).includes(reference)) continue;
-        const problem = this.#renew(tenant, endpoint);
-        if (problem !== undefined) unfit.push(problem);
-      }
+    for (const { tenant, endpoint } of this.#naming.get(reference) ?? []) {
+      const problem = this.#renew(tenant, endpoint);
+      if (problem !== undefined) unfit.push(problem);
+    }
     return unfit;
   }
 
@@ -145,11 +140,12 @@ export class Upstreams implements AsyncDisposable {
         this.#line(tenant, endpoint);
         Object.assign(inUse, this.#keys(tenant, endpoint));
       } else this.#tenants.get(tenant)?.set(endpoint.name, this.#upstream(tenant, endpoint));
-      this.#closed.delete(keyOf(tenant, endpoint.name));
+      this.#closed.open(tenant, endpoint.name);
       return undefined;
     } catch (error) {
       const closed = closedBy(error, tenant, endpoint);
-      if (inUse === undefined) this.#closed.set(keyOf(tenant, endpoint.name), closed);
+      if (inUse === undefined) this.#closed.close(closed);
+      else this.#closed.leaveOpen(closed);
       return closed;
     }
   }
@@ -157,13 +153,22 @@ export class Upstreams implements AsyncDisposable {
   #prepare(tenant: string, section: EgressSection): Map<string, Upstream> {
     const upstreams = new Map<string, Upstream>();
     for (const endpoint of section.endpoints) {
+      this.#noteReferences(tenant, endpoint);
       try {
         upstreams.set(endpoint.name, this.#upstream(tenant, endpoint));
       } catch (error) {
-        this.#closed.set(keyOf(tenant, endpoint.name), closedBy(error, tenant, endpoint));
+        this.#closed.close(closedBy(error, tenant, endpoint));
       }
     }
     return upstreams;
+  }
+
+  #noteReferences(tenant: string, endpoint: Endpoint): void {
+    for (const reference of new Set(referencesIn(endpoint))) {
+      const naming = this.#naming.get(reference) ?? [];
+      naming.push({ tenant, endpoint });
+      this.#naming.set(reference, naming);
+    }
   }
 
   #upstream(tenant: string, endpoint: Endpoint): Upstream {
@@ -262,13 +267,4 @@ export class Upstreams implements AsyncDisposable {
     const lines = [...this.#lines.values()];
     await Promise.all(lines.flatMap(({ calls, streams }) => [calls.destroy(), streams.destroy()]));
   }
-}
-
-function keyOf(tenant: string, server: string): string {
-  return `${tenant}/${server}`;
-}
-
-function closedBy(error: unknown, tenant: string, { name }: Endpoint): ClosedEndpoint {
-  const problem = `tenant ${tenant}, endpoint ${name}: ${(error as Error).message}`;
-  return { tenant, server: name, problem, isTemporary: error instanceof SecretProblem && error.isTemporary };
 }

@@ -15,49 +15,56 @@ export interface IdentityParts {
   readonly tenants: Tenants;
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
-  /** Takes over the tenants, once the secrets that their methods name were read. */
-  configure(sections: SectionMap<"ingress">): Promise<void>;
+  /** Takes over a version of the configuration once the secrets that it names were read; false where a newer one came meanwhile. */
+  configure(sections: SectionMap<"ingress">): Promise<boolean>;
   /** From now on what cannot be used is closed and logged. @throws ConfigError where there is such already */
   requireUsable(): void;
 }
 
-export function openIdentity(
-  { config, bus, log, scope, secrets }: Pick<Context<IngressConfig>, "config" | "bus" | "log" | "scope" | "secrets">,
-  authorities: ClientAuthorities,
-): IdentityParts {
+export function openIdentity(context: Context<IngressConfig>, authorities: ClientAuthorities): IdentityParts {
+  const { config, bus, log, scope, secrets } = context;
   const publicUrl = config.PUBLIC_URL?.replace(/\/+$/, "");
-  const problems: string[] = [];
-  let started = false;
   const servers = scope.use(new GuardedServers({ guard: createAddressGuard(config.UPSTREAM_NETWORKS) }));
-  const context = {
-    ...{ config, bus, log, scope, publicUrl, authorities },
+  const method = {
+    ...{ config, bus, log, scope, secrets, publicUrl, authorities },
     reach: (url: URL) => servers.reach(url),
-    secret: (reference: string) => secrets.value(reference),
-    whenSecretChanges: (heed: (reference: string) => void) => void scope.use(secrets.onChange(heed)),
-    complain: (problem: string) => {
-      if (started) log.error({ problem }, "an authentication method is closed");
-      else problems.push(problem);
-    },
     changed: () => tenants.reconsider(),
   };
-  const authentication = new Authentication(authMethods.map((make) => make(context)));
+  const authentication = new Authentication(authMethods.map((make) => make(method)));
   const tenants: Tenants = new Tenants(authentication);
   const resource = new ProtectedResource(publicUrl);
+  let told = new Set<string>();
+  const tell = () => {
+    const problems = authentication.problems.map(({ problem }) => problem);
+    for (const problem of problems)
+      if (!told.has(problem))
+        log.error({ problem }, "an authentication method is closed, or its new secret is not used");
+    told = new Set(problems);
+  };
+  context.complain(() => authentication.problems.map(({ problem }) => problem));
   return {
     tenants,
     authentication,
     resource,
     configure: async (sections) => {
-      const methods = [...sections.values()].map(({ keyEndpoints, oauth2, certificates }) => [
-        ...[keyEndpoints, oauth2, certificates],
+      const asking = [...sections.values()].map(({ oauth2, keyEndpoints, certificates }) => [
+        ...[oauth2, keyEndpoints, certificates],
       ]);
-      await secrets.use("authentication", referencesIn(methods));
+      const isCurrent = await secrets.use("tenants", referencesIn(asking));
+      if (!isCurrent) return false;
       tenants.configure(sections);
       resource.configure(sections);
+      tell();
+      return true;
     },
     requireUsable: () => {
-      started = true;
-      if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+      const unfit = authentication.problems.filter(({ isTemporary }) => !isTemporary);
+      if (unfit.length > 0) throw new ConfigError(unfit.map(({ problem }) => problem).join("\n"));
+      const heeding = secrets.onChange(() => {
+        authentication.secretChanged();
+        tell();
+      });
+      scope.defer(() => heeding[Symbol.dispose]());
     },
   };
 }

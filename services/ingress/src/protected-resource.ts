@@ -30,9 +30,14 @@ export class ProtectedResource {
     this.#scopes = unique(methods.flatMap(mcpScopes));
   }
 
+  /** Whether anybody logs in by OAuth; else there is nothing to read here, for nobody. */
+  get isServed(): boolean {
+    return this.#hasOAuth && this.#publicUrl !== undefined;
+  }
+
   /** What is at one of `resourcePaths`; undefined where nobody logs in by OAuth. */
   metadata(at: string, server: string | undefined): Record<string, unknown> | undefined {
-    if (!this.#hasOAuth || this.#publicUrl === undefined) return undefined;
+    if (!this.isServed) return undefined;
     if (server !== undefined && !serverName.test(server)) return undefined;
     const path = at.slice(wellKnown.length).replace(":server", server ?? "");
     return {
@@ -53,7 +58,7 @@ export class ProtectedResource {
   }
 
   #words(error: string | undefined, scopes: readonly string[], server: string | undefined): string {
-    const at = `${wellKnown}/mcp${server === undefined ? "" : `/${encodeURIComponent(server)}`}`;
+    const at = `${wellKnown}/mcp${server !== undefined && serverName.test(server) ? `/${server}` : ""}`;
     return [
       none,
       ...(error === undefined ? [] : [error]),
@@ -63,7 +68,8 @@ export class ProtectedResource {
   }
 }
 
-function mcpScopes({ requiredScopes: needed }: OAuth2Method): readonly string[] {
+/** What a token needs for MCP. */
+export function mcpScopes({ requiredScopes: needed }: OAuth2Method): readonly string[] {
   return Array.isArray(needed) ? needed : needed.mcp;
 }
 

@@ -86,13 +86,15 @@ export function createServer({
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook("onRequest", entrance({ look, enter }, fail));
+  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, look, enter }, fail));
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
   return app;
 }
 
 interface Doorkeeper {
+  /** Whether what is public is served. */
+  readonly isOpen: () => boolean;
   /** @throws Fault where the request is for somebody else, or from a foreign page */
   readonly look: (request: IncomingMessage) => void;
   /** Looks, and says who comes. @throws Fault */
@@ -100,14 +102,14 @@ interface Doorkeeper {
 }
 
 /** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
-function entrance({ look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
+function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
   return (request, reply, next) => {
     const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const isPublic = request.routeOptions.config.isPublic === true;
+      const isPublic = request.routeOptions.config.isPublic === true && isOpen();
       const entered = isPublic ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
       else pass(entered ?? null);
@@ -127,7 +129,8 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
-    const { server } = reply.request.params as { server?: string };
+    // A path that the router cannot read has none.
+    const { server } = (reply.request.params ?? {}) as { server?: string };
     const challenge = resource.challenge(fault, server);
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);

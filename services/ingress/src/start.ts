@@ -29,8 +29,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const leases = scope.use(new Leases(bus));
   scope.use(
     await watchSection(bus, "ingress", async (sections) => {
-      await identity.configure(sections);
-      leases.configure(tenants.version);
+      if (await identity.configure(sections)) leases.configure(tenants.version);
     }),
   );
   identity.requireUsable();

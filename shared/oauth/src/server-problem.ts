@@ -16,6 +16,11 @@ export class ServerProblem extends Error {
     super(message);
     this.status = status;
   }
+
+  /** The secret shown may be an old one: RFC 6749 §5.2 has 401 or 400 for a client that is not known by it. */
+  get isAboutClient(): boolean {
+    return this.status === 400 || this.status === 401;
+  }
 }
 
 /** Libraries put answers into their messages and causes; their codes are constants. */

@@ -24,6 +24,8 @@ export interface Context<Config> {
   nobodyWaits(): boolean;
   /** Adds to what `/health` shows. */
   report(details: () => Record<string, unknown>): void;
+  /** Adds to what operators are told to mend, in the admin API; no secrets. */
+  complain(problems: () => string[]): void;
   /** Adds a condition to readiness. */
   requireReady(check: () => boolean): void;
 }
@@ -122,8 +124,9 @@ async function open<Schema extends z.ZodType>({
   const tls = clientTls("NATS", { ca, cert, key }, { log, metrics });
   const bus = scope.use(await connect(service.name, config, { log, tls }));
   state.bus = bus;
-  scope.use(announce(bus));
   const secrets = scope.use(new Secrets({ env: process.env, log, metrics }));
+  const problems = [() => secretProblems(secrets)];
+  scope.use(announce(bus, () => problems.flatMap((tell) => tell())));
   await service.start({
     config,
     bus,
@@ -134,6 +137,7 @@ async function open<Schema extends z.ZodType>({
     stopping,
     nobodyWaits,
     report: (details) => void reports.push(details),
+    complain: (tell) => void problems.push(tell),
     requireReady: (check) => void checks.push(check),
   });
   await bus.flush();
@@ -144,6 +148,12 @@ async function open<Schema extends z.ZodType>({
 interface Connecting {
   readonly log: Log;
   readonly tls: ClientTls | undefined;
+}
+
+function secretProblems(secrets: Secrets): string[] {
+  return [...secrets.states()].flatMap(({ reference, usable, problem }) =>
+    problem === undefined ? [] : [`${reference}: ${problem.reason}${usable ? "; its last value stays in use" : ""}`],
+  );
 }
 
 function connect(service: ServiceName, config: BaseConfig, { log, tls }: Connecting): Promise<Bus> {

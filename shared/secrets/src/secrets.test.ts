@@ -80,6 +80,21 @@ describe("secrets by reference", () => {
     expect([secrets.value("${file:/a}"), changed]).toEqual(["two", ["${file:/a}"]]);
   });
 
+  test("go on to be followed where somebody fails to take a changed one over", async () => {
+    const using = secrets.use("conf", ["${file:/a}"]);
+    place.tell("/a").value("one");
+    await using;
+    const failing = secrets.onChange(() => {
+      throw new Error("not mine");
+    });
+    const heard: string[] = [];
+    secrets.onChange((reference) => void heard.push(reference));
+    place.tell("/a").value("two");
+    failing[Symbol.dispose]();
+    place.tell("/a").value("three");
+    expect([secrets.value("${file:/a}"), heard.length, changed.length]).toEqual(["three", 2, 2]);
+  });
+
   test("are forgotten when nobody names them any more, not before their users have the new ones", async () => {
     const using = Promise.all([secrets.use("a", ["${file:/1}", "${file:/2}"]), secrets.use("b", ["${file:/2}"])]);
     for (const path of ["/1", "/2"]) place.tell(path).value(path);
@@ -92,6 +107,15 @@ describe("secrets by reference", () => {
     await secrets.use("b", []);
     expect([...place.watched.keys()]).toEqual(["/3"]);
     expect(() => secrets.value("${file:/2}")).toThrow(SecretProblem);
+  });
+
+  test("are those of the newest word, also where an older one waits for its own still", async () => {
+    const older = secrets.use("conf", ["${file:/slow}"]);
+    const newer = secrets.use("conf", ["${env:NAME}"]);
+    expect(await newer).toBe(true);
+    expect([...place.watched.keys()]).toEqual([]);
+    expect(await older).toBe(false);
+    expect(secrets.value("${env:NAME}")).toBe("value-of-name");
   });
 
   test("that were refused are looked at again at once, but not at every refusal", async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { readSecretReference, type SecretKind } from "@sluice/contracts";
-import type { Log, Registry } from "@sluice/telemetry";
+import { describeError, type Log, type Registry } from "@sluice/telemetry";
 import { measureSecrets } from "./metrics.ts";
 import type { Problem, Providers, SecretProvider, Told, Watch } from "./provider.ts";
 import { providers as allProviders } from "./providers/index.ts";
@@ -58,6 +58,7 @@ export class Secrets implements AsyncDisposable {
   readonly #opened = new Map<SecretKind, SecretProvider>();
   readonly #held = new Map<string, Held>();
   readonly #users = new Map<string, ReadonlySet<string>>();
+  readonly #turns = new Map<string, number>();
   readonly #heeding = new Set<(reference: string) => void>();
   readonly #measured: ReturnType<typeof measureSecrets>;
 
@@ -68,17 +69,22 @@ export class Secrets implements AsyncDisposable {
 
   /**
    * Says what one user, such as a section of the configuration, refers to from now on: what it named before and nobody
-   * names any more is forgotten. Resolves when each reference has a value or a problem, or after `waitMs`.
+   * names any more is forgotten. Resolves when each reference has a value or a problem, or after `waitMs`; false where the
+   * same user said something newer meanwhile, which then holds.
    */
-  async use(user: string, references: Iterable<string>, waitMs = settleMs): Promise<void> {
+  async use(user: string, references: Iterable<string>, waitMs = settleMs): Promise<boolean> {
+    const turn = (this.#turns.get(user) ?? 0) + 1;
+    this.#turns.set(user, turn);
     const wanted = new Set(references);
     const fresh = [...wanted].filter((reference) => !this.#held.has(reference));
     this.#users.set(user, new Set([...wanted, ...(this.#users.get(user) ?? [])]));
     for (const reference of fresh) this.#open(reference);
     await this.#settled(wanted, waitMs);
     for (const reference of wanted) this.#awaitNoMore(reference);
+    if (this.#turns.get(user) !== turn) return false;
     this.#users.set(user, wanted);
     this.#forgetUnused();
+    return true;
   }
 
   /** The value in force. @throws SecretProblem where there is none */
@@ -154,7 +160,16 @@ export class Secrets implements AsyncDisposable {
     held.settled.resolve();
     if (!isChanged && !isLate) return;
     this.#measured.changed();
-    for (const heed of this.#heeding) heed(reference);
+    for (const heed of this.#heeding) this.#tellOf(reference, heed);
+  }
+
+  /** Whoever fails to heed a change must not keep others from it, nor the secret from being followed. */
+  #tellOf(reference: string, heed: (reference: string) => void): void {
+    try {
+      heed(reference);
+    } catch (error) {
+      this.#options.log.error({ reference, error: describeError(error) }, "a changed secret could not be taken over");
+    }
   }
 
   #problemTold(reference: string, held: Held, problem: Problem): void {
@@ -172,6 +187,7 @@ export class Secrets implements AsyncDisposable {
     for (const [reference, held] of this.#held) {
       if (used.has(reference)) continue;
       held.watch?.[Symbol.dispose]();
+      held.settled.resolve();
       this.#held.delete(reference);
     }
   }

@@ -52,6 +52,8 @@ export class FakeVault implements AsyncDisposable {
   sealed = false;
   /** Paths that no token may read. */
   readonly denied = new Set<string>();
+  /** The body of every answer while set, with status 200. */
+  garbled: string | undefined;
   /** Answers nothing while set. */
   silent = false;
   readonly #server: Server;
@@ -129,6 +131,7 @@ export class FakeVault implements AsyncDisposable {
     };
     this.asked.push(asked);
     if (this.silent) return;
+    if (this.garbled !== undefined) return void response.writeHead(200).end(this.garbled);
     const [status, body] = this.sealed ? [503, { errors: ["Vault is sealed"] }] : this.#answer(asked);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   }

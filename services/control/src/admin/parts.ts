@@ -5,6 +5,8 @@ export interface AdminParts {
   readonly configuration: Configuration;
   /** Replicas alive, by service. */
   replicas(): Readonly<Record<string, number>>;
+  /** What services say is to be mended. */
+  problems(): readonly { readonly service: string; readonly problem: string }[];
   /** The OpenAPI document of all routes. */
   openApi(): Record<string, unknown>;
 }

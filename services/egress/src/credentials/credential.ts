@@ -31,5 +31,5 @@ export interface CredentialContext {
   readonly endpoint: Endpoint;
   readonly tokens: TokenRequests;
   /** They hold what the endpoint refers to. */
-  readonly secrets: Pick<Secrets, "value">;
+  readonly secrets: Pick<Secrets, "value" | "again">;
 }

@@ -1,18 +1,11 @@
 import { Fault, type ClientCredentials } from "@sluice/contracts";
-import { discover, problemOf, requestOptions, ServerProblem } from "@sluice/oauth";
-import { requireStrong, type Secrets } from "@sluice/secrets";
+import { discover, openClient, problemOf, requestOptions, ServerProblem, type OAuthClient } from "@sluice/oauth";
 import {
   clientCredentialsGrantRequest,
-  ClientSecretBasic,
-  ClientSecretPost,
-  modifyAssertion,
-  PrivateKeyJwt,
   processClientCredentialsResponse,
   type AuthorizationServer,
-  type ClientAuth,
 } from "oauth4webapi";
 import { TlsInUse } from "../upstream-tls.ts";
-import { readClientKey } from "./client-key.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
 import { TokenKeeper, type Token } from "./token-keeper.ts";
 
@@ -32,10 +25,11 @@ export function clientCredentials(
   const tokens: TokenRequests =
     settings.tls === undefined ? requests : { ...requests, reach: (url) => requests.reach(url, tls.material) };
   for (const address of [settings.tokenUrl, settings.issuer]) if (address !== undefined) tokens.reach(new URL(address));
-  const authenticate = authentication(settings, secrets);
+  const client = openClient(settings, secrets);
   const keeper = new TokenKeeper({
-    fetch: tokenRequest({ settings, authenticate, tokens }),
+    fetch: tokenRequest({ settings, client, tokens }),
     failed: (error) => {
+      if (error instanceof ServerProblem && error.isAboutClient) client.lookAgain();
       tokens.report(
         `tenant ${tenant}, endpoint ${endpoint.name}: no token from its authorization server: ${problemOf(error)}`,
       );
@@ -53,7 +47,7 @@ export function clientCredentials(
     },
     secretChanged: () => {
       tls.read(settings.tls);
-      authenticate.read();
+      client.read();
     },
     refused: (fields) => keeper.drop((fields["authorization"] ?? "").slice("Bearer ".length)),
   };
@@ -63,39 +57,14 @@ function bearer(token: string) {
   return { authorization: `Bearer ${token}` };
 }
 
-/** How the gateway proves who it is to the authorization server: with the last secret that is good for it. */
-interface Authentication {
-  current(): ClientAuth;
-  /** Takes over the secret as it is now. @throws SecretProblem where it is of no use; the one before stays */
-  read(): void;
-}
-
-function authentication(settings: ClientCredentials, secrets: Pick<Secrets, "value">): Authentication {
-  const reference = (settings.authMethod === "private_key_jwt" ? settings.privateKey : settings.clientSecret) ?? "";
-  let current = clientAuth(settings, reference, secrets.value(reference));
-  return {
-    current: () => current,
-    read: () => (current = clientAuth(settings, reference, secrets.value(reference))),
-  };
-}
-
-function clientAuth(settings: ClientCredentials, reference: string, secret: string): ClientAuth {
-  if (settings.authMethod === "private_key_jwt") {
-    const { algorithm, ...key } = readClientKey(reference, secret, settings);
-    return PrivateKeyJwt(key, { [modifyAssertion]: (header) => (header["alg"] = algorithm) });
-  }
-  requireStrong(reference, secret);
-  return settings.authMethod === "client_secret_post" ? ClientSecretPost(secret) : ClientSecretBasic(secret);
-}
-
 interface TokenRequest {
   readonly settings: ClientCredentials;
-  readonly authenticate: Authentication;
+  readonly client: OAuthClient;
   readonly tokens: TokenRequests;
 }
 
-function tokenRequest({ settings, authenticate, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
-  const client = { client_id: settings.clientId };
+function tokenRequest({ settings, client, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
+  const identified = { client_id: settings.clientId };
   const parameters = {
     ...(settings.scopes.length > 0 && { scope: settings.scopes.join(" ") }),
     ...(settings.resource !== undefined && { resource: settings.resource }),
@@ -104,8 +73,12 @@ function tokenRequest({ settings, authenticate, tokens }: TokenRequest): (signal
   return async (signal) => {
     const options = requestOptions(tokens.reach, signal);
     const server = await serverOf(settings, options);
-    const response = await clientCredentialsGrantRequest(server, client, authenticate.current(), parameters, options);
-    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(server, client, response);
+    const response = await clientCredentialsGrantRequest(server, identified, client.current(), parameters, options);
+    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(
+      server,
+      identified,
+      response,
+    );
     if (token_type !== "bearer") throw new ServerProblem("its token is of another type than bearer");
     if (!/^[\x21-\x7e]+$/.test(access_token)) throw new ServerProblem("its token can't stand in a header field");
     return { value: access_token, lifetimeMs: expires_in === undefined ? unsaidLifetimeMs : expires_in * 1000 };

@@ -2,10 +2,11 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { Fault, type ApiKeyMethod } from "@sluice/contracts";
 import { problemOf, readBounded, ServerProblem } from "@sluice/oauth";
+import { requireStrong } from "@sluice/secrets";
 import { request } from "undici";
 import type { Principal } from "../tenants.ts";
 import { AskedCredentials, InvalidCredential, type Finding } from "./asked-credentials.ts";
-import type { Answered, AuthContext, AuthMethod } from "./auth-method.ts";
+import { authProblem, type Answered, type AuthContext, type AuthMethod, type AuthProblem } from "./auth-method.ts";
 import { identityReader, isBounded, scopesIn, type Claims, type Identity } from "./claims.ts";
 import { Gate } from "./gate.ts";
 import { longestKey } from "./api-key.ts";
@@ -30,12 +31,16 @@ class ApiKeyEndpoints implements AuthMethod {
   readonly name = "apiKeyEndpoint";
   readonly #context: AuthContext;
   #endpoints: readonly KeyEndpoint[] = [];
+  #sections: SectionMap<"ingress"> = new Map();
+  problems: readonly AuthProblem[] = [];
 
   constructor(context: AuthContext) {
     this.#context = context;
   }
 
   configure(sections: SectionMap<"ingress">): void {
+    this.#sections = sections;
+    const problems: AuthProblem[] = [];
     const wanted = [...sections].flatMap(([tenant, { keyEndpoints }]) =>
       keyEndpoints.map((settings) => ({ tenant, settings })),
     );
@@ -45,23 +50,31 @@ class ApiKeyEndpoints implements AuthMethod {
         const same = this.#endpoints.find((endpoint) => endpoint.name === name);
         if (same !== undefined) return [same];
         this.#context.reach(new URL(settings.validationEndpoint ?? ""));
-        credentialsOf(settings, this.#context.secret);
+        credentialsOf(settings, this.#context.secrets);
         return [this.#open(name, { tenant, settings })];
       } catch (error) {
-        this.#context.complain(`tenant ${tenant}, validationEndpoint: ${(error as Error).message}`);
+        problems.push(authProblem(`tenant ${tenant}, validationEndpoint`, error));
         return [];
       }
     });
+    this.problems = problems;
   }
 
-  /** A key is shown to one endpoint alone: the one whose header and prefix it has. */
+  secretChanged(): void {
+    this.configure(this.#sections);
+  }
+
+  /** A key is shown to one endpoint alone: the one whose header and prefix it has, else the one of its header without a prefix. */
   authenticate({ headers }: Pick<IncomingMessage, "headers">): Answered {
     const shown = this.#endpoints.flatMap((endpoint) => {
       const key = headers[endpoint.headerName];
       const isKey = typeof key === "string" && key.length > 0 && key.length <= longestKey;
-      return isKey && key.startsWith(endpoint.settings.keyPrefix ?? "") ? [{ endpoint, key }] : [];
+      const prefix = endpoint.settings.keyPrefix ?? "";
+      return isKey && key.startsWith(prefix) ? [{ endpoint, key, prefix }] : [];
     });
-    const [first, ...others] = shown;
+    const [first, ...others] = shown.some(({ prefix }) => prefix !== "")
+      ? shown.filter(({ prefix }) => prefix !== "")
+      : shown;
     if (first === undefined) return undefined;
     if (others.length > 0) throw new InvalidCredential();
     return first.endpoint.asked.authenticate(first.key);
@@ -88,7 +101,7 @@ class ApiKeyEndpoints implements AuthMethod {
   }
 
   async #ask({ tenant, settings, identityOf }: KeyEndpoint, key: string): Promise<Finding> {
-    const { log, reach, secret } = this.#context;
+    const { log, reach, secrets } = this.#context;
     const url = settings.validationEndpoint ?? "";
     try {
       const { statusCode, body } = await request(url, {
@@ -97,7 +110,7 @@ class ApiKeyEndpoints implements AuthMethod {
         headers: {
           "content-type": "application/json",
           accept: "application/json",
-          ...credentialsOf(settings, secret),
+          ...credentialsOf(settings, secrets),
         },
         body: JSON.stringify({ apiKey: key }),
         signal: AbortSignal.timeout(timeoutMs),
@@ -117,7 +130,7 @@ class ApiKeyEndpoints implements AuthMethod {
         { tenant, problem: `validation at ${new URL(url).origin}: ${problemOf(error)}` },
         "a key was not verified",
       );
-      throw new Fault("unavailable", "the API key cannot be verified at the moment", { cause: error });
+      throw new Fault("upstream_unavailable", "the API key cannot be verified at the moment");
     }
   }
 }
@@ -142,9 +155,9 @@ function claimsOf(bytes: Buffer): Claims {
 /** @throws Error that names the reference */
 function credentialsOf(
   { validationCredentials: shown }: ApiKeyMethod,
-  secret: (reference: string) => string,
+  secrets: AuthContext["secrets"],
 ): Record<string, string> {
   if (shown === undefined) return {};
-  const value = secret(shown.value);
+  const value = requireStrong(shown.value, secrets.value(shown.value));
   return { [shown.headerName.toLowerCase()]: shown.prefix === undefined ? value : `${shown.prefix} ${value}` };
 }

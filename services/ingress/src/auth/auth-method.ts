@@ -3,6 +3,7 @@ import type { SectionMap } from "@sluice/bus";
 import type { Reach } from "@sluice/oauth";
 import type { Context } from "@sluice/runtime";
 import type { ClientAuthorities } from "../client-authorities.ts";
+import { SecretProblem, type Secrets } from "@sluice/secrets";
 import type { IngressConfig } from "../config.ts";
 import type { Principal } from "../tenants.ts";
 
@@ -22,8 +23,24 @@ export interface AuthMethod {
   authenticate(request: IncomingMessage): Answered;
   /** Whether the request says by this method that it comes from somebody else than another method found. */
   contradicts?(request: IncomingMessage, principal: Principal): boolean;
+  /** What of the configuration cannot be used and is closed, or goes on with an older secret. */
+  readonly problems?: readonly AuthProblem[];
+  /** Some secret is another one now, or has come at last. */
+  secretChanged?(): void;
   /** Whether who came by this method may still come so. Asked for each call, so it answers from memory. */
   knows(principal: Principal): boolean;
+}
+
+export interface AuthProblem {
+  /** Whose it is and what to mend, without a secret. */
+  readonly problem: string;
+  /** It may pass without anybody mending anything. */
+  readonly isTemporary: boolean;
+}
+
+export function authProblem(whose: string, error: unknown): AuthProblem {
+  const isTemporary = error instanceof SecretProblem && error.isTemporary;
+  return { problem: `${whose}: ${(error as Error).message}`, isTemporary };
 }
 
 /** What methods are made with. */
@@ -34,12 +51,7 @@ export interface AuthContext extends Pick<Context<IngressConfig>, "config" | "bu
   readonly publicUrl: string | undefined;
   /** Through what a server is reached that says who calls. @throws Error where it must not be asked */
   readonly reach: Reach;
-  /** The secret behind a reference. @throws Error that names the reference, never the secret */
-  readonly secret: (reference: string) => string;
-  /** Tells of each reference that stands for another secret than before. */
-  readonly whenSecretChanges: (heed: (reference: string) => void) => void;
-  /** Says what of the configuration cannot be used, and is closed: ingress does not start with it. */
-  readonly complain: (problem: string) => void;
+  readonly secrets: Pick<Secrets, "value" | "again">;
   /** To be called when credentials that were good may be so no more, except in `configure`: what is done with them ends. */
   readonly changed: () => void;
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import type { AuthMethod } from "./auth-method.ts";
+import type { AuthMethod, AuthProblem } from "./auth-method.ts";
 
 /** All methods together. */
 export class Authentication {
@@ -18,6 +18,14 @@ export class Authentication {
 
   configure(sections: SectionMap<"ingress">): void {
     for (const method of this.#methods) method.configure(sections);
+  }
+
+  get problems(): readonly AuthProblem[] {
+    return this.#methods.flatMap((method) => method.problems ?? []);
+  }
+
+  secretChanged(): void {
+    for (const method of this.#methods) method.secretChanged?.();
   }
 
   /**

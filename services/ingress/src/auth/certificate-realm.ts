@@ -2,6 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Agent, Mtls } from "@sluice/contracts";
 import { certificatesIn } from "@sluice/runtime";
+import type { Secrets } from "@sluice/secrets";
+import { authProblem, type AuthProblem } from "./auth-method.ts";
 import { compileAgents } from "./certificate-agents.ts";
 import { pathTo, type Presented, type Trust } from "./certificate-path.ts";
 import { revocationsIn } from "./revocations.ts";
@@ -9,10 +11,7 @@ import { revocationsIn } from "./revocations.ts";
 export interface RealmOptions {
   readonly tenant: string;
   readonly settings: Mtls;
-  /** The text behind a reference. @throws Error that names the reference */
-  readonly secret: (reference: string) => string;
-  /** Told why the authorities or revocation lists can't be used. */
-  readonly complain: (problem: string) => void;
+  readonly secrets: Pick<Secrets, "value">;
 }
 
 /** Whose certificates are one tenant's agents. */
@@ -21,6 +20,7 @@ export class CertificateRealm {
   readonly #options: RealmOptions;
   readonly #agentOf: (certificate: X509Certificate) => Agent | undefined;
   #trust: Trust | undefined;
+  #problem: AuthProblem | undefined;
 
   constructor(options: RealmOptions) {
     this.tenant = options.tenant;
@@ -43,19 +43,19 @@ export class CertificateRealm {
     return { agent, expiresAtMs: Math.min(...path.map(({ validToDate }) => validToDate.getTime())) };
   }
 
+  /** Why the authorities or revocation lists as they are now can't be used. */
+  get problem(): AuthProblem | undefined {
+    return this.#problem;
+  }
+
   /** Whether the configuration says this of this tenant still. */
   isOf(tenant: string, settings: Mtls): boolean {
     return tenant === this.tenant && isDeepStrictEqual(settings, this.#options.settings);
   }
 
-  refersTo(reference: string): boolean {
-    const { ca, crl } = this.#options.settings;
-    return ca === reference || crl === reference;
-  }
-
   /** Reads what the settings refer to. What can't be used changes nothing: what was read before stays, or nobody comes in. */
   load(): void {
-    const { tenant, settings, complain } = this.#options;
+    const { tenant, settings } = this.#options;
     try {
       const anchors = certificatesIn(this.#text(settings.ca));
       const strange = anchors.find(({ ca }) => !ca);
@@ -63,12 +63,13 @@ export class CertificateRealm {
         throw new Error(`ca holds a certificate that is no authority's (basic constraint CA:TRUE): ${strange.subject}`);
       const isRevoked = settings.crl === undefined ? () => false : revocationsIn(this.#text(settings.crl), Date.now);
       this.#trust = { anchors, isRevoked };
+      this.#problem = undefined;
     } catch (error) {
-      complain(`tenant ${tenant}, mtls: ${(error as Error).message}`);
+      this.#problem = authProblem(`tenant ${tenant}, mtls`, error);
     }
   }
 
   #text(source: string): string {
-    return source.startsWith("${") ? this.#options.secret(source) : source;
+    return source.startsWith("${") ? this.#options.secrets.value(source) : source;
   }
 }

@@ -1,6 +1,6 @@
 import { Fault, type OAuth2Method } from "@sluice/contracts";
-import { problemOf, requestOptions, type Reach } from "@sluice/oauth";
-import { introspectionRequest, processIntrospectionResponse, type ClientAuth } from "oauth4webapi";
+import { problemOf, requestOptions, ServerProblem, type OAuthClient, type Reach } from "@sluice/oauth";
+import { introspectionRequest, processIntrospectionResponse } from "oauth4webapi";
 import type { Claims } from "./claims.ts";
 import { Gate } from "./gate.ts";
 
@@ -9,8 +9,7 @@ export interface IntrospectionOptions {
   /** Whom an assertion of the client is for; `url` where there is none. */
   readonly issuer: string | undefined;
   readonly clientId: string;
-  /** How the gateway authenticates; made anew for each question, as secrets change. @throws Error */
-  readonly authenticate: () => ClientAuth;
+  readonly client: OAuthClient;
   readonly reach: Reach;
   /** Told why a question was not answered, for operators. */
   readonly report: (problem: string) => void;
@@ -30,17 +29,18 @@ export class Introspection {
   /** What the server says of the token; undefined where it is not good. @throws Fault where that cannot be found out */
   async ask(token: string): Promise<Claims | undefined> {
     return await this.#gate.pass(async () => {
-      const { url, issuer = url, clientId, authenticate, reach, report } = this.#options;
+      const { url, issuer = url, clientId, client, reach, report } = this.#options;
       const server = { issuer, introspection_endpoint: url };
-      const client = { client_id: clientId };
+      const identified = { client_id: clientId };
       try {
         const options = requestOptions(reach, AbortSignal.timeout(timeoutMs));
-        const response = await introspectionRequest(server, client, authenticate(), token, options);
-        const claims = await processIntrospectionResponse(server, client, response);
+        const response = await introspectionRequest(server, identified, client.current(), token, options);
+        const claims = await processIntrospectionResponse(server, identified, response);
         return claims.active ? claims : undefined;
       } catch (error) {
+        if (error instanceof ServerProblem && error.isAboutClient) client.lookAgain();
         report(`introspection at ${new URL(url).origin}: ${problemOf(error)}`);
-        throw new Fault("unavailable", "the token cannot be verified at the moment", { cause: error });
+        throw new Fault("upstream_unavailable", "the token cannot be verified at the moment");
       }
     });
   }

@@ -61,7 +61,7 @@ export class IssuerKeys {
 
   /**
    * What the token says, where this issuer signed it and it is an access token of now; undefined where it is not.
-   * @throws Fault `unavailable` where the keys cannot be had
+   * @throws Fault `upstream_unavailable` where the keys cannot be had
    */
   async verify(token: string): Promise<Signed | undefined> {
     try {
@@ -69,7 +69,7 @@ export class IssuerKeys {
     } catch (error) {
       if (error instanceof errors.JOSEError && refusals.has(error.code)) return undefined;
       if (error instanceof Fault) throw error;
-      throw new Fault("unavailable", "the keys of the token's issuer cannot be had at the moment", { cause: error });
+      throw new Fault("upstream_unavailable", "the keys of the token's issuer cannot be had at the moment");
     }
   }
 

@@ -70,10 +70,9 @@ beforeAll(async () => {
   method = mtls({
     ...{ config, log, scope: stack, authorities },
     changed: () => changes++,
-    complain: (problem: string) => said.push(problem),
-    secret: (reference: string) => secrets.value(reference),
-    whenSecretChanges: (heed: (reference: string) => void) => void stack.use(secrets.onChange(heed)),
+    secrets,
   } as unknown as AuthContext);
+  stack.use(secrets.onChange(() => method.secretChanged?.()));
 });
 afterAll(() => stack.disposeAsync());
 
@@ -200,7 +199,7 @@ describe("a client certificate", () => {
     await until("the new list counts", () => changes > before && !method.knows(principal));
     expect(principalOf(request)).toBeUndefined();
     await writeFile(crl, "broken");
-    await until("the broken list is told", () => JSON.stringify(said).includes("no revocation list"));
+    await until("the broken list is told", () => JSON.stringify(method.problems).includes("no revocation list"));
     expect(method.knows(principal)).toBe(false);
     await writeFile(crl, await acme.revocations([]));
     await until("the list lets it in again", () => method.knows(principal));
@@ -213,9 +212,10 @@ describe("a client certificate", () => {
     await configure({ acme: [trusting(`\${file:${file("missing.pem")}}`)], beta: [trusting(beta)] });
     expect(await whoIs(await acme.issue(named("a-1")))).toBeUndefined();
     expect(await whoIs(await beta.issue(named("b-1")))).toBe("beta/b-1");
+    expect(JSON.stringify(method.problems)).toMatch(/tenant acme, mtls: .*missing\.pem/);
     const leaf = await acme.issue({ commonName: "ops" });
     await configure({ acme: [trusting(leaf.cert)] });
     expect(await whoIs(leaf)).toBeUndefined();
-    expect(JSON.stringify(said)).toMatch(/missing\.pem.*no authority's/);
+    expect(JSON.stringify(method.problems)).toMatch(/no authority's/);
   });
 });

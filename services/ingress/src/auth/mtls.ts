@@ -3,7 +3,7 @@ import { TLSSocket } from "node:tls";
 import type { SectionMap } from "@sluice/bus";
 import type { IngressSection } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import type { AuthContext, AuthMethod } from "./auth-method.ts";
+import type { AuthContext, AuthMethod, AuthProblem } from "./auth-method.ts";
 import { CertificateRealm } from "./certificate-realm.ts";
 import { presentedBy, type Presented } from "./certificate-path.ts";
 import { FurtherAuthorities } from "./further-authorities.ts";
@@ -41,23 +41,31 @@ class ClientCertificates implements AuthMethod {
         context.changed();
       }),
     );
-    context.whenSecretChanges((reference) => this.#reload(reference));
   }
 
   configure(sections: SectionMap<"ingress">): void {
-    const { log, config, secret, complain } = this.#context;
+    const { log, config, secrets } = this.#context;
     const before = this.#realms;
     this.#sections = sections;
     this.#realms = [...sections].flatMap(([tenant, { certificates }]) =>
       certificates.map(
         (settings) =>
-          before.find((realm) => realm.isOf(tenant, settings)) ??
-          new CertificateRealm({ tenant, settings, secret, complain }),
+          before.find((realm) => realm.isOf(tenant, settings)) ?? new CertificateRealm({ tenant, settings, secrets }),
       ),
     );
     if (this.#realms.length > 0 && config.TLS_CERT_FILE === undefined)
       log.warn("tenants want client certificates, and TLS_CERT_FILE is not set: nobody can show one");
     this.#renew();
+  }
+
+  get problems(): readonly AuthProblem[] {
+    return this.#realms.flatMap(({ problem }) => problem ?? []);
+  }
+
+  secretChanged(): void {
+    for (const realm of this.#realms) realm.load();
+    this.#renew();
+    this.#context.changed();
   }
 
   authenticate(request: Pick<IncomingMessage, "headers" | "socket">): Principal | undefined {
@@ -142,14 +150,6 @@ class ClientCertificates implements AuthMethod {
     this.#version++;
     const pems = this.#realms.flatMap((realm) => realm.pems);
     this.#context.authorities.set(pems.length === 0 ? [] : [...new Set([...pems, ...this.#further.pems])]);
-  }
-
-  #reload(reference: string): void {
-    const concerned = this.#realms.filter((realm) => realm.refersTo(reference));
-    for (const realm of concerned) realm.load();
-    if (concerned.length === 0) return;
-    this.#renew();
-    this.#context.changed();
   }
 }
 

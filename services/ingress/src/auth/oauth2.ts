@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import type { Principal } from "../tenants.ts";
 import { AskedCredentials, type Finding } from "./asked-credentials.ts";
-import type { Answered, AuthContext, AuthMethod } from "./auth-method.ts";
+import { authProblem, type Answered, type AuthContext, type AuthMethod, type AuthProblem } from "./auth-method.ts";
 import { bearerOf } from "./bearer.ts";
 import { TokenSources, type TokenSource } from "./token-sources.ts";
 import { TokenRule, type Accepted } from "./token-rule.ts";
@@ -15,6 +15,9 @@ class OAuth2 implements AuthMethod {
   readonly #sources: TokenSources;
   /** What the rules were made of. */
   #made = "";
+  #sections: SectionMap<"ingress"> = new Map();
+  #closed: readonly AuthProblem[] = [];
+  #outdated: readonly AuthProblem[] = [];
 
   constructor(context: AuthContext) {
     this.#context = context;
@@ -24,25 +27,40 @@ class OAuth2 implements AuthMethod {
   }
 
   configure(sections: SectionMap<"ingress">): void {
+    this.#sections = sections;
     const wanted = [...sections].flatMap(([tenant, { oauth2, servers }]) =>
       oauth2.map((settings) => ({ tenant, settings, servers: servers.map(({ name }) => name) })),
     );
     const making = JSON.stringify(wanted);
     if (making === this.#made) return;
     this.#made = making;
-    const { publicUrl, complain } = this.#context;
+    const { publicUrl } = this.#context;
+    const closed: AuthProblem[] = [];
     const rules = wanted.flatMap((one) => {
       try {
         const rule = new TokenRule({ ...one, publicUrl });
         this.#sources.check(rule);
         return [rule];
       } catch (error) {
-        complain(`tenant ${one.tenant}, oauth2ClientCredentials: ${(error as Error).message}`);
+        closed.push(authProblem(`tenant ${one.tenant}, oauth2ClientCredentials`, error));
         return [];
       }
     });
+    this.#closed = closed;
+    this.#outdated = [];
     this.#sources.configure(rules);
     this.#asked.clear();
+  }
+
+  get problems(): readonly AuthProblem[] {
+    return [...this.#closed, ...this.#outdated];
+  }
+
+  secretChanged(): void {
+    this.#outdated = this.#sources.renewSecrets().map((error) => authProblem("introspection", error));
+    if (this.#closed.length === 0) return;
+    this.#made = "";
+    this.configure(this.#sections);
   }
 
   authenticate({ headers }: Pick<IncomingMessage, "headers">): Answered {

@@ -1,11 +1,18 @@
+import { openClient, type OAuthClient } from "@sluice/oauth";
 import type { AuthContext } from "./auth-method.ts";
-import { clientAuthenticator } from "./client-authenticator.ts";
 import { Introspection, introspectionKey } from "./introspection.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import type { Proven, TokenRule } from "./token-rule.ts";
 
 /** Says where a token comes from; undefined where it does not vouch for it. @throws Fault where that cannot be found out */
 type Prove = (token: string) => Promise<Proven | undefined>;
+
+/** What stays with a source from one configuration to the next. */
+interface Prover {
+  readonly prove: Prove;
+  /** As whom it is asked. */
+  readonly client?: OAuthClient;
+}
 
 /** Who proves where a token comes from, and the rules that go by its word. */
 export interface TokenSource {
@@ -26,14 +33,14 @@ interface OpaqueSource {
 const signatureServesMs = 60_000;
 const jwtForm = /^[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*$/;
 
-type Context = Pick<AuthContext, "reach" | "secret" | "log">;
+type Context = Pick<AuthContext, "reach" | "secrets" | "log">;
 
 /** Everybody who is asked about tokens, once however many tenants name them. What an edit leaves alone stays, with its keys. */
 export class TokenSources {
   readonly #context: Context;
-  #provers = new Map<string, Prove>();
+  #provers = new Map<string, Prover>();
   /** Of the configuration before. */
-  #former = new Map<string, Prove>();
+  #former = new Map<string, Prover>();
   #sources = new Map<string, TokenSource>();
   #byIssuer = new Map<string, Set<TokenSource>>();
   #opaque: OpaqueSource[] = [];
@@ -51,7 +58,7 @@ export class TokenSources {
     const { issuer, jwksUrl, introspectionUrl } = settings;
     for (const address of [issuer, jwksUrl, introspectionUrl])
       if (address !== undefined) this.#context.reach(new URL(address));
-    if (introspectionUrl !== undefined) clientAuthenticator(settings, this.#context.secret)();
+    if (introspectionUrl !== undefined) openClient(settings, this.#context.secrets);
   }
 
   configure(rules: readonly TokenRule[]): void {
@@ -62,6 +69,18 @@ export class TokenSources {
     this.#opaque = [];
     for (const rule of rules) this.#add(rule);
     this.#former = new Map();
+  }
+
+  /** Takes over secrets that changed; gives back what is wrong with those that are of no use, in the place of which the last stays. */
+  renewSecrets(): Error[] {
+    return [...this.#provers.values()].flatMap(({ client }) => {
+      try {
+        client?.read();
+        return [];
+      } catch (error) {
+        return [error as Error];
+      }
+    });
   }
 
   /**
@@ -92,17 +111,18 @@ export class TokenSources {
   #asked(rule: TokenRule, url: string): TokenSource {
     const { settings } = rule;
     const { issuer, clientId = "", cacheSeconds } = settings;
-    const { reach, secret } = this.#context;
+    const { reach, secrets } = this.#context;
     return this.#source(rule, {
       key: introspectionKey(settings),
       servesMs: cacheSeconds * 1_000,
       open: () => {
-        const authenticate = clientAuthenticator(settings, secret);
-        const server = new Introspection({ url, issuer, clientId, authenticate, reach, report: this.#report });
-        return async (token) => {
+        const client = openClient(settings, secrets);
+        const server = new Introspection({ url, issuer, clientId, client, reach, report: this.#report });
+        const prove: Prove = async (token) => {
           const claims = await server.ask(token);
           return claims && { claims };
         };
+        return { prove, client };
       },
     });
   }
@@ -114,21 +134,21 @@ export class TokenSources {
       servesMs: signatureServesMs,
       open: () => {
         const keys = new IssuerKeys({ issuer, jwksUrl, reach: this.#context.reach, report: this.#report });
-        return (token) => keys.verify(token);
+        return { prove: (token) => keys.verify(token) };
       },
     });
   }
 
-  #source(rule: TokenRule, { key, servesMs, open }: { key: string; servesMs: number; open: () => Prove }): TokenSource {
-    const source = this.#sources.get(key) ?? {
-      prove: this.#former.get(key) ?? open(),
-      rules: [],
-      servesMs,
-    };
+  #source(
+    rule: TokenRule,
+    { key, servesMs, open }: { key: string; servesMs: number; open: () => Prover },
+  ): TokenSource {
+    const prover = this.#provers.get(key) ?? this.#former.get(key) ?? open();
+    this.#provers.set(key, prover);
+    const source = this.#sources.get(key) ?? { prove: prover.prove, rules: [], servesMs };
     source.servesMs = Math.min(source.servesMs, servesMs);
     source.rules.push(rule);
     this.#sources.set(key, source);
-    this.#provers.set(key, source.prove);
     return source;
   }
 

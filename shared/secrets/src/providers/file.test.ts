@@ -65,7 +65,7 @@ describe("a secret in a file", () => {
     await next("problem the file is larger than 65536 bytes");
     await rm(path);
     await mkdir(path);
-    await next("problem it is a directory");
+    await next("problem it is no file");
     await rm(path, { recursive: true });
     await writeFile(path, "good at last");
     await next("value good at last");

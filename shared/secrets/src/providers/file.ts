@@ -1,4 +1,5 @@
-import { open } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import type { SecretProvider, Told, Watch } from "../provider.ts";
 
 const lookEveryMs = 1_000;
@@ -7,7 +8,6 @@ const mostBytes = 64 * 1024;
 const meanings: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   EACCES: "this process may not read the file",
-  EISDIR: "it is a directory",
 };
 
 /**
@@ -54,17 +54,15 @@ class WatchedFile implements Watch {
 
   /** Undefined where the file is as it was when last read, or changes at this very moment. */
   async #readChanged(): Promise<{ text: string; mark: string } | undefined> {
+    const there = await stat(this.#path, { bigint: true });
+    if (markOf(there) === this.#seen) return undefined;
+    if (!there.isFile()) throw new Unreadable("it is no file");
     await using file = await open(this.#path, "r");
-    const markOf = async () => {
-      const { dev, ino, size, mtimeNs, ctimeNs } = await file.stat({ bigint: true });
-      return [dev, ino, size, mtimeNs, ctimeNs].join();
-    };
-    const mark = await markOf();
-    if (mark === this.#seen) return undefined;
-    const { size } = await file.stat();
-    if (size > mostBytes) throw new Unreadable(`the file is larger than ${mostBytes} bytes`);
+    const before = await file.stat({ bigint: true });
+    if (before.size > mostBytes) throw new Unreadable(`the file is larger than ${mostBytes} bytes`);
     const bytes = await file.readFile();
-    if ((await markOf()) !== mark) return undefined;
+    const mark = markOf(before);
+    if (markOf(await file.stat({ bigint: true })) !== mark) return undefined;
     return { text: textOf(bytes).trim(), mark };
   }
 
@@ -72,6 +70,10 @@ class WatchedFile implements Watch {
     this.#over = true;
     clearInterval(this.#timer);
   }
+}
+
+function markOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${dev}/${ino}/${size}/${mtimeNs}/${ctimeNs}`;
 }
 
 class Unreadable extends Error {}

@@ -21,6 +21,7 @@ const renewAfter = 0.66;
 /** A lease that was renewed for less than this part of its first length is near the end of all it may have. */
 const tooLittle = 0.34;
 const soonestMs = 500;
+const mostPauseMs = 30_000;
 
 /**
  * What is at one path, read once for all references to it: every `refreshMs`, since Vault tells of no change, and what is
@@ -47,7 +48,8 @@ export class VaultPage implements Disposable {
   /** Tells the value of one key, now and whenever it changes. */
   follow(key: string, told: Told): Watch {
     this.#readers.set(told, key);
-    if (this.#data !== undefined || this.#problem !== undefined) this.#tell(told, key);
+    if (this.#data !== undefined && this.#lacks(key)) this.again();
+    else if (this.#data !== undefined || this.#problem !== undefined) this.#tell(told, key);
     return { again: () => this.again(), [Symbol.dispose]: () => void this.#readers.delete(told) };
   }
 
@@ -77,17 +79,24 @@ export class VaultPage implements Disposable {
       const answer = await session.ask({ method: "GET", path });
       this.#data = dataOf(answer);
       this.#problem = undefined;
-      this.#failures = 0;
       this.#lease = leaseOf(answer);
-      return this.#lease === undefined ? spread(refreshMs) : this.#lease.ms * renewAfter;
+      if (this.#lease !== undefined) return this.#lease.ms * renewAfter;
+      if ([...this.#readers.values()].some((key) => this.#lacks(key))) return this.#soon();
+      this.#failures = 0;
+      return spread(refreshMs);
     } catch (error) {
       this.#problem = withAdvice(VaultProblem.of(error), path);
       this.#lease = undefined;
       failed("read", this.#problem);
-      return pauseMs(++this.#failures, Math.min(30_000, refreshMs));
+      return this.#soon();
     } finally {
       if (!this.#over) for (const [told, key] of this.#readers) this.#tell(told, key);
     }
+  }
+
+  /** What is not there may come; then nobody should have to wait for the next refresh. */
+  #soon(): number {
+    return pauseMs(++this.#failures, Math.min(mostPauseMs, this.#options.refreshMs));
   }
 
   async #renew(lease: Lease): Promise<number> {
@@ -102,10 +111,14 @@ export class VaultPage implements Disposable {
     return await this.#read();
   }
 
+  #lacks(key: string): boolean {
+    return !Object.hasOwn(this.#data ?? {}, key);
+  }
+
   #tell(told: Told, key: string): void {
     if (this.#problem !== undefined) return told.problem(this.#problem.message, this.#problem.isTemporary);
-    const value = Object.hasOwn(this.#data ?? {}, key) ? this.#data?.[key] : undefined;
-    if (value === undefined) told.problem("what is at this path has no such key");
+    const value = this.#data?.[key];
+    if (this.#lacks(key)) told.problem("what is at this path has no such key");
     else if (typeof value !== "string") told.problem("what is under this key is no string");
     else if (value.trim() === "") told.problem("what is under this key is empty");
     else told.value(value);

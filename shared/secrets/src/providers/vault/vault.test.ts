@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog } from "@sluice/telemetry";
-import { FakeVault, until } from "@sluice/testing";
+import { FakeUpstream, FakeVault, until } from "@sluice/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Secrets } from "../../secrets.ts";
 
@@ -124,6 +124,17 @@ test("Vault is asked over TLS where its certificate is of the CA that is named, 
   expect(problem(unnamed)).toBe("Vault can't be reached (ERR_TLS_CERT_ALTNAME_INVALID)");
   const untrusting = await open([reference], { ...env, VAULT_TLS_SERVER_NAME: "vault.test" });
   expect(problem(untrusting)).toBe("Vault can't be reached (DEPTH_ZERO_SELF_SIGNED_CERT)");
+});
+
+test("Vault that redirects is not followed: neither token nor request goes elsewhere", async () => {
+  vault.put(page, { patterns: "elsewhere" });
+  await using redirecting = await FakeUpstream.start(
+    ({ url }, response) => void response.writeHead(307, { location: `${vault.url}${url}` }).end(),
+  );
+  const secrets = await open([reference], { VAULT_ADDR: `http://127.0.0.1:${redirecting.port}` });
+  expect(problem(secrets)).toContain("Vault redirects");
+  expect(redirecting.requests.map(({ headers }) => headers["x-vault-token"])).toEqual([vault.rootToken]);
+  expect(vault.asked).toEqual([]);
 });
 
 describe("a login at Vault", () => {
