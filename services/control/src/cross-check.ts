@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Conf, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { askedUrls, checkAuthentication } from "./authentication-check.ts";
-import { pathRefusal } from "./limit-paths.ts";
+import { checkLimits } from "./check-limits.ts";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
@@ -69,10 +69,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
-      ...tenant.limits.flatMap((limit, index) => {
-        const reason = pathRefusal(limit.path);
-        return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];
-      }),
+      ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });

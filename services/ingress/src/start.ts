@@ -7,6 +7,7 @@ import { BodyBudget } from "./budget.ts";
 import { ClientAuthorities } from "./client-authorities.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
+import { CountedCalls } from "./counted-calls.ts";
 import { openIdentity } from "./identity.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
@@ -26,7 +27,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const tls = openTlsDoor(context, authorities);
   const identity = openIdentity(context, authorities);
   const { tenants } = identity;
-  const leases = scope.use(new Leases(bus));
+  const counted = scope.use(new CountedCalls(bus));
+  const leases = scope.use(new Leases(counted));
   scope.use(
     await watchSection(bus, "ingress", async (sections) => {
       if (await identity.configure(sections)) leases.configure(tenants.version);
@@ -35,11 +37,11 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
-  const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
-  const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget, batches });
+  const mcp = new Mcp({ bus, tenants, admission, counted, streams, outcomes, budget, batches });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -60,6 +62,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     calls: connections.requests,
     streams: streams.size,
     sse_sessions: sse.size,
+    slots: counted.size,
     tenants_version: tenants.version,
   }));
   log.info({ url: `http${tls === undefined ? "" : "s"}://${config.HOST}:${port}` }, "listening");

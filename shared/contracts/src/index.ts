@@ -8,6 +8,7 @@ export * from "./conf.ts";
 export * from "./faults.ts";
 export * from "./mtls.ts";
 export * from "./subjects.ts";
+export * from "./limits.ts";
 export * from "./pattern.ts";
 export * from "./secret-reference.ts";
 export * from "./sections.ts";
