@@ -2,14 +2,13 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
-import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
 import { ConfProblems } from "./read-conf.ts";
 import { serveAdmin } from "./serve-admin.ts";
-import { watchFile } from "./watch-file.ts";
 
 const retryMs = 500;
 
