@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { Bus } from "@sluice/bus";
 import { confSchema, serviceNames, type ServiceName } from "@sluice/contracts";
 import { freePort, startNats, type Part } from "@sluice/launcher";
-import { until } from "@sluice/testing";
+import { TestAuthority, until } from "@sluice/testing";
 import { validate } from "dockerfile-utils";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -98,6 +98,49 @@ describe("docker-compose.yml", async () => {
     expect(networks["parts"]?.internal).toBe(true);
     for (const part of parts) expect(of(part).networks).toEqual(["parts"]);
     for (const { container_name: fixed } of Object.values(services)) expect(fixed).toBeUndefined();
+  });
+});
+
+describe("docker-compose.tls.yml", async () => {
+  const { services } = parse(await read("docker-compose.tls.yml"), { merge: true }) as Compose;
+
+  it("sets no variable that its service does not read, and has TLS on every connection", async () => {
+    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...parts].toSorted());
+    const base = await variablesIn("shared/runtime/src/config.ts");
+    for (const name of serviceNames) {
+      const { environment = {} } = services[name] ?? {};
+      const known = [...base, ...(await variablesIn(`services/${name}/src/config.ts`))];
+      expect(known, name).toEqual(expect.arrayContaining(Object.keys(environment)));
+      for (const [variable, value] of Object.entries(environment))
+        if (variable.endsWith("_URL"))
+          expect(value, `${name} ${variable}`).toMatch(/^(?:tls|rediss):|verify-full$|https/);
+    }
+  });
+
+  it("names a configuration of NATS that the server accepts, and that demands a certificate", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "sluice-deploy-tls-"));
+    const authority = await TestAuthority.create("Deploy");
+    await authority.issueFiles(dir, "nats", { sans: [{ type: "ip", value: "127.0.0.1" }], usage: "server" });
+    const client = await authority.issueFiles(dir, "client", { commonName: "sluice", usage: "client" });
+    await writeFile(join(dir, "ca.pem"), authority.cert);
+    const tls = (await read("deploy/nats/nats-tls.conf")).replaceAll("/certs/", `${dir}/`).replace(/^include .*$/m, "");
+    await using nats = await startNats({
+      dataDir: join(dir, "data"),
+      config: tls,
+      env: { ...process.env, NATS_URL: "" },
+    });
+    const [ca, cert, key] = await Promise.all(
+      [join(dir, "ca.pem"), client.certFile, client.keyFile].map((path) => readFile(path, "utf8")),
+    );
+    const material = { ca, cert, key };
+    await using bus = await Bus.connect({
+      url: nats.url.replace("nats://", "tls://"),
+      service: "policy",
+      tls: material,
+    });
+    await bus.flush();
+    expect(bus.connected).toBe(true);
+    await rm(dir, { recursive: true, force: true });
   });
 });
 
@@ -205,7 +248,7 @@ describe("deploy/nats on a real server", () => {
 
 describe("docs/configuration.md, with the pages that it names", () => {
   it("explains every environment variable and every key of tenants.yaml", async () => {
-    const pages = ["docs/configuration.md", "docs/authentication.md"];
+    const pages = ["docs/configuration.md", "docs/authentication.md", "docs/tls.md"];
     const doc = (await Promise.all(pages.map(read))).join("\n");
     const files = ["shared/runtime/src/config.ts", ...serviceNames.map((name) => `services/${name}/src/config.ts`)];
     const variables = (await Promise.all(files.map(variablesIn))).flat();

@@ -1,4 +1,5 @@
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { toNodeHandler, type NodeIncomingMessageLike } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
@@ -9,15 +10,17 @@ export interface ModernServer extends AsyncDisposable {
   readonly url: string;
 }
 
-export async function startModernServer(): Promise<ModernServer> {
+export async function startModernServer(tls?: ServerOptions): Promise<ModernServer> {
   const handler = createMcpHandler(buildServer, { legacy: "reject" });
   const serve = toNodeHandler(handler);
-  const http = createServer((request, response) => void serve(request as NodeIncomingMessageLike, response));
+  const answer = (request: unknown, response: ServerResponse) =>
+    void serve(request as NodeIncomingMessageLike, response);
+  const http = tls === undefined ? createServer(answer) : createTlsServer(tls, answer);
   const listening = Promise.withResolvers<void>();
   http.listen(0, "127.0.0.1", listening.resolve);
   await listening.promise;
   return {
-    url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`,
+    url: `http${tls === undefined ? "" : "s"}://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`,
     [Symbol.asyncDispose]: async () => {
       await handler.close();
       http.closeAllConnections();

@@ -1,5 +1,6 @@
 /* oxlint-disable typescript/no-deprecated -- the old transport is what is tried */
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { SSEServerTransport } from "@modelcontextprotocol/sdk/server/sse.js";
@@ -11,9 +12,9 @@ export interface OldSseServer extends AsyncDisposable {
   readonly connections: () => number;
 }
 
-export async function startOldSseServer(): Promise<OldSseServer> {
+export async function startOldSseServer(tls?: ServerOptions): Promise<OldSseServer> {
   const open = new Map<string, SSEServerTransport>();
-  const http = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? "/", "http://localhost");
     if (request.method === "GET" && url.pathname === "/sse") {
       const transport = new SSEServerTransport("/messages", response);
@@ -26,12 +27,13 @@ export async function startOldSseServer(): Promise<OldSseServer> {
     if (request.method === "POST" && url.pathname === "/messages" && transport !== undefined)
       return void transport.handlePostMessage(request, response);
     response.writeHead(404).end();
-  });
+  };
+  const http = tls === undefined ? createServer(answer) : createTlsServer(tls, answer);
   const listening = Promise.withResolvers<void>();
   http.listen(0, "127.0.0.1", listening.resolve);
   await listening.promise;
   return {
-    url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/sse`,
+    url: `http${tls === undefined ? "" : "s"}://127.0.0.1:${(http.address() as AddressInfo).port}/sse`,
     connections: () => open.size,
     [Symbol.asyncDispose]: async () => {
       http.closeAllConnections();

@@ -11,6 +11,8 @@ interface UpOptions {
   readonly data: string;
   readonly demo: boolean;
   readonly replicas: number;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 const environmentHelp = `
@@ -28,6 +30,8 @@ export function addUpCommand(program: Command): void {
     .option("--data <dir>", "where data, logs and secrets of this instance are kept", ".sluice")
     .option("--no-demo", "never start the demo upstream")
     .option("--replicas <number>", "replicas of each service but control", count, 1)
+    .option("--tls-cert <file>", "certificate of the ingress URL in PEM, with its chain")
+    .option("--tls-key <file>", "and its key")
     .addHelpText("after", environmentHelp)
     .action(up);
 }
@@ -51,6 +55,7 @@ async function up(options: UpOptions): Promise<void> {
       port: options.port,
       replicas: replicasOf(options.replicas),
       restart: true,
+      envOf: { ingress: tlsOf(options) },
       onProgress: say,
     }),
   );
@@ -84,6 +89,14 @@ function replicasOf(number: number) {
     "session-manager": number,
     egress: number,
     audit: number,
+  };
+}
+
+/** What is wrong with the files says ingress, which ends. */
+function tlsOf({ tlsCert, tlsKey }: UpOptions): Record<string, string> {
+  return {
+    ...(tlsCert !== undefined && { TLS_CERT_FILE: resolve(tlsCert) }),
+    ...(tlsKey !== undefined && { TLS_KEY_FILE: resolve(tlsKey) }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { integer } from "@sluice/runtime";
+import { integer, pemFile } from "@sluice/runtime";
 import { z } from "zod";
 
 /** What audit reads from the environment beside the base settings. */
@@ -7,6 +7,9 @@ export const configSchema = z.object({
     protocol: /^postgres(?:ql)?$/,
     error: "must be a URL: postgres://user:password@host:port/database",
   }),
+  DATABASE_CA_FILE: pemFile,
+  DATABASE_CERT_FILE: pemFile,
+  DATABASE_KEY_FILE: pemFile,
   /** How long a message may be in work before another replica gets it. */
   AUDIT_ACK_WAIT_MS: integer(1_000, 3_600_000).default(15_000),
   /** A transaction is begun with this many events, or this long after the first. */

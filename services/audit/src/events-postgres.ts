@@ -1,3 +1,5 @@
+import type { ConnectionOptions } from "node:tls";
+import type { DatabaseOptions } from "@sluice/runtime";
 import { DatabaseError, Pool, type PoolClient } from "pg";
 import { actionColumns, intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
 import { migrate } from "./migrate.ts";
@@ -53,9 +55,10 @@ export class PostgresEvents implements Events, AsyncDisposable {
   readonly #pool: Pool;
   #migrated: Promise<void> | undefined;
 
-  constructor(url: string) {
+  constructor({ connectionString, ssl }: DatabaseOptions) {
     this.#pool = new Pool({
-      connectionString: url,
+      connectionString,
+      ssl: ssl as ConnectionOptions | false,
       application_name: "sluice-audit",
       options: "-c synchronous_commit=on",
       max: 2,

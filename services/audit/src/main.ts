@@ -1,4 +1,4 @@
-import { run } from "@sluice/runtime";
+import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { PostgresEvents } from "./events-postgres.ts";
 import { startAudit } from "./service.ts";
@@ -7,9 +7,9 @@ await run({
   name: "audit",
   config: configSchema,
   start: async (context) => {
-    const { DATABASE_URL, AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
+    const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(DATABASE_URL)),
+      events: context.scope.use(new PostgresEvents(databaseOptions(context.config, context))),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });

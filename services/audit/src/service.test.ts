@@ -86,7 +86,11 @@ async function startReplica() {
       report: () => {},
       requireReady: (check) => void ready.push(check),
     },
-    { events: parts.use(new PostgresEvents(databaseUrl)), ackWaitMs, batch: { weight: 500, waitMs: 50 } },
+    {
+      events: parts.use(new PostgresEvents({ connectionString: databaseUrl, ssl: false })),
+      ackWaitMs,
+      batch: { weight: 500, waitMs: 50 },
+    },
   );
   const metric = async (name: string) => (await metrics.getSingleMetric(name)?.get())?.values[0]?.value;
   return { metric, stop: () => parts.disposeAsync(), isReady: () => ready.every((check) => check()) };

@@ -11,6 +11,7 @@ interface Placed<Method> {
 /** Where ingress asks who calls, in a tenant. */
 export function askedUrls({ authentication }: Tenant): { path: readonly PropertyKey[]; url: string }[] {
   return authentication.flatMap((method, index) => {
+    if (method.type === "mtls") return [];
     const addresses =
       method.type === "apiKey"
         ? { validationEndpoint: method.validationEndpoint }
@@ -29,7 +30,7 @@ export function checkAuthentication(conf: Conf): Finding[] {
     for (const [index, method] of authentication.entries()) {
       const path = ["tenants", tenant, "authentication", index];
       if (method.type === "oauth2ClientCredentials") tokens.push({ tenant, path, method });
-      else keys.push({ tenant, path, method });
+      else if (method.type === "apiKey") keys.push({ tenant, path, method });
     }
   }
   return [

@@ -1,5 +1,5 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer, list } from "@sluice/runtime";
+import { integer, list, oneOf, pemFile } from "@sluice/runtime";
 import { z } from "zod";
 import { shortestToken } from "./admin/operators.ts";
 
@@ -25,6 +25,10 @@ export const configSchema = z.object({
   /** Further values of the Host header that are served, beside loopback names. */
   ADMIN_ALLOWED_HOSTS: list.default([]),
   ADMIN_TOKEN: adminToken,
+  /** Certificate with its chain, and key, of the admin API; without them it speaks plain HTTP. */
+  ADMIN_TLS_CERT_FILE: pemFile,
+  ADMIN_TLS_KEY_FILE: pemFile,
+  ADMIN_TLS_MIN_VERSION: oneOf(["1.2", "1.3"]).default("1.2"),
   /** Further operators, each with a role and the hashes of their tokens. */
   OPERATORS_FILE: z.string().min(1, "must name a file").optional(),
   /** Networks that upstreams may be in beside public addresses; the same as egress has. */

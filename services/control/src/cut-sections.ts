@@ -49,6 +49,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     keyHeaders: byKey.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     agents: tenant.agents.filter(({ apiKeys }) => !takesKeys || apiKeys.length === 0).map(agentOf),
+    certificates: tenant.authentication.filter((method) => method.type === "mtls"),
     keyEndpoints: byKey.filter(({ validationEndpoint }) => validationEndpoint !== undefined),
     oauth2: tenant.authentication.filter((method) => method.type === "oauth2ClientCredentials"),
     toolPrefix: tenant.mcp.toolPrefix,

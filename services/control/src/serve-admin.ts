@@ -6,14 +6,16 @@ import { followOperators } from "./admin/operators-file.ts";
 import { Operators } from "./admin/operators.ts";
 import type { AdminParts } from "./admin/parts.ts";
 import { createAdmin } from "./admin/server.ts";
+import { openAdminTls } from "./admin-tls.ts";
 import type { ControlConfig } from "./config.ts";
 import { Credentials } from "./credentials.ts";
 
 /** Opens the admin API. It answers before the bus is ready; what needs it gets 503 then. Credentials are to be opened once it is. */
 export async function serveAdmin(
-  { config, bus, log, scope }: Context<ControlConfig & BaseConfig>,
+  context: Context<ControlConfig & BaseConfig>,
   { configuration, toolPins }: Pick<AdminParts, "configuration" | "toolPins">,
 ): Promise<Credentials> {
+  const { config, bus, log, scope } = context;
   const operators = new Operators(config.ADMIN_TOKEN);
   const credentials = scope.use(new Credentials({ bus, log, isOperator: (name) => operators.knows(name) }));
   const file = config.OPERATORS_FILE;
@@ -25,6 +27,7 @@ export async function serveAdmin(
     operators,
     actions,
     allowedHosts: config.ADMIN_ALLOWED_HOSTS,
+    tls: openAdminTls(context),
     parts: {
       configuration,
       toolPins,

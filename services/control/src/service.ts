@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
-import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
@@ -11,7 +11,6 @@ import { ConfProblems } from "./read-conf.ts";
 import { openToolPins, serveObservations } from "./tool-pins/open.ts";
 import { ToolRegistry } from "./tool-pins/registry.ts";
 import { serveAdmin } from "./serve-admin.ts";
-import { watchFile } from "./watch-file.ts";
 
 const retryMs = 500;
 

@@ -103,7 +103,7 @@ function openUpstreams({ config, log, metrics, scope, secrets }: Context<EgressC
       log,
       secrets,
       tokens: {
-        reach: (url) => tokenServers.reach(url),
+        reach: (url, tls) => tokenServers.reach(url, tls),
         report: (problem) => log.warn({ problem }, "no access token"),
       },
     }),

@@ -8,6 +8,7 @@ import { Breaker } from "./breaker.ts";
 import { closedBy, ClosedEndpoints, type ClosedEndpoint } from "./closed-endpoints.ts";
 import { Connections } from "./connections.ts";
 import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
+import { TlsInUse } from "./upstream-tls.ts";
 
 /** One endpoint of a tenant, ready to be called. */
 export interface Upstream {
@@ -51,6 +52,7 @@ interface Line extends Pick<Upstream, "calls" | "streams"> {
   readonly tenant: string;
   readonly server: string;
   readonly breaker: Breaker;
+  readonly tls: TlsInUse;
 }
 
 /** The upstreams of all tenants, with connections of their own each, which outlive changes of the configuration. */
@@ -148,8 +150,10 @@ export class Upstreams implements AsyncDisposable {
   #renew(tenant: string, endpoint: Endpoint): ClosedEndpoint | undefined {
     const inUse = this.find(tenant, endpoint.name);
     try {
-      if (inUse !== undefined) Object.assign(inUse, this.#keys(tenant, endpoint));
-      else this.#tenants.get(tenant)?.set(endpoint.name, this.#upstream(tenant, endpoint));
+      if (inUse !== undefined) {
+        this.#line(tenant, endpoint);
+        Object.assign(inUse, this.#keys(tenant, endpoint));
+      } else this.#tenants.get(tenant)?.set(endpoint.name, this.#upstream(tenant, endpoint));
       this.#closed.open(tenant, endpoint.name);
       return undefined;
     } catch (error) {
@@ -186,7 +190,7 @@ export class Upstreams implements AsyncDisposable {
     const keys = this.#keys(tenant, endpoint);
     const references = referencesIn(endpoint);
     const lookAgain = () => references.forEach((reference) => this.#options.secrets.again(reference));
-    const { calls, streams } = this.#line(tenant, endpoint.name, url.origin);
+    const { calls, streams } = this.#line(tenant, endpoint);
     return {
       calls,
       streams,
@@ -220,14 +224,19 @@ export class Upstreams implements AsyncDisposable {
     return inUse;
   }
 
-  #line(tenant: string, server: string, origin: string): Line {
-    const key = `${tenant}/${server} ${origin}`;
+  /** With TLS as its secrets are now. @throws Error where they are of no use, and nothing changes then */
+  #line(tenant: string, { name: server, url, tls: settings }: Endpoint): Line {
+    const { origin } = new URL(url);
+    const key = `${tenant}/${server} ${origin} ${JSON.stringify(settings)}`;
     const known = this.#lines.get(key);
+    const { guard, connections, waiting, log, secrets } = this.#options;
+    const tls = known?.tls ?? new TlsInUse(secrets);
+    tls.read(settings);
     if (known !== undefined) return known;
-    const { guard, connections, waiting, log } = this.#options;
     const breaker = this.#breaker(tenant, server);
     const connector = guardedConnector({
       guard,
+      ...(settings !== undefined && { tls: tls.material }),
       onRefused: (error) => log.warn({ tenant, server, error: error.message }, "not connected: forbidden address"),
     });
     const shared = { origin, connector, breaker, connections };
@@ -235,6 +244,7 @@ export class Upstreams implements AsyncDisposable {
       tenant,
       server,
       breaker,
+      tls,
       calls: new Connections({ ...shared, waiting, full: `too many calls to the server '${server}' are under way` }),
       streams: new Connections({ ...shared, waiting: 0, full: `too many streams of the server '${server}' are open` }),
     };

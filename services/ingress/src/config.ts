@@ -1,10 +1,16 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer, list } from "@sluice/runtime";
+import { integer, list, oneOf, pemFile } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
   HOST: z.string().default("127.0.0.1"),
   PORT: integer(0, 65_535).default(8080),
+  /** Certificate with its chain, and key; without them ingress speaks plain HTTP. */
+  TLS_CERT_FILE: pemFile,
+  TLS_KEY_FILE: pemFile,
+  /** Further authorities for the handshake with agents: roots of those that tenants name. */
+  TLS_CLIENT_CA_FILE: pemFile,
+  TLS_MIN_VERSION: oneOf(["1.2", "1.3"]).default("1.2"),
   /** Where agents reach this gateway, such as https://gateway.example.com; its host is allowed. */
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
   /** Further values of the Host header that are served, beside loopback names and PUBLIC_URL's. */

@@ -14,7 +14,7 @@ const paramPrefix = "mcp-param-";
 
 /** Names that no configuration can let through: credentials, identity, routing and what each hop sets itself. */
 const never =
-  /^(?:authorization|cookie|host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|forwarded|traceparent|mcp-session-id|last-event-id|accept-encoding|keep-alive|proxy-.*|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|x-agent-api-key|nats-.*)$/;
+  /^(?:authorization|cookie|host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|forwarded|traceparent|mcp-session-id|last-event-id|accept-encoding|keep-alive|proxy-.*|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|x-agent-api-key|nats-.*|client-cert|client-cert-chain|(?:x-)?ssl-.*|x-(?:client|tls)-.*)$/;
 
 /** The client's header fields that go to the upstream: an allow-list, so that nothing spoofed or secret passes (A5, A15). */
 export function forwardedHeaders(

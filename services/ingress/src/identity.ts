@@ -6,6 +6,7 @@ import { referencesIn } from "@sluice/secrets";
 import { Authentication } from "./auth/authentication.ts";
 import { authMethods } from "./auth/index.ts";
 import { Issued } from "./auth/issued.ts";
+import type { ClientAuthorities } from "./client-authorities.ts";
 import type { IngressConfig } from "./config.ts";
 import { ProtectedResource } from "./protected-resource.ts";
 import { Tenants } from "./tenants.ts";
@@ -23,14 +24,14 @@ export interface IdentityParts {
   requireUsable(): void;
 }
 
-export function openIdentity(context: Context<IngressConfig>): IdentityParts {
+export function openIdentity(context: Context<IngressConfig>, authorities: ClientAuthorities): IdentityParts {
   const { config, bus, log, scope, secrets } = context;
   const publicUrl = config.PUBLIC_URL?.replace(/\/+$/, "");
   const servers = scope.use(new GuardedServers({ guard: createAddressGuard(config.UPSTREAM_NETWORKS) }));
   const changed = () => tenants.reconsider();
   const issued = scope.use(new Issued({ log, changed }));
   const method = {
-    ...{ config, bus, log, scope, secrets, publicUrl, changed, issued },
+    ...{ config, bus, log, scope, secrets, publicUrl, authorities, changed, issued },
     reach: (url: URL) => servers.reach(url),
   };
   const authentication = new Authentication(authMethods.map((make) => make(method)));
@@ -50,7 +51,9 @@ export function openIdentity(context: Context<IngressConfig>): IdentityParts {
     authentication,
     resource,
     configure: async (sections) => {
-      const asking = [...sections.values()].map(({ oauth2, keyEndpoints }) => ({ oauth2, keyEndpoints }));
+      const asking = [...sections.values()].map(({ oauth2, keyEndpoints, certificates }) => [
+        ...[oauth2, keyEndpoints, certificates],
+      ]);
       const isCurrent = await secrets.use("tenants", referencesIn(asking));
       if (!isCurrent) return false;
       issued.configure(sections);

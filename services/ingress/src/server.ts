@@ -11,6 +11,7 @@ import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import { addMetadata, addRoutes, type Doors, type Fail } from "./routes.ts";
 import type { Principal } from "./tenants.ts";
+import type { TlsDoor } from "./tls-door.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -24,6 +25,7 @@ export interface ServerParts extends Doors {
   readonly metrics: Registry;
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
+  readonly tls?: TlsDoor | undefined;
 }
 
 /**
@@ -36,6 +38,7 @@ export function createServer({
   metrics,
   authentication,
   resource,
+  tls,
   ...doors
 }: ServerParts): FastifyInstance {
   const guard = createGuard({
@@ -52,6 +55,11 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
+  const http = {
+    headersTimeout: config.HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 32 * 1024,
+  };
   const app = fastify({
     logger: false,
     // A path that the router cannot read never reaches the hooks below.
@@ -66,8 +74,9 @@ export function createServer({
     return503OnClosing: false,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 128 },
-    http: { headersTimeout: config.HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 },
-  });
+    ...(tls === undefined ? { http } : { https: { ...http, ...tls.options } }),
+  }) as FastifyInstance;
+  tls?.attach(app.server);
   app.server.maxConnections = config.MAX_CONNECTIONS;
   app.decorateRequest("principal", null);
   app.removeAllContentTypeParsers();

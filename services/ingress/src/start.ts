@@ -4,6 +4,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
+import { ClientAuthorities } from "./client-authorities.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
@@ -14,6 +15,7 @@ import { PathCalls } from "./path-calls.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
+import { openTlsDoor } from "./tls-door.ts";
 
 /** Connections that become idle while ingress stops would otherwise stay for their whole keep-alive time. */
 const idleSweepMs = 100;
@@ -21,7 +23,9 @@ const idleSweepMs = 100;
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
 export async function start(context: Context<IngressConfig & BaseConfig>): Promise<void> {
   const { config, bus, log, metrics, scope, report } = context;
-  const identity = openIdentity(context);
+  const authorities = new ClientAuthorities();
+  const tls = openTlsDoor(context, authorities);
+  const identity = openIdentity(context, authorities);
   const { tenants } = identity;
   const counted = scope.use(new CountedCalls(bus));
   const leases = scope.use(new Leases(counted));
@@ -51,7 +55,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths });
+  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths, tls });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({
@@ -62,7 +66,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     slots: counted.size,
     tenants_version: tenants.version,
   }));
-  log.info({ url: `http://${config.HOST}:${port}` }, "listening");
+  log.info({ url: `http${tls === undefined ? "" : "s"}://${config.HOST}:${port}` }, "listening");
   scope.defer(async () => {
     await sleep(config.DRAIN_DELAY_MS);
     const closed = app.close();

@@ -2,7 +2,7 @@ import { Presence } from "@sluice/bus";
 import { run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { createFallbackReport } from "./fallback-report.ts";
-import { closeRedis, openRedis } from "@sluice/runtime/redis";
+import { closeRedis, openRedis, redisOptions } from "@sluice/runtime/redis";
 import { startRateLimit } from "./service.ts";
 import { FallbackWindows } from "./windows-fallback.ts";
 import { LocalWindows } from "./windows-local.ts";
@@ -16,7 +16,7 @@ await run({
   config: configSchema,
   start: async (context) => {
     const { bus, scope, config } = context;
-    const redis = scope.adopt(openRedis({ url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS }), closeRedis);
+    const redis = scope.adopt(openRedis(redisOptions(config, context)), closeRedis);
     await redis.connect().catch(() => {});
     const presence = scope.use(new Presence(bus, "rate-limit", () => {}));
     const local = new LocalWindows({ now: () => performance.now() });

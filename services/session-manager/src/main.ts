@@ -1,6 +1,6 @@
 import { run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
-import { closeRedis, openRedis } from "@sluice/runtime/redis";
+import { closeRedis, openRedis, redisOptions } from "@sluice/runtime/redis";
 import { startSessions } from "./service.ts";
 import { RedisSessions } from "./sessions-redis.ts";
 
@@ -9,7 +9,7 @@ await run({
   config: configSchema,
   start: async (context) => {
     const { config, log, requireReady, scope } = context;
-    const redis = scope.adopt(openRedis({ url: config.REDIS_URL, timeoutMs: config.REDIS_TIMEOUT_MS }), closeRedis);
+    const redis = scope.adopt(openRedis(redisOptions(config, context)), closeRedis);
     await redis
       .connect()
       .catch(() => log.warn("redis does not answer: calls of legacy sessions are refused until it does"));

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   AuthorizationError,
@@ -13,6 +12,7 @@ import {
 import { addresseeOf, answerOf, Fault, subjects, type ServiceName } from "@sluice/contracts";
 import { Inbox, natsItself, type Waiting } from "./inbox.ts";
 import { Received, type Incoming } from "./incoming.ts";
+import { tlsOptions, type TlsMaterial } from "./tls-options.ts";
 
 /** What is done with a message; what it throws is reported. */
 export type Handler = (message: Incoming) => void | Promise<void>;
@@ -21,8 +21,8 @@ export interface BusOptions {
   readonly url: string;
   readonly user?: string;
   readonly pass?: string;
-  /** CA certificate file, where NATS speaks TLS with a private one. */
-  readonly caFile?: string;
+  /** What TLS connections are made with, read at each; with it, or with a `tls://` address, none is made without TLS. */
+  readonly tls?: TlsMaterial | undefined;
   readonly service: ServiceName;
   /** `refused`: it stays so until somebody changes something. */
   readonly onError?: (message: string, kind?: "refused") => void;
@@ -44,6 +44,7 @@ interface Outgoing {
   readonly options: TellOptions;
 }
 
+const connectTimeoutMs = 5_000;
 const firstConnectRetryMs = 500;
 const triesPerReport = 20;
 /** Left for the headers of a message. */
@@ -83,7 +84,8 @@ export class Bus implements AsyncDisposable {
       name: `sluice-${options.service}-${instance}`,
       ...(options.user !== undefined && { user: options.user }),
       ...(options.pass !== undefined && { pass: options.pass }),
-      ...(options.caFile !== undefined && { tls: { ca: readFileSync(options.caFile, "utf8") } }),
+      ...tlsOptions(options),
+      timeout: connectTimeoutMs,
       inboxPrefix: `_INBOX.${options.service}`,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
@@ -249,11 +251,18 @@ async function connectPatiently(
     } catch (error) {
       if (failures % triesPerReport === 0) {
         if (isRefusal(error)) report(refusalOf(options.user), "refused");
-        else report(`no connection to nats yet: ${error instanceof Error ? error.message : "unknown"}`);
+        else report(`no connection to nats yet: ${reasonOf(error, options)}`);
       }
       await sleep(firstConnectRetryMs);
     }
   }
+}
+
+/** A server that does not accept a certificate breaks off without a word that the client would pass on. */
+function reasonOf(error: unknown, { tls }: NodeConnectionOptions): string {
+  const reason = error instanceof Error ? error.message : "unknown";
+  const isSilent = error instanceof Error && error.name === "TimeoutError";
+  return isSilent && tls ? `${reason} (over TLS: NATS may not accept this service's certificate, or want one)` : reason;
 }
 
 function isRefusal(error: unknown): boolean {

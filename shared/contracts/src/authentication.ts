@@ -5,6 +5,7 @@ import {
   clientAuthentication,
   serverAddress,
 } from "./client-authentication.ts";
+import { mtlsSchema } from "./mtls.ts";
 import { headerCredentialsSchema } from "./upstream-credentials.ts";
 
 /** `authentication` of a tenant: the ways in which its agents say who they are (seed 001 §2). */
@@ -116,7 +117,7 @@ const oauth2Schema = z
   });
 export type OAuth2Method = z.infer<typeof oauth2Schema>;
 
-export const authenticationSchema = z.array(z.discriminatedUnion("type", [apiKeySchema, oauth2Schema]));
+export const authenticationSchema = z.array(z.discriminatedUnion("type", [apiKeySchema, oauth2Schema, mtlsSchema]));
 export type AuthenticationMethod = z.infer<typeof authenticationSchema>[number];
 
 /** The same, as ingress gets them. */
@@ -124,4 +125,6 @@ export const ingressMethods = {
   /** Those whose keys an endpoint validates. */
   keyEndpoints: z.array(apiKeySchema).default([]),
   oauth2: z.array(oauth2Schema).default([]),
+  /** Who vouches for client certificates, and whose they are. */
+  certificates: z.array(mtlsSchema).default([]),
 };

@@ -5,6 +5,7 @@ import { limitSchema } from "./limits.ts";
 import { secretReference } from "./secret-reference.ts";
 import { toolDefinitionsSchema } from "./tool-definitions.ts";
 import { credentialsSchema } from "./upstream-credentials.ts";
+import { checkTlsIsUsed, upstreamTlsSchema } from "./upstream-tls.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
 
@@ -28,23 +29,29 @@ export type Signing = z.infer<typeof signingSchema>;
 /** Paths below /mcp that are no server's. */
 const ownPaths = ["initialize", "tools", "resources", "registration", "sse", "messages"];
 
-export const endpointSchema = z.strictObject({
-  name: name.refine((text) => !ownPaths.includes(text), "is a path of the gateway's own: choose another name"),
-  url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
-  signing: signingSchema.optional(),
-  /** What the gateway authenticates with; signing may stand beside it. */
-  credentials: credentialsSchema.optional(),
-  /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
-  responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
-  /** What it speaks: found out by asking unless said; `sse` is the old HTTP+SSE transport of 2024-11-05. */
-  era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
-  /** How long its lists are kept where it does not say so itself; 0: not at all. */
-  listCacheSeconds: z.int().min(0).max(86_400).default(300),
-  /** Whether its tools have to stay what was approved; the tenant's `tool_definitions` unless said. */
-  toolDefinitions: toolDefinitionsSchema.optional(),
-  /** Header fields of the client that travel on beside the protocol's own. */
-  forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
-});
+export const endpointSchema = z
+  .strictObject({
+    name: name.refine((text) => !ownPaths.includes(text), "is a path of the gateway's own: choose another name"),
+    url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }),
+    signing: signingSchema.optional(),
+    /** What the gateway authenticates with; signing may stand beside it. */
+    credentials: credentialsSchema.optional(),
+    /** Which certificates count on the way there. */
+    tls: upstreamTlsSchema.optional(),
+    /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
+    responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
+    /** What it speaks: found out by asking unless said; `sse` is the old HTTP+SSE transport of 2024-11-05. */
+    era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
+    /** How long its lists are kept where it does not say so itself; 0: not at all. */
+    listCacheSeconds: z.int().min(0).max(86_400).default(300),
+    /** Whether its tools have to stay what was approved; the tenant's `tool_definitions` unless said. */
+    toolDefinitions: toolDefinitionsSchema.optional(),
+    /** Header fields of the client that travel on beside the protocol's own. */
+    forwardHeaders: z.array(z.string().regex(/^[a-z0-9-]+$/, "must be a lower-case header name")).default([]),
+  })
+  .check(({ value: { url, tls }, issues }) => {
+    checkTlsIsUsed(url, tls, (message) => issues.push({ code: "custom", message, path: ["tls"], input: tls }));
+  });
 export type Endpoint = z.infer<typeof endpointSchema>;
 
 export const prefixModeSchema = z.enum(["always", "conditional", "never"]);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { checkClientAuthentication, clientAuthentication, serverAddress } from "./client-authentication.ts";
 import { secretReference } from "./secret-reference.ts";
+import { checkTlsIsUsed, upstreamTlsSchema } from "./upstream-tls.ts";
 
 /** Names that belong to the protocol, to the connection, to the gateway's own statements, or to signing. */
 const reservedHeader =
@@ -28,6 +29,8 @@ const clientCredentialsSchema = z
     issuer: serverAddress.optional(),
     tokenUrl: serverAddress.optional(),
     ...clientAuthentication,
+    /** Which certificates count on the way to the authorization server. */
+    tls: upstreamTlsSchema.optional(),
     scopes: z.array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be one scope, without spaces")).default([]),
     /** RFC 8707: what the token is for. */
     resource: z
@@ -42,6 +45,8 @@ const clientCredentialsSchema = z
       issues.push({ code: "custom", message, path: [key], input: value });
     if (value.issuer === undefined && value.tokenUrl === undefined) complain("tokenUrl", "give tokenUrl or issuer");
     checkClientAuthentication(value, complain);
+    for (const url of [value.issuer, value.tokenUrl])
+      checkTlsIsUsed(url, value.tls, (message) => complain("tls", message));
   });
 export type ClientCredentials = z.infer<typeof clientCredentialsSchema>;
 

@@ -17,6 +17,8 @@ export interface HouseOptions {
   readonly dataDir: string;
   /** Of the first ingress replica; others get free ones. Default: a free port. */
   readonly port?: number;
+  /** More nats.conf text, such as a `tls` block. */
+  readonly natsConfig?: string;
   /** Replicas per service; default one. */
   readonly replicas?: Partial<Record<ServiceName, number>>;
   /** Added to the environment of every service. */
@@ -90,9 +92,13 @@ export async function startHouse(options: HouseOptions): Promise<House> {
   }
 }
 
-async function startParts(dataDir: string, state: HouseState, { onProgress }: HouseOptions): Promise<House["parts"]> {
+async function startParts(
+  dataDir: string,
+  state: HouseState,
+  { onProgress, natsConfig = "" }: HouseOptions,
+): Promise<House["parts"]> {
   const progress = onProgress === undefined ? {} : { onProgress };
-  const config = `max_payload: 1MB\n${authorizationBlock((service) => JSON.stringify(state.natsPasswords[service]))}`;
+  const config = `max_payload: 1MB\n${natsConfig}\n${authorizationBlock((service) => JSON.stringify(state.natsPasswords[service]))}`;
   const started = await Promise.allSettled([
     startNats({ dataDir: join(dataDir, "nats"), config, ...progress }),
     startRedis({ dataDir: join(dataDir, "redis"), ...progress }),
@@ -195,7 +201,7 @@ class RunningHouse implements House {
         ...env,
         ...envOf?.[service],
       },
-      url: port === undefined ? undefined : `http://127.0.0.1:${port}`,
+      port,
     });
     this.replicas.push(replica);
     this.replicas.sort((one, other) => one.number - other.number);

@@ -27,7 +27,8 @@ export interface ReplicaOptions {
   readonly number: number;
   readonly logFile: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly url: string | undefined;
+  /** Of its own listener. */
+  readonly port: number | undefined;
 }
 
 const readyTimeoutMs = 60_000;
@@ -42,6 +43,10 @@ export function serviceMain(service: ServiceName): string {
   return `${root}services/${service}/dist/main.js`;
 }
 
+function schemeOf(service: ServiceName, env: NodeJS.ProcessEnv): string {
+  return env[service === "control" ? "ADMIN_TLS_CERT_FILE" : "TLS_CERT_FILE"] === undefined ? "http" : "https";
+}
+
 /**
  * What goes in front of a service's file on node's command line. With node's own larger young generation a call costs 10 to
  * 15 % more CPU in ingress and egress, and with one of 16 MB or less too (docs/benchmark.md).
@@ -53,7 +58,7 @@ export const nodeArguments: readonly string[] = [
   register,
 ];
 
-export async function startReplica({ service, number, logFile, env, url }: ReplicaOptions): Promise<Replica> {
+export async function startReplica({ service, number, logFile, env, port }: ReplicaOptions): Promise<Replica> {
   const healthPort = await freePort();
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !notInherited.includes(name)));
   const child = await spawnService({
@@ -69,7 +74,7 @@ export async function startReplica({ service, number, logFile, env, url }: Repli
     number,
     process: child,
     health,
-    url,
+    url: port === undefined ? undefined : `${schemeOf(service, { ...inherited, ...env })}://127.0.0.1:${port}`,
     logFile,
     ready: untilReady(service, child, { health, logFile }),
     endedOnPurpose: false,

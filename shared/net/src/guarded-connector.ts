@@ -17,8 +17,19 @@ export class AddressRefused extends Error {
   }
 }
 
+/** PEM of what a TLS connection is made with, where it is not as for every other. */
+export interface TlsMaterial {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** What the server's certificate must name in place of the address. */
+  readonly servername?: string;
+}
+
 export interface GuardedConnectorOptions {
   readonly guard: AddressGuard;
+  /** Asked for each connection; another object than before means that earlier sessions are not resumed. */
+  readonly tls?: (() => TlsMaterial | undefined) | undefined;
   /** Until the connection stands, TLS included; default 10 s. */
   readonly timeoutMs?: number;
   /** Told of each refusal, for the log. */
@@ -35,7 +46,18 @@ const defaultTimeoutMs = 10_000;
  */
 export function guardedConnector(options: GuardedConnectorOptions): buildConnector.connector {
   const { guard, timeoutMs = defaultTimeoutMs, onRefused } = options;
-  const connect = buildConnector({ timeout: timeoutMs, lookup: guardedLookup(options) });
+  const judged = guardedLookup(options);
+  let material = options.tls?.();
+  const build = () => buildConnector({ timeout: timeoutMs, lookup: judged, ...material });
+  let make = build();
+  const connect: typeof make = (target, callback) => {
+    const now = options.tls?.();
+    if (now !== material) {
+      material = now;
+      make = build();
+    }
+    make(material?.servername === undefined ? target : { ...target, servername: material.servername }, callback);
+  };
   return (target, callback) => {
     const host = target.hostname.replace(/^\[|\]$/g, "");
     // Sockets look up names alone.

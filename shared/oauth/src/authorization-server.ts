@@ -1,3 +1,4 @@
+import type { TlsMaterial } from "@sluice/net";
 import {
   allowInsecureRequests,
   customFetch,
@@ -17,7 +18,7 @@ const errorCodes = new Set([
 ]);
 
 /** What an address is reached through. @throws ServerProblem where it must not be asked */
-export type Reach = (url: URL) => Dispatcher;
+export type Reach = (url: URL, tls?: () => TlsMaterial | undefined) => Dispatcher;
 
 /** What every request of oauth4webapi is made with: it follows no redirect and reads no more than a bounded answer. */
 export function requestOptions(reach: Reach, signal: AbortSignal) {

@@ -28,6 +28,9 @@ export const redisUrl = z
   .regex(/^rediss?:\/\/./, "must begin with redis:// or rediss://, such as redis://127.0.0.1:6379")
   .default("redis://127.0.0.1:6379");
 
+/** The path of a file in PEM, or none. */
+export const pemFile = z.string().min(1, "must be the path of a file").optional();
+
 /** A secret of this process: empty, short and well-known ones are refused (A4). */
 const secret = z.string().superRefine((text, context) => {
   const reason = weakSecretReason(text);
@@ -39,7 +42,9 @@ export const baseConfigSchema = z.object({
   NATS_URL: z.string().default("nats://127.0.0.1:4222"),
   NATS_USER: z.string().optional(),
   NATS_PASSWORD: secret.optional(),
-  NATS_CA_FILE: z.string().optional(),
+  NATS_CA_FILE: pemFile,
+  NATS_CERT_FILE: pemFile,
+  NATS_KEY_FILE: pemFile,
   HEALTH_HOST: z.string().default("127.0.0.1"),
   HEALTH_PORT: integer(0, 65_535).default(0),
   LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),

@@ -3,6 +3,7 @@ import { announce, Bus } from "@sluice/bus";
 import type { ServiceName } from "@sluice/contracts";
 import { Secrets } from "@sluice/secrets";
 import { createLog, createMetrics, describeError, type Log, type Registry } from "@sluice/telemetry";
+import { clientTls, type ClientTls } from "./client-tls.ts";
 import { baseConfigSchema, ConfigError, loadConfig, type BaseConfig } from "./config.ts";
 import { serveHealth } from "./health.ts";
 import { settingsOf } from "./settings.ts";
@@ -119,7 +120,9 @@ async function open<Schema extends z.ZodType>({
     metrics,
   );
   scope.use(health);
-  const bus = scope.use(await connect(service.name, config, log));
+  const { NATS_CA_FILE: ca, NATS_CERT_FILE: cert, NATS_KEY_FILE: key } = config;
+  const tls = clientTls("NATS", { ca, cert, key }, { log, metrics });
+  const bus = scope.use(await connect(service.name, config, { log, tls }));
   state.bus = bus;
   const secrets = scope.use(new Secrets({ env: process.env, log, metrics }));
   const problems = [() => secretProblems(secrets)];
@@ -142,19 +145,24 @@ async function open<Schema extends z.ZodType>({
   log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
 }
 
+interface Connecting {
+  readonly log: Log;
+  readonly tls: ClientTls | undefined;
+}
+
 function secretProblems(secrets: Secrets): string[] {
   return [...secrets.states()].flatMap(({ reference, usable, problem }) =>
     problem === undefined ? [] : [`${reference}: ${problem.reason}${usable ? "; its last value stays in use" : ""}`],
   );
 }
 
-function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bus> {
+function connect(service: ServiceName, config: BaseConfig, { log, tls }: Connecting): Promise<Bus> {
   return Bus.connect({
     url: config.NATS_URL,
     service,
     ...(config.NATS_USER !== undefined && { user: config.NATS_USER }),
     ...(config.NATS_PASSWORD !== undefined && { pass: config.NATS_PASSWORD }),
-    ...(config.NATS_CA_FILE !== undefined && { caFile: config.NATS_CA_FILE }),
+    tls,
     onError: (message, kind) => (kind === "refused" ? log.error(message) : log.warn(message)),
   });
 }

@@ -5,7 +5,9 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
+import { Server as TlsServer, TLSSocket } from "node:tls";
 
 /** A request as it reached the upstream, byte for byte. */
 export interface ReceivedRequest {
@@ -14,6 +16,8 @@ export interface ReceivedRequest {
   readonly headers: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
   readonly body: Buffer;
+  /** Serial number of the certificate that came with the connection, where there was one. */
+  readonly certificate: string | undefined;
   /** The body as JSON, where it is. */
   readonly message: { id?: unknown; method?: string; params?: Record<string, unknown> } | undefined;
 }
@@ -36,8 +40,9 @@ export class FakeUpstream implements AsyncDisposable {
     this.handler = handler;
   }
 
-  static async start(handler: UpstreamHandler = answerEcho): Promise<FakeUpstream> {
-    const server = createServer((request, response) => void upstream.#serve(request, response));
+  static async start(handler: UpstreamHandler = answerEcho, tls?: ServerOptions): Promise<FakeUpstream> {
+    const serve = (request: IncomingMessage, response: ServerResponse) => void upstream.#serve(request, response);
+    const server = tls === undefined ? createServer(serve) : createTlsServer(tls, serve);
     const upstream = new FakeUpstream(server, handler);
     const listening = Promise.withResolvers<void>();
     server.listen(0, "127.0.0.1", listening.resolve);
@@ -50,7 +55,12 @@ export class FakeUpstream implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}/mcp`;
+    return `http${this.#server instanceof TlsServer ? "s" : ""}://127.0.0.1:${this.port}/mcp`;
+  }
+
+  /** Whoever comes again has to connect anew. */
+  disconnectAll(): void {
+    this.#server.closeAllConnections();
   }
 
   /** Every byte that ever arrived here, headers included, for canary searches. */
@@ -79,6 +89,7 @@ export class FakeUpstream implements AsyncDisposable {
       headers: request.headers,
       rawHeaders: request.rawHeaders,
       body,
+      certificate: request.socket instanceof TLSSocket ? request.socket.getPeerCertificate().serialNumber : undefined,
       message: parse(body),
     };
     if (this.speaksModern && received.message?.id === probeId) {

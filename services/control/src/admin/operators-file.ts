@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { ConfigError } from "@sluice/runtime";
+import { ConfigError, watchFile } from "@sluice/runtime";
 import type { Log } from "@sluice/telemetry";
 import { parse } from "yaml";
 import { z } from "zod";
 import { knownHashes } from "../cross-check.ts";
-import { watchFile } from "../watch-file.ts";
 import { roles, rootOperator, type OperatorEntry, type Operators } from "./operators.ts";
 
 const tokenHash = z

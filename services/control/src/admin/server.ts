@@ -1,6 +1,7 @@
+import type { Server as TlsServer } from "node:tls";
 import swagger from "@fastify/swagger";
 import { Fault, faultBody, toFault } from "@sluice/contracts";
-import { createGuard } from "@sluice/runtime";
+import { createGuard, type ServedCertificate } from "@sluice/runtime";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchema } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -12,6 +13,7 @@ import type { AdminParts } from "./parts.ts";
 import type { AdminRoute, RouteInput } from "./route.ts";
 
 const largestBodyBytes = 1024 * 1024;
+const handshakeTimeoutMs = 10_000;
 const defaultStatus = 200;
 
 export interface AdminOptions {
@@ -19,6 +21,8 @@ export interface AdminOptions {
   readonly allowedHosts: readonly string[];
   readonly actions: ActionLog;
   readonly parts: Omit<AdminParts, "openApi">;
+  /** Without it the API speaks plain HTTP. */
+  readonly tls?: ServedCertificate | undefined;
 }
 
 declare module "fastify" {
@@ -38,6 +42,7 @@ export async function createAdmin(options: AdminOptions): Promise<FastifyInstanc
     guard(request.headers);
     authorize(request, options.operators);
   };
+  const { tls } = options;
   const server = fastify({
     bodyLimit: largestBodyBytes,
     forceCloseConnections: true,
@@ -48,7 +53,9 @@ export async function createAdmin(options: AdminOptions): Promise<FastifyInstanc
         .then(nothingThere)
         .catch((error: unknown) => refuse(options.actions, { error, request, reply }));
     },
-  });
+    ...(tls !== undefined && { https: { ...tls.context, handshakeTimeout: handshakeTimeoutMs } }),
+  }) as FastifyInstance;
+  tls?.follow(server.server as unknown as TlsServer);
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.decorateRequest("operator", undefined);

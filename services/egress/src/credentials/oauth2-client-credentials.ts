@@ -5,6 +5,7 @@ import {
   processClientCredentialsResponse,
   type AuthorizationServer,
 } from "oauth4webapi";
+import { TlsInUse } from "../upstream-tls.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
 import { TokenKeeper, type Token } from "./token-keeper.ts";
 
@@ -17,8 +18,12 @@ const unsaidLifetimeMs = 300_000;
  */
 export function clientCredentials(
   settings: ClientCredentials,
-  { tenant, endpoint, tokens, secrets }: CredentialContext,
+  { tenant, endpoint, tokens: requests, secrets }: CredentialContext,
 ): Credential {
+  const tls = new TlsInUse(secrets);
+  tls.read(settings.tls);
+  const tokens: TokenRequests =
+    settings.tls === undefined ? requests : { ...requests, reach: (url) => requests.reach(url, tls.material) };
   for (const address of [settings.tokenUrl, settings.issuer]) if (address !== undefined) tokens.reach(new URL(address));
   const client = openClient(settings, secrets);
   const keeper = new TokenKeeper({
@@ -40,7 +45,10 @@ export function clientCredentials(
       const token = keeper.take();
       return typeof token === "string" ? bearer(token) : token.then(bearer);
     },
-    secretChanged: () => client.read(),
+    secretChanged: () => {
+      tls.read(settings.tls);
+      client.read();
+    },
     refused: (fields) => keeper.drop((fields["authorization"] ?? "").slice("Bearer ".length)),
   };
 }

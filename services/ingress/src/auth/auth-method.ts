@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import type { Reach } from "@sluice/oauth";
 import type { Context } from "@sluice/runtime";
+import type { ClientAuthorities } from "../client-authorities.ts";
 import { SecretProblem, type Secrets } from "@sluice/secrets";
 import type { IngressConfig } from "../config.ts";
 import type { Principal } from "../tenants.ts";
@@ -21,6 +22,8 @@ export interface AuthMethod {
    * @throws Fault where the request speaks to this method, and nobody shall be asked after it
    */
   authenticate(request: IncomingMessage): Answered;
+  /** Whether the request says by this method that it comes from somebody else than another method found. */
+  contradicts?(request: IncomingMessage, principal: Principal): boolean;
   /** What of the configuration cannot be used and is closed, or goes on with an older secret. */
   readonly problems?: readonly AuthProblem[];
   /** Some secret is another one now, or has come at last. */
@@ -43,6 +46,8 @@ export function authProblem(whose: string, error: unknown): AuthProblem {
 
 /** What methods are made with. */
 export interface AuthContext extends Pick<Context<IngressConfig>, "config" | "bus" | "log" | "scope"> {
+  /** Whose certificates agents are asked for. */
+  readonly authorities: ClientAuthorities;
   /** Where agents reach this gateway, without a slash at its end. */
   readonly publicUrl: string | undefined;
   /** Through what a server is reached that says who calls. @throws Error where it must not be asked */

@@ -7,10 +7,12 @@ import type { AuthMethod, AuthProblem } from "./auth-method.ts";
 /** All methods together. */
 export class Authentication {
   readonly #methods: readonly AuthMethod[];
+  readonly #disputing: readonly AuthMethod[];
   readonly #byName: ReadonlyMap<string, AuthMethod>;
 
   constructor(methods: readonly AuthMethod[]) {
     this.#methods = methods;
+    this.#disputing = methods.filter(({ contradicts }) => contradicts !== undefined);
     this.#byName = new Map(methods.map((method) => [method.name, method]));
   }
 
@@ -33,10 +35,20 @@ export class Authentication {
   authenticate(request: IncomingMessage, first = 0): Principal | Promise<Principal> {
     for (let at = first; at < this.#methods.length; at++) {
       const found = this.#methods[at]?.authenticate(request);
-      if (found instanceof Promise) return found.then((principal) => principal ?? this.authenticate(request, at + 1));
-      if (found !== undefined) return found;
+      if (found instanceof Promise)
+        return found.then((principal) =>
+          principal === undefined ? this.authenticate(request, at + 1) : this.#undisputed(request, principal),
+        );
+      if (found !== undefined) return this.#undisputed(request, found);
     }
     throw new Fault("unauthorized", "send a valid API key in x-agent-api-key or as Authorization: Bearer");
+  }
+
+  #undisputed(request: IncomingMessage, principal: Principal): Principal {
+    for (const method of this.#disputing)
+      if (method.contradicts?.(request, principal) === true)
+        throw new Fault("unauthorized", "the request shows credentials of different agents");
+    return principal;
   }
 
   /** Whether the credential that this principal came with is good still. */

@@ -1,0 +1,156 @@
+import type { IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
+import type { SectionMap } from "@sluice/bus";
+import type { IngressSection } from "@sluice/contracts";
+import type { Principal } from "../tenants.ts";
+import type { AuthContext, AuthMethod, AuthProblem } from "./auth-method.ts";
+import { CertificateRealm } from "./certificate-realm.ts";
+import { presentedBy, type Presented } from "./certificate-path.ts";
+import { FurtherAuthorities } from "./further-authorities.ts";
+
+/** What a connection showed, and who that was at the last look. */
+interface Shown {
+  readonly presented: Presented | undefined;
+  version: number;
+  principal: Principal | undefined;
+}
+
+const name = "mtls";
+const mostStrangers = 100;
+
+/**
+ * Client certificates. A certificate speaks for an agent where an authority of that agent's tenant vouches for it, and nobody
+ * where two tenants would take it. Beside a credential in a header it speaks only if that speaks for the same agent.
+ */
+class ClientCertificates implements AuthMethod {
+  readonly name = name;
+  readonly #context: AuthContext;
+  readonly #connections = new WeakMap<TLSSocket, Shown>();
+  readonly #shownBy = new WeakMap<Principal, Shown>();
+  readonly #further: FurtherAuthorities;
+  readonly #strangers = new Set<string>();
+  #realms: CertificateRealm[] = [];
+  #sections: SectionMap<"ingress"> = new Map();
+  #version = 0;
+
+  constructor(context: AuthContext) {
+    this.#context = context;
+    this.#further = context.scope.use(
+      new FurtherAuthorities(context, () => {
+        this.#renew();
+        context.changed();
+      }),
+    );
+  }
+
+  configure(sections: SectionMap<"ingress">): void {
+    const { log, config, secrets } = this.#context;
+    const before = this.#realms;
+    this.#sections = sections;
+    this.#realms = [...sections].flatMap(([tenant, { certificates }]) =>
+      certificates.map(
+        (settings) =>
+          before.find((realm) => realm.isOf(tenant, settings)) ?? new CertificateRealm({ tenant, settings, secrets }),
+      ),
+    );
+    if (this.#realms.length > 0 && config.TLS_CERT_FILE === undefined)
+      log.warn("tenants want client certificates, and TLS_CERT_FILE is not set: nobody can show one");
+    this.#renew();
+  }
+
+  get problems(): readonly AuthProblem[] {
+    return this.#realms.flatMap(({ problem }) => problem ?? []);
+  }
+
+  secretChanged(): void {
+    for (const realm of this.#realms) realm.load();
+    this.#renew();
+    this.#context.changed();
+  }
+
+  authenticate(request: Pick<IncomingMessage, "headers" | "socket">): Principal | undefined {
+    const principal = this.#of(request.socket);
+    return principal !== undefined && this.#isAlone(request, principal) ? principal : undefined;
+  }
+
+  contradicts({ socket }: Pick<IncomingMessage, "socket">, { tenant, agent }: Principal): boolean {
+    const shown = this.#of(socket);
+    return shown !== undefined && (shown.tenant !== tenant || shown.agent.id !== agent.id);
+  }
+
+  knows(principal: Principal): boolean {
+    const shown = this.#shownBy.get(principal);
+    if (shown === undefined) return false;
+    const now = this.#look(shown);
+    return now !== undefined && now.tenant === principal.tenant && now.agent.id === principal.agent.id;
+  }
+
+  #of(socket: IncomingMessage["socket"]): Principal | undefined {
+    if (this.#realms.length === 0 || !(socket instanceof TLSSocket)) return undefined;
+    let shown = this.#connections.get(socket);
+    if (shown === undefined) {
+      shown = { presented: presentedBy(socket), version: -1, principal: undefined };
+      this.#connections.set(socket, shown);
+    }
+    return this.#look(shown);
+  }
+
+  #look(shown: Shown): Principal | undefined {
+    if (shown.version !== this.#version) {
+      shown.principal = this.#identify(shown.presented);
+      shown.version = this.#version;
+      if (shown.principal !== undefined) this.#shownBy.set(shown.principal, shown);
+    }
+    const { principal } = shown;
+    return principal?.expiresAtMs !== undefined && principal.expiresAtMs > Date.now() ? principal : undefined;
+  }
+
+  #identify(presented: Presented | undefined): Principal | undefined {
+    if (presented === undefined) return undefined;
+    const now = Date.now();
+    try {
+      const whole = { ...presented, others: [...presented.others, ...this.#further.certificates] };
+      const found = this.#realms.flatMap((realm) => {
+        const identity = realm.identify(whole, now);
+        return identity === undefined ? [] : [{ tenant: realm.tenant, ...identity }];
+      });
+      const [first] = found;
+      if (first === undefined) return this.#tellOf(presented);
+      if (found.some(({ tenant, agent }) => tenant !== first.tenant || agent.id !== first.agent.id)) {
+        const tenants = [...new Set(found.map(({ tenant }) => tenant))];
+        this.#context.log.warn({ tenants }, "a client certificate would be of several agents: it is of nobody");
+        return undefined;
+      }
+      const credential = presented.leaf.fingerprint256.replaceAll(":", "").toLowerCase();
+      return { ...first, method: name, credential };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** An operator can't see otherwise why an agent is not let in. */
+  #tellOf({ leaf: { issuer } }: Presented): undefined {
+    if (this.#strangers.has(issuer) || this.#strangers.size >= mostStrangers) return;
+    this.#strangers.add(issuer);
+    this.#context.log.warn(
+      { issuer: issuer.replaceAll("\n", ", ") },
+      "a verified client certificate is of no agent: no tenant's ca leads to it, or no entry of its agents fits",
+    );
+  }
+
+  /** Whether nothing else in the request says who calls: by now no other method took it for a credential that is good. */
+  #isAlone({ headers }: Pick<IncomingMessage, "headers">, { tenant }: Principal): boolean {
+    if (headers.authorization !== undefined) return false;
+    const keyHeaders: IngressSection["keyHeaders"] = this.#sections.get(tenant)?.keyHeaders ?? [];
+    return !keyHeaders.some((header) => headers[header.toLowerCase()] !== undefined);
+  }
+
+  /** Everybody is looked at again, and connections made from now on are asked for certificates of these authorities. */
+  #renew(): void {
+    this.#version++;
+    const pems = this.#realms.flatMap((realm) => realm.pems);
+    this.#context.authorities.set(pems.length === 0 ? [] : [...new Set([...pems, ...this.#further.pems])]);
+  }
+}
+
+export const mtls = (context: AuthContext): AuthMethod => new ClientCertificates(context);
