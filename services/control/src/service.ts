@@ -9,7 +9,7 @@ import { createAdmin } from "./admin.ts";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
-import { ConfProblems } from "./read-conf.ts";
+import { ConfProblems } from "./conf-problems.ts";
 import { watchFile } from "./watch-file.ts";
 
 const retryMs = 500;

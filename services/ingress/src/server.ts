@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { Fault, toFault } from "@sluice/contracts";
+import { Fault, mcpRoutes, toFault, type HttpMethod, type McpRoute, type MethodSection } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import { authenticate } from "./auth/index.ts";
@@ -79,72 +79,90 @@ export function createServer({ config, log, metrics, tenants, mcp, sse, paths }:
       fail(reply, error);
     }
   });
-  addRoutes(app, { mcp, sse, paths }, fail);
+  addRoutes(app, { mcp, sse, paths, tenants }, fail);
   return app;
 }
 
 type Fail = (reply: FastifyReply, thrown: unknown) => void;
 
 interface Door {
-  readonly url: string;
-  readonly methods: readonly Method[];
+  readonly url: McpRoute;
   readonly carry: (received: HttpRequest) => Promise<void>;
 }
 
-/** The methods that have a path of their own, and how they are asked for. */
-const methodDoors: readonly { readonly method: PathMethod; readonly methods: readonly Method[] }[] = [
-  { method: "initialize", methods: ["POST"] },
-  { method: "tools/list", methods: ["GET", "POST"] },
-  { method: "tools/call", methods: ["POST"] },
-  { method: "resources/list", methods: ["GET", "POST"] },
-  { method: "resources/read", methods: ["POST"] },
+/** The methods of MCP that have a path of their own. */
+const methodPaths: readonly PathMethod[] = [
+  "initialize",
+  "tools/list",
+  "tools/call",
+  "resources/list",
+  "resources/read",
 ];
 
-type Doors = Pick<ServerParts, "mcp" | "sse" | "paths">;
+type Doors = Pick<ServerParts, "mcp" | "sse" | "paths" | "tenants">;
+type DoorRequest = FastifyRequest<{ Params: { server?: string } }>;
 
-function addRoutes(app: FastifyInstance, { mcp, sse, paths }: Doors, fail: Fail): void {
+function addRoutes(app: FastifyInstance, { mcp, sse, paths, tenants }: Doors, fail: Fail): void {
   const doors: readonly Door[] = [
-    ...["/mcp", "/mcp/:server"].map((url): Door => {
-      return { url, methods: ["GET", "POST", "DELETE"], carry: (received) => mcp.handle(received) };
-    }),
-    ...["/mcp/sse", "/mcp/:server/sse"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => sse.open(received) };
-    }),
-    { url: "/mcp/messages", methods: ["POST"], carry: (received) => sse.post(received) },
-    ...methodDoors.map(({ method, methods }): Door => {
-      return { url: `/mcp/${method}`, methods, carry: (received) => paths.carry(received, method) };
-    }),
-    ...["/mcp/registration", "/mcp/:server/registration"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => paths.register(received) };
-    }),
+    ...(["/mcp", "/mcp/:server"] as const).map((url) => ({ url, carry: (one: HttpRequest) => mcp.handle(one) })),
+    ...(["/mcp/sse", "/mcp/:server/sse"] as const).map((url) => ({ url, carry: (one: HttpRequest) => sse.open(one) })),
+    { url: "/mcp/messages", carry: (received) => sse.post(received) },
+    ...methodPaths.map((method) => ({
+      url: `/mcp/${method}` as const,
+      carry: (received: HttpRequest) => paths.carry(received, method),
+    })),
+    ...(["/mcp/registration", "/mcp/:server/registration"] as const).map((url) => ({
+      url,
+      carry: (received: HttpRequest) => paths.register(received),
+    })),
   ];
-  for (const { url, methods, carry } of doors) {
+  for (const { url, carry } of doors) {
+    const methods: readonly HttpMethod[] = mcpRoutes[url];
+    const left = ({ principal, params }: DoorRequest): readonly HttpMethod[] => {
+      const narrowed = principal === null ? undefined : tenants.find(principal.tenant)?.methods;
+      return narrowed === undefined ? methods : methodsLeft(methods, narrowed, pathOf(url, params.server));
+    };
+    const refuse = (reply: FastifyReply, allowed: readonly HttpMethod[]) => {
+      reply.raw.setHeader("allow", allowed.join(", "));
+      const hint = allowed.length === 0 ? "this path is closed" : `use ${anyOf(allowed)}`;
+      fail(reply, new Fault("method_not_allowed", hint));
+    };
     app.route({
       method: [...methods],
       url,
       exposeHeadRoute: false,
-      handler: (request: FastifyRequest<{ Params: { server?: string } }>, reply) => {
+      handler: (request: DoorRequest, reply) => {
         reply.hijack();
         const { principal, raw, params } = request;
         if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
+        const allowed = left(request);
+        if (!(allowed as readonly string[]).includes(raw.method ?? "")) return void refuse(reply, allowed);
         const received = { request: raw, response: reply.raw, principal, server: params.server };
         carry(received).catch((error: unknown) => fail(reply, error));
       },
     });
     app.route({
-      method: everyMethod.filter((method) => !methods.includes(method)),
+      method: everyMethod.filter((method) => !(methods as readonly string[]).includes(method)),
       url,
-      handler: (_request, reply) => {
-        reply.raw.setHeader("allow", methods.join(", "));
-        fail(reply, new Fault("method_not_allowed", `use ${anyOf(methods)}`));
-      },
+      handler: (request: DoorRequest, reply) => refuse(reply, left(request)),
     });
   }
 }
 
+/** What a tenant has left of a path's methods (seed 001 §1). */
+function methodsLeft(
+  methods: readonly HttpMethod[],
+  { everywhere, at }: MethodSection,
+  path: string,
+): readonly HttpMethod[] {
+  return methods.filter((method) => everywhere.includes(method) && at[path]?.includes(method) !== false);
+}
+
+const pathOf = (url: McpRoute, server: string | undefined) =>
+  server === undefined ? url : url.replace(":server", server);
+
 const anyOf = (methods: readonly string[]) => methods.join(", ").replace(/, (\w+)$/, " or $1");
 
-type Method = (typeof everyMethod)[number];
 const everyMethod = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] as const;
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {

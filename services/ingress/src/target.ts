@@ -8,11 +8,16 @@ export type Target = IngressSection["servers"][number];
 export function findTarget({ servers }: IngressSection, server: string | undefined): Target {
   const [first, ...others] = servers;
   const found = server === undefined ? first : servers.find(({ name }) => name === server);
-  if (found === undefined) throw new Fault("not_found", "this tenant has no such server");
+  if (found === undefined)
+    throw new Fault(
+      "not_found",
+      first === undefined ? "this tenant has no MCP servers" : "this tenant has no such server",
+    );
   if (server !== undefined || others.length === 0) return found;
   return {
     name: allServers,
     responseTimeoutMs: Math.max(...servers.map(({ responseTimeoutMs }) => responseTimeoutMs)),
+    maxPayloadBytes: Math.max(...servers.map(({ maxPayloadBytes }) => maxPayloadBytes)),
     forwardHeaders: [...new Set(servers.flatMap(({ forwardHeaders }) => forwardHeaders))],
   };
 }

@@ -38,7 +38,12 @@ export class Tenants {
     this.#sections = sections;
     this.#keys = keys;
     this.#keyHeaders = headers;
-    for (const use of [...this.#uses.values()]) if (!this.allows(use)) use.end();
+    for (const use of [...this.#uses.values()]) if (!this.allows(use) || this.isSwitchedOff(use.principal)) use.end();
+  }
+
+  /** Whether the tenant's MCP was switched off: policy says so to whoever calls then, and what was begun before ends. */
+  isSwitchedOff({ tenant }: Principal): boolean {
+    return this.#sections.get(tenant)?.mcpEnabled === false;
   }
 
   /** Whether who came so may still come so: with this key, to this server. */
