@@ -18,7 +18,7 @@ import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
 import type { Streams } from "./streams.ts";
 import { findTarget } from "./target.ts";
-import type { Principal, Tenants } from "./tenants.ts";
+import { noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
 
 export interface McpParts {
   readonly bus: Bus;
@@ -107,7 +107,7 @@ export class Mcp {
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
     const started = thisMoment();
-    this.#requireKey(arrived);
+    this.#requireCredential(arrived);
     const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), started };
     const intent = intentOf(journey);
     let admitted: Admitted | undefined;
@@ -124,14 +124,14 @@ export class Mcp {
     return (end) => this.#conclude(journey, { intent, admitted, ...end });
   }
 
-  /** Calls `end` when the key that a request came with, or its server, is taken away. @throws Fault */
+  /** Calls `end` when what a request came with, or its server, is taken away. @throws Fault */
   whenWithdrawn(arrived: McpRequest, end: () => void): () => void {
     const { principal } = arrived;
     return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
   }
 
-  /** A key may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
-  #requireKey({ principal }: McpRequest): void {
+  /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
+  #requireCredential({ principal }: McpRequest): void {
     if (!this.#parts.tenants.knows(principal)) throw withdrawn();
   }
 
@@ -143,14 +143,13 @@ export class Mcp {
 
   /** @throws Fault `not_found` where the tenant has no such server. */
   #place({ principal, server }: McpRequest): Pick<Journey, "section" | "target"> {
-    const section = this.#parts.tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    const section = this.#parts.tenants.require(principal.tenant);
     return { section, target: findTarget(section, server) };
   }
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(arrived: Journey): Promise<void> {
-    this.#requireKey(arrived);
+    this.#requireCredential(arrived);
     const { principal, target, response } = arrived;
     const journey = { ...arrived, kept: await this.#findKept(arrived) };
     const intent = intentOf(journey);
@@ -235,14 +234,6 @@ export class Mcp {
 
 function auditFull(): Fault {
   return new Fault("unavailable", "the audit trail cannot be written at the moment");
-}
-
-function noSuchServer(): Fault {
-  return new Fault("not_found", "this tenant has no such server");
-}
-
-function withdrawn(): Fault {
-  return new Fault("unauthorized", "the API key is not valid any more");
 }
 
 /** An answer that has not begun says why it ends; what has begun breaks off. */

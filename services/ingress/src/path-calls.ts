@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
-import { Fault, type IngressSection } from "@sluice/contracts";
+import type { IngressSection } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import type { Answer } from "./answer.ts";
 import type { HttpRequest } from "./batches.ts";
@@ -130,9 +130,7 @@ export class PathCalls {
   }
 
   #sectionOf({ principal }: HttpRequest): IngressSection {
-    const section = this.#options.tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
-    return section;
+    return this.#options.tenants.require(principal.tenant);
   }
 
   #fail({ response }: HttpRequest, error: unknown): void {

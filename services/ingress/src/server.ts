@@ -1,19 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { Fault, mcpRoutes, toFault, type HttpMethod, type McpRoute, type MethodSection } from "@sluice/contracts";
+import fastify, { type FastifyInstance } from "fastify";
+import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
-import { authenticate } from "./auth/index.ts";
-import type { HttpRequest } from "./batches.ts";
+import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
-import type { Mcp } from "./mcp.ts";
-import type { PathMethod } from "./path-call.ts";
-import type { PathCalls } from "./path-calls.ts";
+import { addDoors, type Doors, type Fail } from "./doors.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
-import type { SseSessions } from "./sse-sessions.ts";
-import type { Principal, Tenants } from "./tenants.ts";
+import type { Principal } from "./tenants.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -21,39 +17,34 @@ declare module "fastify" {
   }
 }
 
-export interface ServerParts {
+export interface ServerParts extends Doors {
   readonly config: IngressConfig;
   readonly log: Log;
   readonly metrics: Registry;
-  readonly tenants: Tenants;
-  readonly mcp: Mcp;
-  readonly sse: SseSessions;
-  readonly paths: PathCalls;
+  readonly authentication: Authentication;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, tenants, mcp, sse, paths }: ServerParts): FastifyInstance {
+export function createServer({ config, log, metrics, authentication, ...doors }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log);
-  const enter = ({ headers, rawHeaders }: IncomingMessage): Principal => {
-    requireOneHost(rawHeaders);
-    guard(headers);
-    return authenticate(headers, tenants);
+  const enter = (request: IncomingMessage): Principal | Promise<Principal> => {
+    requireOneHost(request.rawHeaders);
+    guard(request.headers);
+    return authentication.authenticate(request);
   };
   const app = fastify({
     logger: false,
     // A path that the router cannot read never reaches the hooks below.
     frameworkErrors: (_error, request, reply) => {
-      try {
-        enter(request.raw);
-        fail(reply, new Fault("not_found", "there is nothing at this path"));
-      } catch (error) {
-        fail(reply, error);
-      }
+      Promise.resolve(request.raw)
+        .then(enter)
+        .then(() => fail(reply, new Fault("not_found", "there is nothing at this path")))
+        .catch((error: unknown) => fail(reply, error));
     },
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 75_000,
@@ -72,98 +63,21 @@ export function createServer({ config, log, metrics, tenants, mcp, sse, paths }:
   );
   observe(app, metrics);
   app.addHook("onRequest", (request, reply, next) => {
-    try {
-      request.principal = enter(request.raw);
+    const pass = (principal: Principal) => {
+      request.principal = principal;
       next();
+    };
+    try {
+      const entered = enter(request.raw);
+      if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
+      else pass(entered);
     } catch (error) {
       fail(reply, error);
     }
   });
-  addRoutes(app, { mcp, sse, paths, tenants }, fail);
+  addDoors(app, doors, fail);
   return app;
 }
-
-type Fail = (reply: FastifyReply, thrown: unknown) => void;
-
-interface Door {
-  readonly url: McpRoute;
-  readonly carry: (received: HttpRequest) => Promise<void>;
-}
-
-/** The methods of MCP that have a path of their own. */
-const methodPaths: readonly PathMethod[] = [
-  "initialize",
-  "tools/list",
-  "tools/call",
-  "resources/list",
-  "resources/read",
-];
-
-type Doors = Pick<ServerParts, "mcp" | "sse" | "paths" | "tenants">;
-type DoorRequest = FastifyRequest<{ Params: { server?: string } }>;
-
-function addRoutes(app: FastifyInstance, { mcp, sse, paths, tenants }: Doors, fail: Fail): void {
-  const doors: readonly Door[] = [
-    ...(["/mcp", "/mcp/:server"] as const).map((url) => ({ url, carry: (one: HttpRequest) => mcp.handle(one) })),
-    ...(["/mcp/sse", "/mcp/:server/sse"] as const).map((url) => ({ url, carry: (one: HttpRequest) => sse.open(one) })),
-    { url: "/mcp/messages", carry: (received) => sse.post(received) },
-    ...methodPaths.map((method) => ({
-      url: `/mcp/${method}` as const,
-      carry: (received: HttpRequest) => paths.carry(received, method),
-    })),
-    ...(["/mcp/registration", "/mcp/:server/registration"] as const).map((url) => ({
-      url,
-      carry: (received: HttpRequest) => paths.register(received),
-    })),
-  ];
-  for (const { url, carry } of doors) {
-    const methods: readonly HttpMethod[] = mcpRoutes[url];
-    const left = ({ principal, params }: DoorRequest): readonly HttpMethod[] => {
-      const narrowed = principal === null ? undefined : tenants.find(principal.tenant)?.methods;
-      return narrowed === undefined ? methods : methodsLeft(methods, narrowed, pathOf(url, params.server));
-    };
-    const refuse = (reply: FastifyReply, allowed: readonly HttpMethod[]) => {
-      reply.raw.setHeader("allow", allowed.join(", "));
-      const hint = allowed.length === 0 ? "this path is closed" : `use ${anyOf(allowed)}`;
-      fail(reply, new Fault("method_not_allowed", hint));
-    };
-    app.route({
-      method: [...methods],
-      url,
-      exposeHeadRoute: false,
-      handler: (request: DoorRequest, reply) => {
-        reply.hijack();
-        const { principal, raw, params } = request;
-        if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
-        const allowed = left(request);
-        if (!(allowed as readonly string[]).includes(raw.method ?? "")) return void refuse(reply, allowed);
-        const received = { request: raw, response: reply.raw, principal, server: params.server };
-        carry(received).catch((error: unknown) => fail(reply, error));
-      },
-    });
-    app.route({
-      method: everyMethod.filter((method) => !(methods as readonly string[]).includes(method)),
-      url,
-      handler: (request: DoorRequest, reply) => refuse(reply, left(request)),
-    });
-  }
-}
-
-/** What a tenant has left of a path's methods (seed 001 §1). */
-function methodsLeft(
-  methods: readonly HttpMethod[],
-  { everywhere, at }: MethodSection,
-  path: string,
-): readonly HttpMethod[] {
-  return methods.filter((method) => everywhere.includes(method) && at[path]?.includes(method) !== false);
-}
-
-const pathOf = (url: McpRoute, server: string | undefined) =>
-  server === undefined ? url : url.replace(":server", server);
-
-const anyOf = (methods: readonly string[]) => methods.join(", ").replace(/, (\w+)$/, " or $1");
-
-const everyMethod = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] as const;
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
   await app.listen({ host: config.HOST, port: config.PORT });

@@ -96,8 +96,7 @@ export class SseSessions {
    */
   async post({ request, response, principal }: HttpRequest): Promise<void> {
     const { bus, tenants, budget } = this.#options;
-    const section = tenants.find(principal.tenant);
-    if (section === undefined) throw new Fault("not_found", "this tenant has no such server");
+    const section = tenants.require(principal.tenant);
     requireJson(request);
     using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(principal) });
     const session = new URL(request.url ?? "", "http://localhost").searchParams.get("session") ?? "";
@@ -156,9 +155,7 @@ export class SseSessions {
 
   /** A message goes to the session's server, which may take less than its tenant. @throws Fault `payload_too_large` */
   #requireSize({ principal, server }: SseSession, { length }: Body): void {
-    const section = this.#options.tenants.find(principal.tenant);
-    if (section === undefined) throw unknownSession();
-    const { maxPayloadBytes } = findTarget(section, server);
+    const { maxPayloadBytes } = findTarget(this.#options.tenants.require(principal.tenant), server);
     if (length > maxPayloadBytes) throw payloadTooLarge(maxPayloadBytes);
   }
 

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
+import { Authentication } from "./auth/authentication.ts";
+import { authMethods } from "./auth/index.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
@@ -26,7 +28,10 @@ export async function start({
   scope,
   report,
 }: Context<IngressConfig & BaseConfig>): Promise<void> {
-  const tenants = new Tenants();
+  const changed = () => tenants.reconsider();
+  const methods = authMethods.map((make) => make({ config, bus, log, scope, changed }));
+  const authentication = new Authentication(methods);
+  const tenants: Tenants = new Tenants(authentication);
   const leases = scope.use(new Leases(bus));
   scope.use(
     await watchSection(bus, "ingress", (sections) => {
@@ -53,7 +58,7 @@ export async function start({
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, tenants, mcp, sse, paths });
+  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths, tenants });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

@@ -1,5 +1,6 @@
-import { allServers, Fault, type IngressSection } from "@sluice/contracts";
+import { allServers, type IngressSection } from "@sluice/contracts";
 import type { Operation } from "./operation.ts";
+import { noSuchServer } from "./tenants.ts";
 
 /** Where a request goes: one server, or all of a tenant under one address. */
 export type Target = IngressSection["servers"][number];
@@ -8,11 +9,7 @@ export type Target = IngressSection["servers"][number];
 export function findTarget({ servers }: IngressSection, server: string | undefined): Target {
   const [first, ...others] = servers;
   const found = server === undefined ? first : servers.find(({ name }) => name === server);
-  if (found === undefined)
-    throw new Fault(
-      "not_found",
-      first === undefined ? "this tenant has no MCP servers" : "this tenant has no such server",
-    );
+  if (found === undefined) throw noSuchServer(first === undefined ? "no MCP servers" : undefined);
   if (server !== undefined || others.length === 0) return found;
   return {
     name: allServers,

@@ -1,44 +1,49 @@
 import type { SectionMap } from "@sluice/bus";
-import { allServers, Fault, type Agent, type IngressSection } from "@sluice/contracts";
+import { allServers, Fault, type Agent, type IngressSection, type MethodSection } from "@sluice/contracts";
+import type { Authentication } from "./auth/authentication.ts";
+import { Uses, type Use } from "./uses.ts";
 
 /** Who calls, after authentication. */
 export interface Principal {
   readonly tenant: string;
   readonly agent: Agent;
-  /** The authentication method, for the audit trail. */
+  /** The authentication method (`AuthMethod.name`), for the audit trail. */
   readonly method: string;
-  /** SHA-256 of the key in hex. */
-  readonly keyHash: string;
-}
-
-/** What somebody uses for longer: as who, and which server. */
-export interface Use {
-  readonly principal: Principal;
-  /** `allServers` for all of a tenant together. */
-  readonly server: string;
+  /** Stands for what was shown: a SHA-256 in hex, of a key, token or certificate. */
+  readonly credential: string;
+  readonly scopes?: readonly string[];
+  /** Who vouches for it: the issuer of a token. */
+  readonly issuer?: string;
+  /** On whose behalf the agent acts, as its token says. */
+  readonly user?: string;
+  /** Unix milliseconds; what is done with the credential ends then. */
+  readonly expiresAtMs?: number;
 }
 
 /** What ingress knows of the tenants; replaced as a whole at each change. */
 export class Tenants {
+  readonly #authentication: Authentication;
+  readonly #clock: () => number;
   #sections: SectionMap<"ingress"> = new Map();
-  #keys = new Map<string, Principal>();
-  #keyHeaders: ReadonlySet<string> = new Set();
   #version = 0;
-  readonly #uses = new Map<symbol, Use & { readonly end: () => void }>();
+  readonly #uses: Uses;
+
+  constructor(authentication: Authentication, clock = Date.now) {
+    this.#authentication = authentication;
+    this.#clock = clock;
+    this.#uses = new Uses((use) => this.allows(use) && !this.isSwitchedOff(use.principal));
+  }
 
   configure(sections: SectionMap<"ingress">): void {
-    const keys = new Map<string, Principal>();
-    const headers = new Set<string>();
-    for (const [tenant, section] of sections) {
-      for (const header of section.keyHeaders) headers.add(header.toLowerCase());
-      for (const [hash, agent] of Object.entries(section.keys))
-        keys.set(hash, { tenant, agent, method: "apiKey", keyHash: hash });
-    }
     this.#version = Math.max(0, ...[...sections.values()].map(({ version }) => version));
     this.#sections = sections;
-    this.#keys = keys;
-    this.#keyHeaders = headers;
-    for (const use of [...this.#uses.values()]) if (!this.allows(use) || this.isSwitchedOff(use.principal)) use.end();
+    this.#authentication.configure(sections);
+    this.reconsider();
+  }
+
+  /** Ends what is done by those who may do it no more. */
+  reconsider(): void {
+    this.#uses.reconsider();
   }
 
   /** Whether the tenant's MCP was switched off: policy says so to whoever calls then, and what was begun before ends. */
@@ -46,7 +51,7 @@ export class Tenants {
     return this.#sections.get(tenant)?.mcpEnabled === false;
   }
 
-  /** Whether who came so may still come so: with this key, to this server. */
+  /** Whether who came so may still come so: with this credential, to this server. */
   allows({ principal, server }: Use): boolean {
     const servers = this.#sections.get(principal.tenant)?.servers ?? [];
     const isServed = server === allServers ? servers.length > 0 : servers.some(({ name }) => name === server);
@@ -54,14 +59,13 @@ export class Tenants {
   }
 
   /**
-   * Calls `end` when the key or the server is taken away, until the function that it gives back is called.
+   * Calls `end` when the credential or the server is taken away or the credential expires, until the function that it
+   * gives back is called.
    * @throws Fault `unauthorized` where that has happened since the principal came.
    */
   whenWithdrawn(use: Use, end: () => void): () => void {
-    if (!this.allows(use)) throw new Fault("unauthorized", "the API key is no longer valid");
-    const token = Symbol(use.server);
-    this.#uses.set(token, { ...use, end });
-    return () => this.#uses.delete(token);
+    if (!this.allows(use)) throw withdrawn();
+    return this.#uses.add(use, end);
   }
 
   /** The newest version among the tenants; 0 where there is none. */
@@ -69,22 +73,29 @@ export class Tenants {
     return this.#version;
   }
 
-  /** The headers in which any tenant expects keys, in lower case. */
-  get keyHeaders(): ReadonlySet<string> {
-    return this.#keyHeaders;
+  /** @throws Fault `not_found` */
+  require(tenant: string): IngressSection {
+    const section = this.#sections.get(tenant);
+    if (section === undefined) throw noSuchServer();
+    return section;
   }
 
-  find(tenant: string): IngressSection | undefined {
-    return this.#sections.get(tenant);
+  /** What of the HTTP methods is left to the tenant; undefined where that is all. */
+  methodsOf({ tenant }: Principal): MethodSection | undefined {
+    return this.#sections.get(tenant)?.methods;
   }
 
-  /** Whether the key that this principal came with is its key still. */
-  knows({ tenant, agent, keyHash }: Principal): boolean {
-    const now = this.#keys.get(keyHash);
-    return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
+  /** Whether the credential that this principal came with is good still. */
+  knows(principal: Principal): boolean {
+    return this.#authentication.knows(principal, this.#clock());
   }
+}
 
-  byKeyHash(sha256Hex: string): Principal | undefined {
-    return this.#keys.get(sha256Hex);
-  }
+/** @param what of servers there are none */
+export function noSuchServer(what = "no such server"): Fault {
+  return new Fault("not_found", `this tenant has ${what}`);
+}
+
+export function withdrawn(): Fault {
+  return new Fault("unauthorized", "what the request authenticated with is not valid any more");
 }

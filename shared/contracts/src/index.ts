@@ -1,3 +1,4 @@
+export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./call.ts";

@@ -1,9 +1,12 @@
 import { hash } from "node:crypto";
-import type { Principal, Tenants } from "../tenants.ts";
-import type { AuthMethod } from "./index.ts";
+import type { IncomingMessage } from "node:http";
+import type { SectionMap } from "@sluice/bus";
+import type { Principal } from "../tenants.ts";
+import type { AuthMethod } from "./auth-method.ts";
 
 const longestKey = 512;
 const bearer = /^Bearer +([\x21-\x7e]+)$/i;
+const none: ReadonlySet<string> = new Set();
 
 /**
  * API keys in the tenant's header (`x-agent-api-key`) or as a bearer token. A key in a header that only other tenants use for
@@ -11,25 +14,58 @@ const bearer = /^Bearer +([\x21-\x7e]+)$/i;
  * Only SHA-256 hashes are known; looking one up takes time that depends on the hash alone, from which a key cannot be
  * approached step by step.
  */
-export const apiKey: AuthMethod = (headers, tenants) => {
-  const keyHeadersOf = (principal: Principal) => tenants.find(principal.tenant)?.keyHeaders ?? [];
-  const found: Principal[] = [];
-  for (const name in headers) {
-    if (!tenants.keyHeaders.has(name)) continue;
-    const principal = find(tenants, headers[name]);
-    if (principal !== undefined && keyHeadersOf(principal).includes(name)) found.push(principal);
-  }
-  const byToken = find(tenants, bearer.exec(headers.authorization ?? "")?.[1]);
-  const first = found[0] ?? byToken;
-  if (first === undefined) return undefined;
-  const own = new Set(keyHeadersOf(first).filter((name) => headers[name] !== undefined));
-  const agrees = ({ tenant, agent }: Principal) => tenant === first.tenant && agent.id === first.agent.id;
-  return own.size === found.length && found.every(agrees) && (byToken === undefined || agrees(byToken))
-    ? first
-    : undefined;
-};
+class ApiKeys implements AuthMethod {
+  readonly name = "apiKey";
+  #keys = new Map<string, Principal>();
+  /** The headers in which tenants expect keys, in lower case: of each, and of any. */
+  #headersOf = new Map<string, ReadonlySet<string>>();
+  #headers = none;
 
-function find(tenants: Tenants, key: string | string[] | undefined): Principal | undefined {
-  if (typeof key !== "string" || key.length === 0 || key.length > longestKey) return undefined;
-  return tenants.byKeyHash(hash("sha256", key, "hex"));
+  configure(sections: SectionMap<"ingress">): void {
+    const method = this.name;
+    this.#keys = new Map(
+      [...sections].flatMap(([tenant, { keys }]) =>
+        Object.entries(keys).map(([credential, agent]) => [credential, { tenant, agent, method, credential }]),
+      ),
+    );
+    this.#headersOf = new Map([...sections].map(([tenant, { keyHeaders }]) => [tenant, lowerCase(keyHeaders)]));
+    this.#headers = new Set([...this.#headersOf.values()].flatMap((names) => [...names]));
+  }
+
+  authenticate({ headers }: Pick<IncomingMessage, "headers">): Principal | undefined {
+    const found: Principal[] = [];
+    for (const name in headers) {
+      if (!this.#headers.has(name)) continue;
+      const principal = this.#find(headers[name]);
+      if (principal !== undefined && this.#headersFor(principal).has(name)) found.push(principal);
+    }
+    const byToken = this.#find(bearer.exec(headers.authorization ?? "")?.[1]);
+    const first = found[0] ?? byToken;
+    if (first === undefined) return undefined;
+    const own = [...this.#headersFor(first)].filter((name) => headers[name] !== undefined);
+    const agrees = ({ tenant, agent }: Principal) => tenant === first.tenant && agent.id === first.agent.id;
+    return own.length === found.length && found.every(agrees) && (byToken === undefined || agrees(byToken))
+      ? first
+      : undefined;
+  }
+
+  knows({ tenant, agent, credential }: Principal): boolean {
+    const now = this.#keys.get(credential);
+    return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
+  }
+
+  #headersFor({ tenant }: Principal): ReadonlySet<string> {
+    return this.#headersOf.get(tenant) ?? none;
+  }
+
+  #find(key: string | string[] | undefined): Principal | undefined {
+    if (typeof key !== "string" || key.length === 0 || key.length > longestKey) return undefined;
+    return this.#keys.get(hash("sha256", key, "hex"));
+  }
+}
+
+export const apiKey = (): AuthMethod => new ApiKeys();
+
+function lowerCase(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.map((name) => name.toLowerCase()));
 }

@@ -1,0 +1,54 @@
+import type { Principal } from "./tenants.ts";
+
+/** What somebody uses for longer: as who, and which server. */
+export interface Use {
+  readonly principal: Principal;
+  /** `allServers` for all of a tenant together. */
+  readonly server: string;
+}
+
+interface Held extends Use {
+  readonly end: () => void;
+}
+
+/** How long a use may outlive its credential. */
+const sweepMs = 1_000;
+
+/** The streams and waiting calls: each ends when it is allowed no more. Those that expire by themselves are looked at each second. */
+export class Uses {
+  readonly #allows: (use: Use) => boolean;
+  readonly #lasting = new Set<Held>();
+  readonly #expiring = new Set<Held>();
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(allows: (use: Use) => boolean) {
+    this.#allows = allows;
+  }
+
+  /** Gives back what takes it off again. */
+  add({ principal, server }: Use, end: () => void): () => void {
+    const held = { principal, server, end };
+    if (principal.expiresAtMs === undefined) {
+      this.#lasting.add(held);
+      return () => this.#lasting.delete(held);
+    }
+    this.#expiring.add(held);
+    this.#sweep ??= setInterval(() => this.#check(this.#expiring), sweepMs).unref();
+    return () => {
+      this.#expiring.delete(held);
+      if (this.#expiring.size > 0) return;
+      clearInterval(this.#sweep);
+      this.#sweep = undefined;
+    };
+  }
+
+  /** Ends all that are allowed no more. */
+  reconsider(): void {
+    this.#check(this.#lasting);
+    this.#check(this.#expiring);
+  }
+
+  #check(uses: ReadonlySet<Held>): void {
+    for (const use of [...uses]) if (!this.#allows(use)) use.end();
+  }
+}
