@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addCheckCommand } from "./check.ts";
+import { addConfCommands } from "./conf/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -13,6 +14,7 @@ const program = new Command("sluice")
 
 addUpCommand(program);
 addCheckCommand(program);
+addConfCommands(program);
 addAuditCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 

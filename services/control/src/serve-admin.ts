@@ -4,14 +4,14 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { ActionLog } from "./admin/action-log.ts";
 import { followOperators } from "./admin/operators-file.ts";
 import { Operators } from "./admin/operators.ts";
+import type { AdminParts } from "./admin/parts.ts";
 import { createAdmin } from "./admin/server.ts";
 import type { ControlConfig } from "./config.ts";
-import type { Configuration } from "./configuration.ts";
 
 /** Opens the admin API. It answers before the bus is ready; what changes something then gets 503. */
 export async function serveAdmin(
   { config, bus, log, scope }: Context<ControlConfig & BaseConfig>,
-  configuration: Configuration,
+  { configuration, editions }: Pick<AdminParts, "configuration" | "editions">,
 ): Promise<void> {
   const operators = new Operators(config.ADMIN_TOKEN);
   if (config.OPERATORS_FILE !== undefined) scope.use(await followOperators(config.OPERATORS_FILE, operators, log));
@@ -23,6 +23,7 @@ export async function serveAdmin(
     allowedHosts: config.ADMIN_ALLOWED_HOSTS,
     parts: {
       configuration,
+      editions,
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
     },
   });

@@ -1,4 +1,4 @@
-import { confBucket, serviceNames, streams, subjects, type ServiceName } from "@sluice/contracts";
+import { confBucket, historyBucket, serviceNames, streams, subjects, type ServiceName } from "@sluice/contracts";
 
 /** What one service may say and hear on the bus. Deny is the default. */
 export interface Permissions {
@@ -82,7 +82,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   ],
   control: [
     {
-      publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>", subjects.audit("control")],
+      publish: ["$JS.API.>", `$KV.${confBucket}.>`, `$KV.${historyBucket}.>`, "$JS.FC.>", subjects.audit("control")],
       subscribe: [subjects.aliveEverywhere],
     },
   ],

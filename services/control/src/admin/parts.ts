@@ -1,8 +1,11 @@
 import type { Configuration } from "../configuration.ts";
+import type { Editions } from "../editions.ts";
 
 /** What routes work with; main parts of control, and nothing of HTTP. */
 export interface AdminParts {
   readonly configuration: Configuration;
+  /** Earlier versions of the configuration. */
+  readonly editions: Editions;
   /** Replicas alive, by service. */
   replicas(): Readonly<Record<string, number>>;
   /** The OpenAPI document of all routes. */
