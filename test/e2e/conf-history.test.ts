@@ -208,7 +208,7 @@ describe("bounds", () => {
     expect(await adminCall(house, { path: `/v1/conf/${version}` })).toMatchObject({ status: 404 });
   }, 120_000);
 
-  it("A24: no service but control can read earlier versions", async () => {
+  it("no service but control can read earlier versions", async () => {
     await using bus = await control("ingress");
     await expect(historyOf(bus).list()).rejects.toThrow();
   });
