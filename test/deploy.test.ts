@@ -221,7 +221,12 @@ describe("docs/configuration.md", () => {
     expect(variables.length).toBeGreaterThan(30);
     const keys = [...(await read("conf/tenants.schema.json")).matchAll(/"(\w+)": \{/g)]
       .map(([, key]) => key ?? "")
-      .filter((key) => !["properties", "items", "additionalProperties", "propertyNames", "default"].includes(key));
+      .filter(
+        (key) =>
+          !["properties", "patternProperties", "items", "additionalProperties", "propertyNames", "default"].includes(
+            key,
+          ),
+      );
     expect([...variables, ...keys].filter((name) => !doc.includes(`\`${name}\``))).toEqual([]);
   });
 });
