@@ -36,8 +36,10 @@ async function diff(from: number | undefined, to: number | undefined, flags: Fla
   const given = Object.entries({ from, to }).flatMap(([name, value]) =>
     value === undefined ? [] : `${name}=${value}`,
   );
-  const found = await (await connectAdmin(flags)).get<{ diff: string }>(`/v1/conf/diff?${given.join("&")}`);
-  print(flags, found, () => found.diff);
+  const found = await (
+    await connectAdmin(flags)
+  ).get<{ from: number; to: number; diff: string }>(`/v1/conf/diff?${given.join("&")}`);
+  print(flags, found, () => found.diff || `Versions ${found.from} and ${found.to} are the same, letter by letter.\n`);
 }
 
 async function rollback(wanted: number, flags: Flags): Promise<void> {

@@ -1,6 +1,6 @@
 import type { ConfHistory, EditionAbout } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
-import { createTwoFilesPatch } from "diff";
+import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import type { Configuration, Restored } from "./configuration.ts";
 
 /** Comparing two texts that have little in common takes long; nobody waits longer. */
@@ -44,11 +44,13 @@ export class Editions {
     return { about, text };
   }
 
-  /** What changed from one version to another. Without `to` to the one in force, without `from` from the one before. @throws Fault */
+  /** What changed from one version to another. Without `to` to the one in force, without `from` from the one before; empty where nothing did. @throws Fault */
   async diff(from: number | undefined, to = this.#current): Promise<{ from: number; to: number; diff: string }> {
     const before = from ?? (await this.#before(to));
     const [one, other] = [await this.find(before), await this.find(to)];
+    if (one.text === other.text) return { from: before, to, diff: "" };
     const diff = createTwoFilesPatch(nameOf(one), nameOf(other), one.text, other.text, timeOf(one), timeOf(other), {
+      headerOptions: FILE_HEADERS_ONLY,
       timeout: diffTimeoutMs,
     });
     if (diff === undefined)
