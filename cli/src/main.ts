@@ -3,6 +3,7 @@ import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addCheckCommand } from "./check.ts";
 import { addConfCommands } from "./conf/index.ts";
+import { addKeyCommands } from "./keys/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -16,6 +17,7 @@ addUpCommand(program);
 addCheckCommand(program);
 addConfCommands(program);
 addAuditCommands(program);
+addKeyCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 
 try {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { EditionOrigin, RecordedEdition } from "@sluice/bus";
-import { Fault, type Conf } from "@sluice/contracts";
+import { Fault, type Conf, type Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
 import { keepCopy, replaceFile } from "./conf-file.ts";
@@ -89,6 +89,17 @@ export class Configuration {
 
   get tenants(): readonly string[] {
     return this.#good === undefined ? this.#earlierTenants : Object.keys(this.#good.conf.tenants);
+  }
+
+  /**
+   * A tenant as it is in force; undefined where there is none of that name.
+   * @throws Fault `unavailable` where the file was broken from the start
+   */
+  tenant(name: string): Tenant | undefined {
+    if (this.#good === undefined)
+      throw new Fault("unavailable", "tenants.yaml is not usable: GET /v1/status says what is wrong with it");
+    const { tenants } = this.#good.conf;
+    return Object.hasOwn(tenants, name) ? tenants[name] : undefined;
   }
 
   /**

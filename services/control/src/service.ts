@@ -28,10 +28,14 @@ export async function startControl(context: ControlContext): Promise<void> {
   });
   const configuration = createConfiguration(context, history);
   const onNotTaken = () => void restore(context, configuration);
-  await serveAdmin(context, { configuration, editions: new Editions({ history, configuration, onNotTaken }) });
+  const credentials = await serveAdmin(context, {
+    configuration,
+    editions: new Editions({ history, configuration, onNotTaken }),
+  });
   context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
+  await untilDone(context, () => credentials.open());
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
 }

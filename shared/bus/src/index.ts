@@ -7,6 +7,7 @@ export * from "./conf-history.ts";
 export * from "./conf-publish.ts";
 export * from "./conf-watch.ts";
 export { oversized, sectionBounds, type AllSections, type Oversize, type SectionMap } from "./conf-pieces.ts";
+export * from "./credentials.ts";
 export * from "./durable.ts";
 export * from "./inbox.ts";
 export * from "./incoming.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { adminRoute } from "./route.ts";
 
 const answer = z.object({
-  configuration: z.object({
+  configuration: z.looseObject({
     version: z.int(),
     loadedAt: z.string(),
     stale: z.boolean().describe("whether what stands in the file is not what is in force"),
@@ -34,7 +34,7 @@ export const statusRoute = adminRoute({
   role: "auditor",
   answer,
   handle: (_input, { configuration, replicas }) => ({
-    configuration: configuration.status,
+    configuration: { ...configuration.status },
     tenants: configuration.tenants,
     services: replicas(),
   }),
