@@ -56,7 +56,7 @@ function createConfiguration(
     onPublishFailed: () => publishFailures.inc(),
     onRefused: (error) => {
       refused.inc();
-      log.error({ problems: error.problems }, "the edited configuration is refused; the last good one stays in force");
+      log.error({ problems: error.message.split("\n") }, "the edited configuration is refused; the last good one stays in force");
     },
     onPublished: (version, warnings) => {
       current.set(version);
