@@ -208,13 +208,13 @@ describe("the admin API", () => {
     const made = await post("acme/keys", { agent: "a-1" });
     const rows = await until("the action", async () => {
       const found = await house.query<Record<string, unknown>>(
-        "select operator, action, tenant, subject, result from audit_actions where subject = $1",
+        "select operator, action, tenant, subject, result from audit_actions where made = $1",
         [`key ${String(made.body["id"])}`],
       );
       return found.length > 0 ? found : undefined;
     });
     expect(rows).toEqual([
-      { operator: "admin", action: "keys.create", tenant: "acme", subject: rows[0]?.["subject"], result: "done" },
+      { operator: "admin", action: "keys.create", tenant: "acme", subject: "agent a-1", result: "done" },
     ]);
     await until("what was refused", async () => {
       const found = await house.query(

@@ -34,9 +34,9 @@ export function credentialLines(credentials: readonly Credential[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The text of what was made, and how long it is good. */
-export function madeLines({ id, agent, key, token, expiresAt }: Credential): string {
+/** What is to be known of a key or token that was made, beside its text. */
+export function madeLine({ id, agent, key, expiresAt }: Credential): string {
   const what = key === undefined ? "token" : "key";
   const until = expiresAt === undefined ? "it does not expire" : `good until ${expiresAt}`;
-  return `${key ?? token}\nThis ${what} of agent ${agent} is shown this once. Its id is ${id}; ${until}.\n`;
+  return `This ${what} of agent ${agent} is shown this once. Its id is ${id}; ${until}.\n`;
 }

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { connectAdmin, withAdminFlags, type AdminClient, type AdminFlags } from "../admin-client.ts";
-import { credentialLines, madeLines, type Credential } from "./credential.ts";
+import { credentialLines, madeLine, type Credential } from "./credential.ts";
 
 type Flags = AdminFlags & { readonly tenant?: string; readonly json?: true };
 type MakingFlags = Flags & {
@@ -24,7 +24,7 @@ export function addKeyCommands(program: Command): void {
     .requiredOption("--overlap <seconds>", "how long the old key stays good", seconds)
     .option("--expires <seconds>", "of the new key; it does not expire unless said", seconds)
     .action((old: string, flags: Flags & { overlap: number; expires?: number }) =>
-      make("keys", flags, { overlapSeconds: flags.overlap, expiresInSeconds: flags.expires }, `/${old}/rotate`),
+      make(`keys/${old}/rotate`, flags, { overlapSeconds: flags.overlap, expiresInSeconds: flags.expires }),
     );
   addCommon(keys, "keys");
   const tokens = program.command("tokens").description("gateway tokens of runs of agents: make, revoke, list");
@@ -48,7 +48,7 @@ function addCommon(parent: Command, kind: Kind): void {
     .argument("<id>", "as list shows it after the underscore", id)
     .action(async (which: string, flags: Flags) => {
       const admin = await connectAdmin(flags);
-      const revoked = await admin.post<Credential>(`${await pathOf(admin, kind, flags)}/${which}/revoke`, {});
+      const revoked = await admin.post<Credential>(await pathOf(admin, `${kind}/${which}/revoke`, flags), {});
       print(flags, revoked, () => `${revoked.prefix} of agent ${revoked.agent} is revoked.\n`);
     });
   addTo(parent, "list", "list them, never what they are shown with")
@@ -75,10 +75,12 @@ function wantedOf({ agent, name, owner, scope }: MakingFlags) {
   return { agent, name, owner, scopes: scope };
 }
 
-async function make(kind: Kind, flags: Flags, wanted: object, below = ""): Promise<void> {
+/** @param what such as `keys`, or `keys/<id>/rotate` */
+async function make(what: `${Kind}${string}`, flags: Flags, wanted: object): Promise<void> {
   const admin = await connectAdmin(flags);
-  const made = await admin.post<Credential>((await pathOf(admin, kind, flags)) + below, wanted);
-  print(flags, made, () => madeLines(made));
+  const made = await admin.post<Credential>(await pathOf(admin, what, flags), wanted);
+  print(flags, made, () => `${made.key ?? made.token}\n`);
+  if (flags.json !== true) process.stderr.write(madeLine(made));
 }
 
 async function list(kind: Kind, flags: Flags & { agent?: string }): Promise<void> {
@@ -87,18 +89,18 @@ async function list(kind: Kind, flags: Flags & { agent?: string }): Promise<void
   const all: Credential[] = [];
   for (let after: string | undefined = ""; after !== undefined;) {
     const query = new URLSearchParams({ after, ...(flags.agent !== undefined && { agent: flags.agent }) });
-    const page: { credentials: Credential[]; next?: string } = await admin.get(`${path}?${query}`);
+    const page: { credentials: Credential[]; next?: string } = await admin.get(`${path}?${query.toString()}`);
     all.push(...page.credentials);
     after = page.next;
   }
   print(flags, all, () => credentialLines(all));
 }
 
-async function pathOf(admin: AdminClient, kind: Kind, { tenant }: Flags): Promise<string> {
+async function pathOf(admin: AdminClient, what: string, { tenant }: Flags): Promise<string> {
   const { tenants } =
     tenant === undefined ? await admin.get<{ tenants: string[] }>("/v1/status") : { tenants: [tenant] };
   if (tenants.length !== 1) throw new Error(`name a tenant with --tenant: ${tenants.join(", ")}`);
-  return `/v1/tenants/${encodeURIComponent(tenants[0] ?? "")}/${kind}`;
+  return `/v1/tenants/${encodeURIComponent(tenants[0] ?? "")}/${what}`;
 }
 
 function print({ json }: Flags, answer: unknown, text: () => string): void {
