@@ -56,7 +56,10 @@ function createConfiguration(
     onPublishFailed: () => publishFailures.inc(),
     onRefused: (error) => {
       refused.inc();
-      log.error({ problems: error.message.split("\n") }, "the edited configuration is refused; the last good one stays in force");
+      log.error(
+        { problems: error.message.split("\n") },
+        "the edited configuration is refused; the last good one stays in force",
+      );
     },
     onPublished: (version, warnings) => {
       current.set(version);
