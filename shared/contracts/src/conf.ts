@@ -2,7 +2,8 @@ import { z } from "zod";
 import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
 import { confName as name } from "./conf-name.ts";
 import { allowedMethodsSchema, routeSchema } from "./routes.ts";
-import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
+import { secretReference } from "./secret-reference.ts";
+import { credentialsSchema } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints, of which there must be one. */
 
