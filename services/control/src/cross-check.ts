@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { checkLimits } from "./check-limits.ts";
 import { checkRoutes } from "./check-routes.ts";
-import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
@@ -73,10 +73,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...(endpoints.length + agentEndpoints.length === 0 ? [{ path, reason: nothingBehind }] : []),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
-      ...tenant.limits.flatMap((limit, index) => {
-        const reason = pathRefusal(limit.path);
-        return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];
-      }),
+      ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
       ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];

@@ -9,7 +9,7 @@ import type { Operation } from "./operation.ts";
 import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
-import { ownName, type Target } from "./target.ts";
+import { namedServer, ownName, type Target } from "./target.ts";
 
 /** A request on its way: what was found out about it so far. */
 export interface Journey extends McpRequest {
@@ -34,6 +34,7 @@ export function intentOf(journey: Journey): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
   const named = ownName(target, operation, section);
+  const server = namedServer(target, operation, section);
   return {
     call: name.replace(".", "-"),
     at: started.at,
@@ -49,6 +50,7 @@ export function intentOf(journey: Journey): Intent {
     server: target.name,
     trace: span.traceId,
     bytes: body.length,
+    ...(server !== undefined && { namedServer: server }),
     ...(named !== undefined && { target: named }),
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),

@@ -39,6 +39,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.audit("ingress"),
         subjects.callAll,
         subjects.ask("rate-limit", "give"),
+        subjects.ownRateLimit("*"),
         subjects.ownAll,
         subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
@@ -56,7 +57,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     readConf("rate-limit"),
     {
       publish: [],
-      subscribe: [subjects.admitLimit, subjects.ask("rate-limit", "*"), subjects.aliveAll("rate-limit")],
+      subscribe: [
+        subjects.admitLimit,
+        subjects.ask("rate-limit", "*"),
+        subjects.ownRateLimit("*"),
+        subjects.aliveAll("rate-limit"),
+      ],
     },
   ],
   "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],

@@ -6,6 +6,7 @@ export * from "./conf.ts";
 export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
+export * from "./limits.ts";
 export * from "./pattern.ts";
 export * from "./routes.ts";
 export * from "./secret-reference.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { accessRuleSchema, endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
 import { methodSectionSchema } from "./routes.ts";
 
