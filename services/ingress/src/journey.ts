@@ -10,6 +10,7 @@ import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { namedServer, ownName, type Target } from "./target.ts";
+import type { Principal } from "./tenants.ts";
 
 /** A request on its way: what was found out about it so far. */
 export interface Journey extends McpRequest {
@@ -50,6 +51,7 @@ export function intentOf(journey: Journey): Intent {
     server: target.name,
     trace: span.traceId,
     bytes: body.length,
+    ...principalClaims(principal),
     ...(server !== undefined && { namedServer: server }),
     ...(named !== undefined && { target: named }),
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
@@ -57,6 +59,12 @@ export function intentOf(journey: Journey): Intent {
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(kept !== undefined && { resumes: kept.called }),
   };
+}
+
+/** What a token says beside who calls; nothing where there is none. */
+function principalClaims({ issuer, user, scopes }: Principal): Pick<Intent, "issuer" | "user" | "scopes"> | undefined {
+  if (issuer === undefined) return undefined;
+  return { issuer, ...(user !== undefined && { user }), ...(scopes !== undefined && { scopes: [...scopes] }) };
 }
 
 /** What egress learns of a request. */

@@ -3,10 +3,16 @@ import { isSessionName } from "./session-name.ts";
 
 /** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
 export const longestTarget = 2_048;
+export const longestIssuer = 512;
+/** Scopes of a token that go on beside a call. */
+export const maxScopes = 128;
 
 /** What a server lists and access rules speak about. Resource templates are resources. */
 export const listedKinds = ["tools", "prompts", "resources"] as const;
 export type ListedKind = (typeof listedKinds)[number];
+
+/** What an agent can be called. */
+export const agentIdPattern = /^[A-Za-z0-9._@:-]{1,128}$/;
 
 /** Who calls, as ingress verified it. */
 export const agentSchema = z.object({
@@ -24,7 +30,11 @@ export const intentSchema = z.object({
   label: z.enum(["mcp_proxy", "a2a_proxy"]),
   tenant: z.string().max(64),
   agent: agentSchema,
+  /** The authentication method; where a token said it, who issued it, on whose behalf the agent acts, and its scopes. */
   auth: z.string().max(64),
+  issuer: z.string().max(longestIssuer).optional(),
+  user: z.string().max(256).optional(),
+  scopes: z.array(z.string().max(256)).max(maxScopes).optional(),
   protocol: z.enum(["mcp", "a2a"]),
   era: z.enum(["legacy", "modern"]),
   http: z.string().max(8),
