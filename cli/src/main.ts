@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
+import { addCheckCommand } from "./check.ts";
+import { addConfCommands } from "./conf/index.ts";
 import { addKeyCommands } from "./keys/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addToolsCommands } from "./tools/index.ts";
@@ -13,6 +15,8 @@ const program = new Command("sluice")
   .configureHelp({ sortSubcommands: false });
 
 addUpCommand(program);
+addCheckCommand(program);
+addConfCommands(program);
 addToolsCommands(program);
 addAuditCommands(program);
 addKeyCommands(program);

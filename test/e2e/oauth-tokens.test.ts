@@ -135,7 +135,15 @@ const wrongTarget = async (): Promise<Record<string, string>> => ({
 describe("a token that is not good", () => {
   it("A1: expired, of alg none, HS/RS-confused or forged otherwise answers 401 on every route; nothing is on the bus", async () => {
     const unused = undefined as never;
-    const parts = { log: unused, authentication: unused, resource: unused, mcp: unused, sse: unused, paths: unused };
+    const parts = {
+      log: unused,
+      authentication: unused,
+      resource: unused,
+      mcp: unused,
+      sse: unused,
+      paths: unused,
+      tenants: unused,
+    };
     const app = createServer({ ...parts, config: configSchema.parse({}), metrics: new Registry() });
     await app.ready();
     const routes = routesIn(app.printRoutes({ commonPrefix: false }));

@@ -13,6 +13,7 @@ interface UpOptions {
   readonly replicas: number;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly separatePools?: true;
 }
 
 const environmentHelp = `
@@ -32,6 +33,7 @@ export function addUpCommand(program: Command): void {
     .option("--replicas <number>", "replicas of each service but control", count, 1)
     .option("--tls-cert <file>", "certificate of the ingress URL in PEM, with its chain")
     .option("--tls-key <file>", "and its key")
+    .option("--separate-pools", "egress replicas of their own for MCP and for A2A")
     .addHelpText("after", environmentHelp)
     .action(up);
 }
@@ -54,6 +56,7 @@ async function up(options: UpOptions): Promise<void> {
       dataDir,
       port: options.port,
       replicas: replicasOf(options.replicas),
+      ...(options.separatePools === true && { egressPools: ["mcp", "a2a"] }),
       restart: true,
       envOf: { ingress: tlsOf(options) },
       onProgress: say,

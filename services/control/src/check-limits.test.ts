@@ -1,6 +1,7 @@
 import { createAddressGuard } from "@sluice/net";
 import { sharedBy } from "@sluice/contracts";
 import { describe, expect, test } from "vitest";
+import { lineOf } from "./conf-problems.ts";
 import { readConf } from "./read-conf.ts";
 
 const conf = (limits: string, { endpoints = ["main"], toolPrefix = "conditional" } = {}) => `tenants:
@@ -18,7 +19,7 @@ function read(text: string): { reasons: string[]; warnings: string[]; limits: un
     const read = readConf(text, {
       file: "t.yaml",
       guard: createAddressGuard([]),
-      warn: (line) => void warnings.push(line),
+      warn: (line) => void warnings.push(lineOf(line)),
     });
     return { reasons: [], warnings, limits: read.tenants["acme"]?.limits ?? [] };
   } catch (error) {

@@ -4,10 +4,26 @@ import type { Finding } from "./cross-check.ts";
 /** What is valid and yet most likely not what was meant. */
 export function warningsOf(conf: Conf): Finding[] {
   return Object.entries(conf.tenants).flatMap(([name, tenant]) =>
-    [...strangers(tenant), ...sharedServers(tenant)].map(({ path, reason }) => ({
+    [...strangers(tenant), ...sharedServers(tenant), ...oversizes(tenant)].map(({ path, reason }) => ({
       path: ["tenants", name, ...path],
       reason,
     })),
+  );
+}
+
+function oversizes({ settings, mcp, a2a }: Tenant): Finding[] {
+  const most = settings.max_payload_bytes;
+  return Object.entries({ mcp, a2a }).flatMap(([protocol, { endpoints }]) =>
+    endpoints.flatMap(({ maxPayloadBytes = 0 }, index) =>
+      maxPayloadBytes <= most
+        ? []
+        : [
+            {
+              path: [protocol, "endpoints", index, "maxPayloadBytes"],
+              reason: `has no effect: max_payload_bytes of this tenant is ${most}`,
+            },
+          ],
+    ),
   );
 }
 

@@ -1,15 +1,21 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import type { EditionOrigin, RecordedEdition } from "@sluice/bus";
 import { Fault, type Conf, type Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
-import { ConfProblems, readConf } from "./read-conf.ts";
+import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
+import { keepCopy, replaceFile } from "./conf-file.ts";
+import { readConf } from "./read-conf.ts";
 
 /** What is in force, and why a later edit is not. */
 export interface ConfigurationStatus {
   readonly version: number;
   readonly loadedAt: string;
-  /** Why the file as it is now is not in force. */
+  /** Whether what stands in the file is not what is in force. */
+  readonly stale: boolean;
+  /** Why the file as it is now is not in force: a line for each problem, and the same in parts. */
   readonly error?: string;
+  readonly problems?: readonly Problem[];
   /** What is in force and most likely not what was meant. */
   readonly warnings?: readonly string[];
   /** Why the bus does not take the configuration; it is tried again. */
@@ -22,6 +28,8 @@ export interface ConfigurationOptions {
   readonly guard: AddressGuard;
   /** Makes this configuration the current one everywhere; resolves with its version. */
   readonly publish: (conf: Conf, edition: { digest: string; after: number }) => Promise<number>;
+  /** Keeps an edition that is in force, with its text; the same one may come again. */
+  readonly record: (edition: RecordedEdition) => Promise<void>;
   /** What the services hold of an earlier run. */
   readonly published: () => Promise<{ version: number; tenants: readonly string[] } | undefined>;
   readonly onPublishFailed: () => void;
@@ -29,8 +37,20 @@ export interface ConfigurationOptions {
   readonly onPublished: (version: number, warnings: readonly string[]) => void;
 }
 
+/** What came of going back to an earlier text. */
+export interface Restored {
+  /** In force now. */
+  readonly version: number;
+  /** Where the file is kept that was not in force and had to make room. */
+  readonly kept?: string;
+}
+
+const fileEdit: EditionOrigin = { kind: "file" };
+
 interface Accepted {
   readonly conf: Conf;
+  readonly text: string;
+  readonly by: EditionOrigin;
   readonly digest: string;
   readonly warnings: readonly string[];
 }
@@ -39,12 +59,16 @@ interface Accepted {
 export class Configuration {
   readonly #options: ConfigurationOptions;
   #text: string | undefined;
+  /** What is about to stand in the file, and by whose doing. */
+  #coming: { readonly text: string; readonly by: EditionOrigin } | undefined;
   #good: Accepted | undefined;
   /** Whose tenants the services hold, where the file is broken from the start. */
   #earlierTenants: readonly string[] = [];
+  /** The digest of what was published last. */
+  #inForce: string | undefined;
   #version = 0;
   #loadedAt = new Date(0);
-  #error: string | undefined;
+  #refused: ConfProblems | undefined;
   #publishing: string | undefined;
   #turn: Promise<void> = Promise.resolve();
 
@@ -56,7 +80,8 @@ export class Configuration {
     return {
       version: this.#version,
       loadedAt: this.#loadedAt.toISOString(),
-      ...(this.#error !== undefined && { error: this.#error }),
+      stale: this.#refused !== undefined || this.#publishing !== undefined,
+      ...(this.#refused !== undefined && { error: this.#refused.message, problems: this.#refused.problems }),
       ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
       ...(this.#publishing !== undefined && { publishing: this.#publishing }),
     };
@@ -100,14 +125,7 @@ export class Configuration {
 
   /** Looks whether the file changed, and publishes it where it did and is good. Never two at once. */
   refresh(): Promise<void> {
-    return this.#inTurn(async () => {
-      try {
-        await this.#readAgain();
-      } catch (error) {
-        if (!(error instanceof ConfProblems)) throw error;
-        this.#refuse(error);
-      }
-    });
+    return this.#inTurn(() => this.#readOrRefuse());
   }
 
   /** Publishes what is in force where the bus does not hold it (any more). */
@@ -115,16 +133,62 @@ export class Configuration {
     return this.#inTurn(() => this.#publish());
   }
 
+  /**
+   * Puts an earlier text back into the file and into force. What stands there now is recorded before, or kept beside it
+   * where it is not in force.
+   * @throws Fault `conflict` where the text is not valid any more or the file can't be written
+   */
+  restore(text: string, by: EditionOrigin, name: string): Promise<Restored> {
+    return this.#inTurn(async () => {
+      const { file } = this.#options;
+      this.#validate(text, name);
+      await this.#readOrRefuse().catch(notTaken);
+      if (this.#text === text) return { version: this.#version };
+      const refused = this.#refused === undefined ? undefined : this.#text;
+      const kept = refused === undefined ? undefined : await keepCopy(file, refused);
+      this.#coming = { text, by };
+      try {
+        await replaceFile(file, text);
+        await this.#readAgain().catch(notTaken);
+      } finally {
+        this.#coming = undefined;
+      }
+      return { version: this.#version, ...(kept !== undefined && { kept }) };
+    });
+  }
+
+  #validate(text: string, name: string): void {
+    try {
+      this.#accept(text, { file: name });
+    } catch (error) {
+      if (!(error instanceof ConfProblems)) throw error;
+      const problems = error.problems.map(lineOf);
+      throw new Fault("conflict", `${name} is not valid any more: ${problems.join("; ")}`, { details: { problems } });
+    }
+  }
+
   #refuse(error: ConfProblems): void {
-    if (this.#error === error.message) return;
-    this.#error = error.message;
+    if (this.#refused?.message === error.message) return;
+    this.#refused = error;
     this.#options.onRefused(error);
   }
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    );
     return turn;
+  }
+
+  async #readOrRefuse(): Promise<void> {
+    try {
+      await this.#readAgain();
+    } catch (error) {
+      if (!(error instanceof ConfProblems)) throw error;
+      this.#refuse(error);
+    }
   }
 
   async #readAgain(): Promise<void> {
@@ -133,21 +197,32 @@ export class Configuration {
     this.#text = await this.#readText();
     if (this.#text === before) return;
     const read = this.#accept(this.#text);
-    this.#error = undefined;
+    this.#refused = undefined;
     const isSame = read.digest === this.#good?.digest;
     this.#good = read;
-    if (isSame) return;
-    await this.#publish();
+    if (isSame) await this.#record();
+    else await this.#publish();
   }
 
   async #publish(): Promise<void> {
     if (this.#good === undefined) return;
     const { conf, digest, warnings } = this.#good;
     const version = await this.#tryToPublish(conf, digest);
-    if (version === this.#version) return;
-    this.#version = version;
-    this.#loadedAt = new Date();
-    this.#options.onPublished(version, warnings);
+    this.#inForce = digest;
+    if (version !== this.#version) {
+      this.#version = version;
+      this.#loadedAt = new Date();
+      this.#options.onPublished(version, warnings);
+    }
+    await this.#record();
+  }
+
+  /** What is accepted and not yet in force is recorded once it is. */
+  async #record(): Promise<void> {
+    if (this.#good === undefined || this.#good.digest !== this.#inForce) return;
+    const { conf, digest, text, by } = this.#good;
+    const tenants = Object.keys(conf.tenants).length;
+    await this.#options.record({ version: this.#version, digest, text, by, tenants });
   }
 
   async #tryToPublish(conf: Conf, digest: string): Promise<number> {
@@ -162,20 +237,26 @@ export class Configuration {
     }
   }
 
-  #accept(text: string): Accepted {
+  #accept(text: string, { file = this.#options.file } = {}): Accepted {
     const warnings: string[] = [];
-    const { file, guard } = this.#options;
-    const conf = readConf(text, { file, guard, warn: (line) => void warnings.push(line) });
-    return { conf, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+    const { guard } = this.#options;
+    const by = this.#coming?.text === text ? this.#coming.by : fileEdit;
+    const conf = readConf(text, { file, guard, warn: (warning) => void warnings.push(lineOf(warning)) });
+    return { conf, text, by, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
   async #readText(): Promise<string> {
     try {
       return await readFile(this.#options.file, "utf8");
     } catch (error) {
-      throw new ConfProblems(
-        `${this.#options.file}:1:1: the file can't be read: ${(error as NodeJS.ErrnoException).code}`,
-      );
+      throw unreadable(this.#options.file, (error as NodeJS.ErrnoException).code);
     }
   }
+}
+
+function notTaken(error: unknown): never {
+  if (error instanceof Fault || error instanceof ConfProblems) throw error;
+  throw new Fault("unavailable", "the bus does not take the configuration at the moment: it is tried again", {
+    cause: error,
+  });
 }

@@ -13,7 +13,7 @@ import { Credentials } from "./credentials.ts";
 /** Opens the admin API. It answers before the bus is ready; what needs it gets 503 then. Credentials are to be opened once it is. */
 export async function serveAdmin(
   context: Context<ControlConfig & BaseConfig>,
-  { configuration, toolPins }: Pick<AdminParts, "configuration" | "toolPins">,
+  { configuration, toolPins, editions }: Pick<AdminParts, "configuration" | "toolPins" | "editions">,
 ): Promise<Credentials> {
   const { config, bus, log, scope } = context;
   const operators = new Operators(config.ADMIN_TOKEN);
@@ -31,6 +31,7 @@ export async function serveAdmin(
     parts: {
       configuration,
       toolPins,
+      editions,
       credentials,
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
       problems: () =>

@@ -13,7 +13,7 @@ import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
 import { quotaHeaders } from "./quota-headers.ts";
-import { plainRefusals, requireAdmitted, shownQuarantine, statusOf } from "./refusal.ts";
+import { plainRefusals, protocolDisabled, requireAdmitted, shownQuarantine, statusOf } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
@@ -63,11 +63,11 @@ export class Mcp {
     const { budget, outcomes, batches } = this.#parts;
     const { request } = received;
     const arrived = { ...received, started: thisMoment() };
-    const { section } = this.#place(arrived);
+    const { target } = this.#place(arrived);
     if (outcomes.full) throw auditFull();
     if (request.method !== "POST") return await this.carry(arrived, noBody);
     requireJson(request);
-    using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(arrived.principal) });
+    using body = await readBody(request, { limit: target.maxPayloadBytes, budget: budget.of(arrived.principal) });
     if (isBatch(body.bytes)) await batches.carry(this, arrived, body);
     else await this.carry(arrived, body);
   }
@@ -164,7 +164,7 @@ export class Mcp {
     const journey = resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
     const intent = intentOf(journey);
     const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
-      refuse(response, this.#parts.tenants.knows(principal) ? noSuchServer() : withdrawn(), arrived.operation.rpcId),
+      refuse(response, this.#whyEnded(principal), arrived.operation.rpcId),
     );
     let admitted: Admitted | undefined;
     let slot: Slot | undefined;
@@ -183,6 +183,12 @@ export class Mcp {
       off();
       this.#parts.counted.end(slot);
     }
+  }
+
+  #whyEnded(principal: Principal): Fault {
+    const { tenants } = this.#parts;
+    if (!tenants.knows(principal)) return withdrawn();
+    return tenants.isSwitchedOff(principal) ? protocolDisabled("mcp") : noSuchServer();
   }
 
   #findKept(journey: Journey): Promise<Journey["kept"]> {

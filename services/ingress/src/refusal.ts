@@ -5,6 +5,7 @@ import {
   type Intent,
   type LimitVerdict,
   type PolicyVerdict,
+  type Protocol,
 } from "@sluice/contracts";
 import type { Admitted } from "./admission.ts";
 import { quotaHeaders, type QuotaHeaders } from "./quota-headers.ts";
@@ -115,11 +116,16 @@ const kinds: Record<AccessFault, { use: string; name: string; allowed: string }>
 function denial({ fault, allowed }: Denied, intent: Intent): Fault {
   const { agent } = intent;
   const { target = "" } = intent.resumes ?? intent;
-  if (fault === "protocol_disabled") return new Fault(fault, "MCP is switched off for this tenant");
+  if (fault === "protocol_disabled") return protocolDisabled(intent.protocol);
   const kind = kinds[fault];
   return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {
     details: { [kind.allowed]: allowed },
   });
+}
+
+/** The refusal of a protocol that the tenant has switched off. */
+export function protocolDisabled(protocol: Protocol): Fault {
+  return new Fault("protocol_disabled", `${protocol.toUpperCase()} is switched off for this tenant`);
 }
 
 const invalidParams = -32602;

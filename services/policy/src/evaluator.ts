@@ -57,9 +57,10 @@ const mcpDisabled: PolicyVerdict = {
   fault: "protocol_disabled",
   allowed: nothing,
 };
-const unknownProtocol: PolicyVerdict = {
+const a2aEnabled: PolicyVerdict = { ok: true, rule: "settings.a2a_enabled" };
+const a2aDisabled: PolicyVerdict = {
   ok: false,
-  rule: "settings.protocol",
+  rule: "settings.a2a_enabled",
   fault: "protocol_disabled",
   allowed: nothing,
 };
@@ -89,12 +90,14 @@ export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rule
 
 class TenantRules {
   readonly #enabled: boolean;
+  readonly #hasAgents: boolean;
   readonly #hide: boolean;
   readonly #rules: readonly (IndexedRule & { readonly appliesTo: Pattern })[];
   readonly #ready = new Map<string, AgentRules>();
 
   constructor(section: PolicySection) {
     this.#enabled = section.mcpEnabled;
+    this.#hasAgents = section.a2aEnabled === true;
     this.#hide = section.hideDenied;
     this.#rules = section.accessRules.map((rule, index) => ({
       rule,
@@ -104,7 +107,7 @@ class TenantRules {
   }
 
   decide(operation: Operation): PolicyVerdict {
-    if (operation.protocol !== "mcp") return unknownProtocol;
+    if (operation.protocol !== "mcp") return this.#hasAgents ? a2aEnabled : a2aDisabled;
     if (!this.#enabled) return mcpDisabled;
     const { method, target, targetKind = "prompts" } = operation;
     const kind = method === completion ? targetKind : restricted.get(method);

@@ -10,6 +10,7 @@ import {
   type Credential,
 } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
+import { isLostRace } from "./lost-race.ts";
 import { followBucket, type Reading } from "./kv-follow.ts";
 
 /** One credential as the bucket holds it. */
@@ -79,8 +80,6 @@ function read({
   }
 }
 
-const wrongLastSequence = 10071;
-
 /** Writes credentials. Only control may. */
 export class CredentialBucket {
   readonly #bus: Bus;
@@ -122,8 +121,7 @@ export class CredentialBucket {
       this.#opened ??= new Kvm(this.#bus.nats).open(credentialBucket) as Promise<Bucket>;
       return await work(await this.#opened);
     } catch (error) {
-      if ((error as { code?: number }).code === wrongLastSequence)
-        throw new Fault("conflict", "somebody else has changed it at the same time: try again");
+      if (isLostRace(error)) throw new Fault("conflict", "somebody else has changed it at the same time: try again");
       this.#opened = undefined;
       throw new Fault("unavailable", "the credential store is not reachable", { cause: error });
     }

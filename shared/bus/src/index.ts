@@ -3,6 +3,7 @@ export * from "./audit-log.ts";
 export * from "./audit-queue.ts";
 export * from "./body.ts";
 export * from "./bus.ts";
+export * from "./conf-history.ts";
 export * from "./conf-publish.ts";
 export * from "./conf-watch.ts";
 export { oversized, sectionBounds, type AllSections, type Oversize, type SectionMap } from "./conf-pieces.ts";

@@ -3,6 +3,7 @@ import {
   credentialBucket,
   definitionsBucket,
   pinsBucket,
+  historyBucket,
   serviceNames,
   streams,
   subjects,
@@ -104,6 +105,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       publish: [
         "$JS.API.>",
         `$KV.${confBucket}.>`,
+        `$KV.${historyBucket}.>`,
         `$KV.${credentialBucket}.>`,
         `$KV.${pinsBucket}.>`,
         `$KV.${definitionsBucket}.>`,

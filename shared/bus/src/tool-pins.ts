@@ -12,6 +12,7 @@ import {
 } from "@sluice/contracts";
 import { followBucket } from "./kv-follow.ts";
 import type { Bus } from "./bus.ts";
+import { isLostRace } from "./lost-race.ts";
 
 /** A server of a tenant. */
 export interface ServerPlace {
@@ -136,13 +137,6 @@ export class ToolPinStore {
 }
 
 const readsAtOnce = 64;
-const wrongLastSequence = 10071;
-
-/** Whether what was to be replaced is not there any more as it was. */
-export function isLostRace(error: unknown): boolean {
-  return (error as { code?: number }).code === wrongLastSequence;
-}
-
 function textKey({ tenant, server }: ServerPlace, hash: string): string {
   return `${tenant}.${server}.${hash}`;
 }

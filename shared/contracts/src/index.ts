@@ -11,6 +11,7 @@ export * from "./mtls.ts";
 export * from "./subjects.ts";
 export * from "./limits.ts";
 export * from "./pattern.ts";
+export * from "./routes.ts";
 export * from "./secret-reference.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";

@@ -1,3 +1,7 @@
+import { confDiffRoute } from "./conf-diff.ts";
+import { confHistoryRoute } from "./conf-history.ts";
+import { confRollbackRoute } from "./conf-rollback.ts";
+import { confShowRoute } from "./conf-show.ts";
 import { revokeKeyRoute, revokeTokenRoute } from "./credential-revoke.ts";
 import { listKeysRoute, listTokensRoute } from "./credentials-list.ts";
 import { createKeyRoute } from "./key-create.ts";
@@ -12,6 +16,10 @@ import { toolRoutes } from "./tools.ts";
 export const adminRoutes: readonly AdminRoute[] = [
   openApiRoute,
   statusRoute,
+  confHistoryRoute,
+  confShowRoute,
+  confDiffRoute,
+  confRollbackRoute,
   listKeysRoute,
   createKeyRoute,
   rotateKeyRoute,
