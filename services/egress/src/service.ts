@@ -130,6 +130,7 @@ export class Egress {
       ...(call.upstream !== undefined && { upstream: call.upstream }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
+      ...(head.shadow !== undefined && { shadow: head.shadow }),
     });
     this.#parts.calls.count(call, ending);
     span.end({

@@ -4,6 +4,7 @@ import { Fault, toFault, type Intent } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
+import type { ArgumentRules } from "./arguments.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
@@ -24,6 +25,7 @@ export interface McpParts {
   readonly bus: Bus;
   readonly tenants: Tenants;
   readonly admission: Admission;
+  readonly argumentRules: ArgumentRules;
   readonly streams: Streams;
   readonly outcomes: OutcomeLog;
   readonly budget: BodyBudget;
@@ -158,7 +160,7 @@ export class Mcp {
     );
     let admitted: Admitted | undefined;
     try {
-      admitted = await this.#parts.admission.ask(intent);
+      admitted = await this.#ask(intent, journey.body);
       requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
@@ -168,6 +170,15 @@ export class Mcp {
     } finally {
       off();
     }
+  }
+
+  /** What policy has to see of the arguments it is asked apart, and only where nothing else stands against the call. */
+  async #ask(intent: Intent, { bytes }: Body): Promise<Admitted> {
+    const { admission, argumentRules } = this.#parts;
+    const admitted = await admission.ask(intent);
+    const { policy, limit, session } = admitted;
+    const isWanted = policy.needsArguments === true && limit.ok && session?.ok !== false;
+    return isWanted ? await argumentRules.decide(intent, admitted, bytes) : admitted;
   }
 
   async #findKept(journey: Journey): Promise<Journey["kept"]> {

@@ -61,6 +61,8 @@ export function requireAdmitted(
   if (session?.ok === false)
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
   const fault = policy.ok ? (limit.ok ? undefined : limited(limit.retryAfterSeconds, intent)) : denial(policy, intent);
+  if (fault === undefined && policy.needsArguments === true)
+    throw new Fault("internal", "policy did not see the arguments");
   if (fault === undefined) return;
   if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled") {
     const isResumption = intent.resumes !== undefined;
@@ -86,13 +88,13 @@ const kinds: Record<AccessFault, { use: string; name: string; allowed: string }>
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
 };
 
-function denial({ fault, allowed }: Denied, intent: Intent): Fault {
+function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {
   const { agent } = intent;
   const { target = "" } = intent.resumes ?? intent;
   if (fault === "protocol_disabled") return new Fault(fault, "MCP is switched off for this tenant");
   const kind = kinds[fault];
   return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {
-    details: { [kind.allowed]: allowed },
+    details: { [kind.allowed]: allowed, ...(argumentRule !== undefined && { rule: argumentRule }) },
   });
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
+import { ArgumentRules } from "./arguments.ts";
 import { Authentication } from "./auth/authentication.ts";
 import { authMethods } from "./auth/index.ts";
 import { Batches } from "./batches.ts";
@@ -45,7 +46,8 @@ export async function start({
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
-  const mcp = new Mcp({ bus, tenants, admission, streams, outcomes, budget, batches });
+  const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const mcp = new Mcp({ bus, tenants, admission, argumentRules, streams, outcomes, budget, batches });
   const sse = new SseSessions({
     bus,
     mcp,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decodeJson, encodeJson, type AdmissionAnswer, type FilterAnswer, type PolicySection } from "@sluice/contracts";
-import { compileRules } from "./evaluator.ts";
+import { compileRules } from "@sluice/access";
 import { handleAdmission, handleFilter, type Deps } from "./service.ts";
 
 const rules: PolicySection = {
@@ -83,7 +83,14 @@ describe("filter", () => {
   it("P5: keeps in a list exactly the tools that may be called", () => {
     const { deps, replies } = world();
     const names = ["read_a", "write", "read_secret", "READ_A", "read_\u200b", ""];
-    const question = { tenant: "acme", agent: "sentinel-1", protocol: "mcp", server: "s", kind: "tools", names };
+    const question = {
+      tenant: "acme",
+      agent: { id: "sentinel-1" },
+      protocol: "mcp",
+      server: "s",
+      kind: "tools",
+      names,
+    };
     handleFilter(deps, message(question, "box"));
     handleAdmission(deps, message({ from: "i1", calls: names.map((name) => call(name)) }, "box"));
     const { keep } = replies[0]?.answer as FilterAnswer;
@@ -93,7 +100,7 @@ describe("filter", () => {
 
   it("leaves a malformed question unanswered", () => {
     const { deps, replies, ignored } = world();
-    const asked = { tenant: "acme", agent: "a" };
+    const asked = { tenant: "acme", agent: { id: "a" } };
     for (const body of [
       {},
       { ...asked, kind: "tools", names: [1] },

@@ -29,6 +29,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.audit("ingress"),
         subjects.callAll,
         subjects.ask("rate-limit", "give"),
+        subjects.ask("policy", "arguments"),
         subjects.ownAll,
         subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,

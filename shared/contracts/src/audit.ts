@@ -3,6 +3,9 @@ import { isSessionName } from "./session-name.ts";
 
 /** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
 export const longestTarget = 2_048;
+export const longestIssuer = 512;
+/** Scopes of a token that go on beside a call. */
+export const maxScopes = 64;
 
 /** What a server lists and access rules speak about. Resource templates are resources. */
 export const listedKinds = ["tools", "prompts", "resources"] as const;
@@ -24,7 +27,11 @@ export const intentSchema = z.object({
   label: z.enum(["mcp_proxy", "a2a_proxy"]),
   tenant: z.string().max(64),
   agent: agentSchema,
+  /** The authentication method; where a token said it, who issued it, on whose behalf the agent acts, and its scopes. */
   auth: z.string().max(64),
+  issuer: z.string().max(longestIssuer).optional(),
+  user: z.string().max(256).optional(),
+  scopes: z.array(z.string().max(256)).max(maxScopes).optional(),
   protocol: z.enum(["mcp", "a2a"]),
   era: z.enum(["legacy", "modern"]),
   http: z.string().max(8),
@@ -54,6 +61,10 @@ export const intentSchema = z.object({
 });
 export type Intent = z.infer<typeof intentSchema>;
 
+/** What the decision would have been, had the rules in shadow mode counted; only where that differs. */
+export const shadowDecisionSchema = z.object({ decision: z.enum(["allow", "deny"]), rule: z.string().max(512) });
+export type ShadowDecision = z.infer<typeof shadowDecisionSchema>;
+
 /** How the attempt ended; exactly one is kept per call, the first that is stored. */
 export const outcomeSchema = z.object({
   call: z.string().max(64),
@@ -62,6 +73,7 @@ export const outcomeSchema = z.object({
   decision: z.enum(["allow", "deny"]),
   rule: z.string().max(512).optional(),
   policyVersion: z.number().int().optional(),
+  shadow: shadowDecisionSchema.optional(),
   fault: z.string().max(64).optional(),
   /** The HTTP status the client got; 499 where it left before there was one. */
   status: z.number().int(),

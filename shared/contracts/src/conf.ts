@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { accessRuleSchema, patternSchema } from "./access-rule.ts";
 import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
@@ -9,8 +10,6 @@ const name = z
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
     "must be lower-case letters, digits and dashes, at most 63 characters",
   );
-
-const pattern = z.string().min(1).max(256);
 
 export const signingSchema = z.strictObject({
   keyId: z.string().min(1).max(128),
@@ -51,27 +50,14 @@ export const registrationSchema = z.strictObject({
   version: z.string().min(1).max(64).default("1.0.0"),
 });
 
-export const accessRuleSchema = z.strictObject({
-  agentPattern: pattern,
-  allowedTools: z.array(pattern).default([]),
-  deniedTools: z.array(pattern).default([]),
-  /** Where a rule of an agent states what is allowed, even as an empty list, nothing else of that kind is; else everything that is not denied. */
-  allowedPrompts: z.array(pattern).optional(),
-  deniedPrompts: z.array(pattern).optional(),
-  /** Patterns of URIs; of a template's text where templates are listed. */
-  allowedResources: z.array(pattern).optional(),
-  deniedResources: z.array(pattern).optional(),
-});
-export type AccessRule = z.infer<typeof accessRuleSchema>;
-
 export const limitSchema = z.strictObject({
   /** Protocol and method, such as `/mcp/tools/call`. */
   path: z
     .string()
     .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
   /** Only calls to tools that match; each tool has a window of its own. */
-  tool: pattern.optional(),
-  agentPattern: pattern.default("*"),
+  tool: patternSchema.optional(),
+  agentPattern: patternSchema.default("*"),
   maxRequests: z.int().min(0).max(1_000_000_000),
   windowSeconds: z.int().min(1).max(86_400),
   /** How far over `maxRequests` one window may go. */

@@ -1,3 +1,4 @@
+export * from "./access-rule.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./call.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { accessRuleSchema } from "./access-rule.ts";
+import { endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
 
 /**

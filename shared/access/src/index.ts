@@ -1,0 +1,3 @@
+export { Condition } from "./condition.ts";
+export { ConditionProblem } from "./condition-problem.ts";
+export { compileRules, type Operation, type Rulebook } from "./rulebook.ts";
