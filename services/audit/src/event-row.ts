@@ -1,4 +1,4 @@
-import type { Intent, Outcome } from "@sluice/contracts";
+import type { Action, Intent, Outcome } from "@sluice/contracts";
 
 const ofEveryEvent = {
   event_id: "text",
@@ -42,14 +42,28 @@ export const outcomeColumns = {
   duration_ms: "double precision",
   events: "bigint",
   upstream: "text",
+  shadow_decision: "text",
+  shadow_rule: "text",
 } as const;
 
-type Column = keyof typeof intentColumns | keyof typeof outcomeColumns;
+/** The columns that an operator's action fills. */
+export const actionColumns = {
+  ...ofEveryEvent,
+  tenant: "text",
+  fault: "text",
+  operator: "text",
+  action: "text",
+  subject: "text",
+  result: "text",
+  count: "integer",
+} as const;
+
+type Column = keyof typeof intentColumns | keyof typeof outcomeColumns | keyof typeof actionColumns;
 
 /** One row of `audit_events`; what is absent is NULL. */
 export type EventRow = Readonly<Partial<Record<Column, string | number | boolean | undefined>>> & {
   readonly event_id: string;
-  readonly kind: "intent" | "outcome";
+  readonly kind: "intent" | "outcome" | "action";
 };
 
 /** Of a session's name: enough to group its calls. */
@@ -99,6 +113,26 @@ export function outcomeRow(outcome: Outcome): EventRow {
     duration_ms: outcome.durationMs,
     events: outcome.events,
     upstream: outcome.upstream,
+    shadow_decision: outcome.shadow?.decision,
+    shadow_rule: outcome.shadow?.rule,
+  });
+}
+
+export function actionRow(action: Action, from: string): EventRow {
+  return storable({
+    event_id: `${action.id}.${action.result === "begun" ? "b" : "e"}`,
+    call: action.id,
+    kind: "action",
+    at: new Date(action.at).toISOString(),
+    reported_by: from,
+    bytes: 0,
+    tenant: action.tenant,
+    fault: action.fault,
+    operator: action.operator,
+    action: action.action,
+    subject: action.subject,
+    result: action.result,
+    count: action.count,
   });
 }
 

@@ -1,5 +1,5 @@
 import { DatabaseError, Pool, type PoolClient } from "pg";
-import { intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
+import { actionColumns, intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
 import { migrate } from "./migrate.ts";
 
 /** Where events are kept for good. */
@@ -18,15 +18,26 @@ export class Unstorable extends Error {
   override readonly name = "Unstorable";
 }
 
-const intents = Object.entries(intentColumns);
-const outcomes = Object.entries(outcomeColumns);
+/** Each kind of event with its own columns only. */
+const kinds: readonly { kind: EventRow["kind"]; columns: readonly [string, string][] }[] = [
+  { kind: "intent", columns: Object.entries(intentColumns) },
+  { kind: "outcome", columns: Object.entries(outcomeColumns) },
+  { kind: "action", columns: Object.entries(actionColumns) },
+];
 
-/** One statement, so that a batch is stored whole or not at all; each kind of event with its own columns only. */
-const insert = {
-  name: "store-events",
-  text: `with intents as (${insertOf(intents, 0)}), outcomes as (${insertOf(outcomes, intents.length)})
-    select (select count(*) from intents) + (select count(*) from outcomes) as stored`,
-};
+/** One statement, so that a batch is stored whole or not at all. */
+const insert = { name: "store-events", text: insertAll() };
+
+function insertAll(): string {
+  let parameters = 0;
+  const inserts = kinds.map(({ kind, columns }) => {
+    const text = `${kind}s as (${insertOf(columns, parameters)})`;
+    parameters += columns.length;
+    return text;
+  });
+  const counts = kinds.map(({ kind }) => `(select count(*) from ${kind}s)`);
+  return `with ${inserts.join(", ")} select ${counts.join(" + ")} as stored`;
+}
 
 function insertOf(columns: readonly [string, string][], parametersBefore: number): string {
   const arrays = columns.map(([, type], index) => `$${parametersBefore + index + 1}::${type}[]`);
@@ -57,16 +68,12 @@ export class PostgresEvents implements Events, AsyncDisposable {
 
   store(rows: readonly EventRow[]): Promise<number> {
     const inOneOrder = rows.toSorted((a, b) => (a.event_id < b.event_id ? -1 : Number(a.event_id > b.event_id)));
-    const values = [
-      ...arraysOf(
-        inOneOrder.filter(({ kind }) => kind === "intent"),
-        intents,
+    const values = kinds.flatMap(({ kind, columns }) =>
+      arraysOf(
+        inOneOrder.filter((row) => row.kind === kind),
+        columns,
       ),
-      ...arraysOf(
-        inOneOrder.filter(({ kind }) => kind === "outcome"),
-        outcomes,
-      ),
-    ];
+    );
     return this.#withClient(async (client) => {
       const { rows: answer } = await client.query<{ stored: string }>({ ...insert, values });
       return Number(answer[0]?.stored ?? 0);

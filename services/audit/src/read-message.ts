@@ -1,6 +1,6 @@
-import { asBuffer, intentSchema, outcomeSchema } from "@sluice/contracts";
+import { actionSchema, asBuffer, intentSchema, outcomeSchema } from "@sluice/contracts";
 import { z } from "zod";
-import { intentRow, outcomeRow, type EventRow } from "./event-row.ts";
+import { actionRow, intentRow, outcomeRow, type EventRow } from "./event-row.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
 export class Poison extends Error {
@@ -25,9 +25,11 @@ const highestStatus = 999;
 const envelopeSchema = z.union([
   z.object({ from: z.string(), calls: z.array(z.unknown()).min(1) }),
   z.object({ from: z.string(), outcomes: z.array(z.unknown()).min(1) }),
+  z.object({ from: z.string(), actions: z.array(z.unknown()).min(1) }),
 ]);
 const at = z.int().min(0).max(latestMs, "not a time that can be stored");
 const storableIntent = intentSchema.extend({ at });
+const storableAction = actionSchema.extend({ at });
 const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
 
 /** The events of one message of the AUDIT stream: one that can't be stored takes no other with it. @throws Poison */
@@ -36,6 +38,8 @@ export function readMessage(data: Uint8Array): ReadMessage {
   if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues)}`);
   const message = parsed.data;
   if ("outcomes" in message) return readEach(message.outcomes, storableOutcome, outcomeRow);
+  if ("actions" in message)
+    return readEach(message.actions, storableAction, (action) => actionRow(action, message.from));
   return readEach(message.calls, storableIntent, (intent) => intentRow(intent, message.from));
 }
 

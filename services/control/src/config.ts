@@ -1,8 +1,8 @@
 import { upstreamNetworks } from "@sluice/net";
 import { integer, list } from "@sluice/runtime";
 import { z } from "zod";
+import { shortestToken } from "./admin/operators.ts";
 
-const shortestToken = 32;
 const fewestCharacters = 8;
 
 const adminToken = z
@@ -25,6 +25,8 @@ export const configSchema = z.object({
   /** Further values of the Host header that are served, beside loopback names. */
   ADMIN_ALLOWED_HOSTS: list.default([]),
   ADMIN_TOKEN: adminToken,
+  /** Further operators, each with a role and the hashes of their tokens. */
+  OPERATORS_FILE: z.string().min(1, "must name a file").optional(),
   /** Networks that upstreams may be in beside public addresses; the same as egress has. */
   UPSTREAM_NETWORKS: upstreamNetworks,
   NATS_REPLICAS: integer(1, 5).default(1),

@@ -6,12 +6,18 @@ import { authorizationBlock, Bus, watchSection, type SectionMap } from "@sluice/
 import type { ServiceName } from "@sluice/contracts";
 import { freePort, spawnService, startNats, type Part } from "@sluice/launcher";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { AdminStatus } from "./admin.ts";
+import type { ConfigurationStatus } from "./configuration.ts";
 
 const password = "only-for-this-test";
 const env = { ...process.env, NATS_URL: "" };
 const patience = { timeout: 20_000, interval: 10 };
 const hotMs = 1_000;
+interface AdminStatus {
+  readonly configuration: ConfigurationStatus;
+  readonly tenants: readonly string[];
+  readonly services: Readonly<Record<string, number>>;
+}
+
 const adminToken = randomBytes(32).toString("hex");
 
 let dir: string;

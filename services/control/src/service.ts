@@ -1,15 +1,14 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ensureTopology, Presence, publishedEdition, publishEdition } from "@sluice/bus";
-import { serviceNames } from "@sluice/contracts";
+import { ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
 import { Counter, describeError, Gauge } from "@sluice/telemetry";
-import { createAdmin } from "./admin.ts";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
 import { ConfProblems } from "./read-conf.ts";
+import { serveAdmin } from "./serve-admin.ts";
 import { watchFile } from "./watch-file.ts";
 
 const retryMs = 500;
@@ -98,16 +97,4 @@ async function untilDone({ log, stopping }: ControlContext, work: () => Promise<
       await delay(retryMs);
     }
   }
-}
-
-async function serveAdmin({ config, bus, log, scope }: ControlContext, configuration: Configuration): Promise<void> {
-  const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
-  const admin = createAdmin({ token: config.ADMIN_TOKEN, allowedHosts: config.ADMIN_ALLOWED_HOSTS }, () => ({
-    configuration: configuration.status,
-    tenants: configuration.tenants,
-    services: Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
-  }));
-  scope.defer(() => admin.close());
-  const address = await admin.listen({ host: config.ADMIN_HOST, port: config.ADMIN_PORT });
-  log.info({ admin: address }, "admin API");
 }

@@ -1,4 +1,5 @@
 export * from "./admission-calls.ts";
+export * from "./audit-log.ts";
 export * from "./audit-queue.ts";
 export * from "./body.ts";
 export * from "./bus.ts";

@@ -81,7 +81,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       subscribe: [],
     },
   ],
-  control: [{ publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>"], subscribe: [subjects.aliveEverywhere] }],
+  control: [
+    {
+      publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>", subjects.audit("control")],
+      subscribe: [subjects.aliveEverywhere],
+    },
+  ],
 };
 
 /** The permissions of a service, for the NATS server's configuration. */

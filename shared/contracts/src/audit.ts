@@ -88,9 +88,3 @@ export const outcomeSchema = z.object({
   by: z.string().max(64),
 });
 export type Outcome = z.infer<typeof outcomeSchema>;
-
-/** What the AUDIT stream holds beside admission batches (`AdmissionRequest`). */
-export interface OutcomeBatch {
-  readonly from: string;
-  readonly outcomes: readonly Outcome[];
-}

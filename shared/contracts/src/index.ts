@@ -1,4 +1,5 @@
 export * from "./access-rule.ts";
+export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./call.ts";

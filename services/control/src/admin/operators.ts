@@ -1,0 +1,57 @@
+import { hash } from "node:crypto";
+
+/** What somebody may do: an auditor reads, an admin changes too. */
+export const roles = ["auditor", "admin"] as const;
+export type Role = (typeof roles)[number];
+
+/** Who calls the admin API. */
+export interface Operator {
+  readonly name: string;
+  readonly role: Role;
+}
+
+/** An operator as the operators file has it. */
+export interface OperatorEntry extends Operator {
+  /** SHA-256 of each token, in hex. */
+  readonly hashes: readonly string[];
+  readonly expiresAtMs?: number;
+}
+
+/** The operator that `ADMIN_TOKEN` stands for. */
+export const rootOperator: Operator = { name: "admin", role: "admin" };
+
+/** A shorter token opens nothing, whatever the operators file says. */
+export const shortestToken = 32;
+
+/** Who may use the admin API. Tokens are known by their hash alone, so looking one up tells nothing of it by its time. */
+export class Operators {
+  readonly #rootHash: string;
+  #byHash = new Map<string, OperatorEntry>();
+
+  constructor(adminToken: string) {
+    this.#rootHash = sha256(adminToken);
+    this.replace([]);
+  }
+
+  /** Takes the place of all operators but the one of `ADMIN_TOKEN`. */
+  replace(entries: readonly OperatorEntry[]): void {
+    const byHash = new Map(entries.flatMap((entry) => entry.hashes.map((text) => [text, entry] as const)));
+    byHash.set(this.#rootHash, { ...rootOperator, hashes: [this.#rootHash] });
+    this.#byHash = byHash;
+  }
+
+  find(token: string, now = Date.now()): Operator | undefined {
+    if (token.length < shortestToken) return undefined;
+    const entry = this.#byHash.get(sha256(token));
+    return entry !== undefined && (entry.expiresAtMs ?? Infinity) > now ? entry : undefined;
+  }
+}
+
+/** Whether who has the first role may do what takes the second. */
+export function covers(role: Role, needed: Role): boolean {
+  return roles.indexOf(role) >= roles.indexOf(needed);
+}
+
+function sha256(text: string): string {
+  return hash("sha256", text, "hex");
+}

@@ -1,0 +1,24 @@
+import { z } from "zod";
+
+/**
+ * What an operator did, or tried, through the admin API. A change leaves two events: `begun`, stored before it is made, and `done`
+ * or `failed`. What is refused leaves one, which may stand for several that are alike. Never a secret.
+ */
+export const actionSchema = z.object({
+  /** Unique over all replicas; `begun` and what follows it share it. */
+  id: z.string().max(64),
+  at: z.number().int(),
+  /** Absent where nobody known asked. */
+  operator: z.string().max(64).optional(),
+  /** `<what>.<verb>`, such as `keys.create`. */
+  action: z.string().max(128),
+  tenant: z.string().max(64).optional(),
+  /** What it is done to, such as an agent or a key's id. */
+  subject: z.string().max(256).optional(),
+  result: z.enum(["begun", "done", "failed", "refused"]),
+  /** Why it failed or was refused. */
+  fault: z.string().max(64).optional(),
+  /** How many refused calls this event stands for. */
+  count: z.number().int().positive().optional(),
+});
+export type Action = z.infer<typeof actionSchema>;
