@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Conf, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { checkConditions } from "./check-conditions.ts";
 import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
   readonly path: readonly PropertyKey[];
   readonly reason: string;
+  /** Where it is a place within the value: how many characters of the value come before. */
+  readonly offset?: number;
 }
 
 const knownKeys = [
@@ -68,6 +71,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
+      ...checkConditions(path, tenant),
       ...tenant.limits.flatMap((limit, index) => {
         const reason = pathRefusal(limit.path);
         return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];

@@ -6,6 +6,7 @@ import { warningsOf } from "./conf-warnings.ts";
 import { crossCheck, type Finding } from "./cross-check.ts";
 import { checkSizes } from "./check-sizes.ts";
 import { nearestKey } from "./nearest-key.ts";
+import { offsetWithin } from "./scalar-offset.ts";
 
 /** The configuration was refused; the message has a line `file:line:column: reason` for each problem. */
 export class ConfProblems extends Error {
@@ -50,8 +51,14 @@ export function readConf(text: string, { file, guard, warn }: ConfSource): Conf 
   if (special !== undefined) throw refusal([at(special, "__proto__ is no name")]);
   const parsed = confSchema.safeParse(toPlain(document, file));
   const findings = parsed.success ? check(parsed.data, guard) : parsed.error.issues.flatMap(findingsOf);
-  const tell = ({ path, reason }: Finding) =>
-    at(offsetOf(document, path), `${path.join(".") || "the file"}: ${reason}`);
+  const tell = ({ path, reason, offset }: Finding) => {
+    const within = offset === undefined ? undefined : offsetWithin(document, { text, path, offset });
+    const place = `${path.join(".") || "the file"}: ${reason}`;
+    return at(
+      within ?? offsetOf(document, path),
+      within === undefined && offset !== undefined ? `${place} (at character ${offset + 1} of it)` : place,
+    );
+  };
   if (!parsed.success || findings.length > 0) throw refusal(findings.map(tell), findings.some(isInsecure));
   if (warn !== undefined) for (const warning of warningsOf(parsed.data)) warn(tell(warning));
   return parsed.data;

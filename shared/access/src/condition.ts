@@ -21,6 +21,10 @@ for (const [name, type] of Object.entries(variables)) {
   else environment.registerVariable({ name, schema: type });
 }
 
+const members = Object.entries(variables).flatMap(([name, type]) =>
+  typeof type === "string" ? [] : Object.keys(type).map((member) => `${name}.${member}`),
+);
+
 /** A condition of an access rule in CEL (https://cel.dev), ready to be evaluated. */
 export class Condition {
   readonly text: string;
@@ -97,9 +101,14 @@ function check(
     return { ast: parsed.ast, evaluate: parsed };
   } catch (error) {
     if (error instanceof ParseError || error instanceof CelTypeError)
-      throw new ConditionProblem(error.summary, error.range?.start ?? 0);
+      throw new ConditionProblem(reasonOf(error), error.range?.start ?? 0);
     throw error;
   }
+}
+
+function reasonOf({ summary, code }: ParseError | CelTypeError): string {
+  if (code === "unknown_variable") return `${summary}; there are ${Object.keys(variables).join(", ")}`;
+  return code === "no_such_key" ? `${summary}; there are ${members.join(", ")}` : summary;
 }
 
 /** The expression, and the environment that it means something in: `matches` takes time linear in the text. */
