@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
+import { addCheckCommand } from "./check.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -11,6 +12,7 @@ const program = new Command("sluice")
   .configureHelp({ sortSubcommands: false });
 
 addUpCommand(program);
+addCheckCommand(program);
 addAuditCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 

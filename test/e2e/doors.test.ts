@@ -50,6 +50,7 @@ async function registered() {
     mcp: unused,
     sse: unused,
     paths: unused,
+    tenants: unused,
   });
   await ingress.ready();
   const list = (app: typeof ingress) => routesIn(app.printRoutes({ commonPrefix: false }));

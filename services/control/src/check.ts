@@ -1,22 +1,57 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { createAddressGuard, upstreamNetworks } from "@sluice/net";
 import { loadConfig } from "@sluice/runtime";
 import { z } from "zod";
+import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
 import { readConf } from "./read-conf.ts";
 
-/** Checks a configuration without running anything: `node services/control/dist/check.js conf/tenants.yaml`. Problems go to stderr. */
-const [file = "conf/tenants.yaml"] = process.argv.slice(2);
+const refusedExit = 2;
+const failedExit = 1;
+
+/**
+ * Checks a configuration without running anything: `node services/control/dist/check.js [--json] conf`. Problems go to
+ * stderr, warnings to stdout; with `--json` both to stdout, as one object.
+ */
 try {
-  const { UPSTREAM_NETWORKS } = loadConfig(z.object({ UPSTREAM_NETWORKS: upstreamNetworks }));
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`${file}:1:1: the file can't be read: ${error.code}`);
-  });
-  readConf(text, {
-    file,
-    guard: createAddressGuard(UPSTREAM_NETWORKS),
-    warn: (line) => process.stdout.write(`${line}\n`),
-  });
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: "boolean" } } });
+  const file = await fileOf(positionals[0] ?? "conf");
+  const warnings: Problem[] = [];
+  const problems = await problemsOf(file, warnings);
+  if (problems !== undefined) process.exitCode = refusedExit;
+  if (values.json === true) {
+    const told = { ok: problems === undefined, file, problems: problems?.problems ?? [], warnings };
+    process.stdout.write(`${JSON.stringify(told, null, 2)}\n`);
+  } else {
+    for (const warning of warnings) process.stdout.write(`${lineOf(warning)}\n`);
+    if (problems !== undefined) process.stderr.write(`${problems.message}\n`);
+  }
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`);
-  process.exitCode = 2;
+  process.exitCode = failedExit;
+}
+
+async function problemsOf(file: string, warnings: Problem[]): Promise<ConfProblems | undefined> {
+  const { UPSTREAM_NETWORKS } = loadConfig(z.object({ UPSTREAM_NETWORKS: upstreamNetworks }));
+  try {
+    const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+      throw unreadable(file, error.code);
+    });
+    const guard = createAddressGuard(UPSTREAM_NETWORKS);
+    readConf(text, { file, guard, warn: (warning) => void warnings.push(warning) });
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfProblems) return error;
+    throw error;
+  }
+}
+
+/** A directory stands for its `tenants.yaml`. */
+async function fileOf(place: string): Promise<string> {
+  const isDirectory = await stat(place).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return isDirectory ? join(place, "tenants.yaml") : place;
 }

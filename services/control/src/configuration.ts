@@ -2,14 +2,18 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Conf } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
-import { ConfProblems, readConf } from "./read-conf.ts";
+import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
+import { readConf } from "./read-conf.ts";
 
 /** What is in force, and why a later edit is not. */
 export interface ConfigurationStatus {
   readonly version: number;
   readonly loadedAt: string;
-  /** Why the file as it is now is not in force. */
+  /** Whether what stands in the file is not what is in force. */
+  readonly stale: boolean;
+  /** Why the file as it is now is not in force: a line for each problem, and the same in parts. */
   readonly error?: string;
+  readonly problems?: readonly Problem[];
   /** What is in force and most likely not what was meant. */
   readonly warnings?: readonly string[];
   /** Why the bus does not take the configuration; it is tried again. */
@@ -44,7 +48,7 @@ export class Configuration {
   #earlierTenants: readonly string[] = [];
   #version = 0;
   #loadedAt = new Date(0);
-  #error: string | undefined;
+  #refused: ConfProblems | undefined;
   #publishing: string | undefined;
   #turn: Promise<void> = Promise.resolve();
 
@@ -56,7 +60,8 @@ export class Configuration {
     return {
       version: this.#version,
       loadedAt: this.#loadedAt.toISOString(),
-      ...(this.#error !== undefined && { error: this.#error }),
+      stale: this.#refused !== undefined || this.#publishing !== undefined,
+      ...(this.#refused !== undefined && { error: this.#refused.message, problems: this.#refused.problems }),
       ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
       ...(this.#publishing !== undefined && { publishing: this.#publishing }),
     };
@@ -105,8 +110,8 @@ export class Configuration {
   }
 
   #refuse(error: ConfProblems): void {
-    if (this.#error === error.message) return;
-    this.#error = error.message;
+    if (this.#refused?.message === error.message) return;
+    this.#refused = error;
     this.#options.onRefused(error);
   }
 
@@ -122,7 +127,7 @@ export class Configuration {
     this.#text = await this.#readText();
     if (this.#text === before) return;
     const read = this.#accept(this.#text);
-    this.#error = undefined;
+    this.#refused = undefined;
     const isSame = read.digest === this.#good?.digest;
     this.#good = read;
     if (isSame) return;
@@ -154,7 +159,7 @@ export class Configuration {
   #accept(text: string): Accepted {
     const warnings: string[] = [];
     const { file, guard } = this.#options;
-    const conf = readConf(text, { file, guard, warn: (line) => void warnings.push(line) });
+    const conf = readConf(text, { file, guard, warn: (warning) => void warnings.push(lineOf(warning)) });
     return { conf, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
@@ -162,9 +167,7 @@ export class Configuration {
     try {
       return await readFile(this.#options.file, "utf8");
     } catch (error) {
-      throw new ConfProblems(
-        `${this.#options.file}:1:1: the file can't be read: ${(error as NodeJS.ErrnoException).code}`,
-      );
+      throw unreadable(this.#options.file, (error as NodeJS.ErrnoException).code);
     }
   }
 }

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import type { Conf, Tenant } from "@sluice/contracts";
+import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { checkConditions } from "./check-conditions.ts";
+import { checkRoutes } from "./check-routes.ts";
 import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
@@ -66,9 +67,12 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
   return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
     const path = ["tenants", name];
     const endpoints = tenant.mcp.endpoints.map((endpoint) => endpoint.name);
+    const agentEndpoints = tenant.a2a.endpoints.map((endpoint) => endpoint.name);
     const agents = tenant.agents.map((agent) => agent.id);
     return [
       ...repeated(endpoints, (index) => [...path, "mcp", "endpoints", index, "name"], "endpoint"),
+      ...repeated(agentEndpoints, (index) => [...path, "a2a", "endpoints", index, "name"], "endpoint"),
+      ...(endpoints.length + agentEndpoints.length === 0 ? [{ path, reason: nothingBehind }] : []),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
       ...checkConditions(path, tenant),
@@ -76,23 +80,41 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
         const reason = pathRefusal(limit.path);
         return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];
       }),
+      ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });
 }
 
+const nothingBehind = "has nothing behind it: give it mcp.endpoints, a2a.endpoints or both";
+
 /** Everything in a tenant's configuration that Sluice will connect to. */
-function urlsOf(tenant: Tenant): { path: readonly PropertyKey[]; url: string }[] {
-  return tenant.mcp.endpoints.flatMap(({ url, credentials }, index) => {
-    const path = ["mcp", "endpoints", index];
-    const own = { path: [...path, "url"], url };
-    if (credentials?.type !== "oauth2ClientCredentials") return [own];
-    const asked = (["tokenUrl", "issuer"] as const).flatMap((key) => {
-      const address = credentials[key];
-      return address === undefined ? [] : [{ path: [...path, "credentials", key], url: address }];
-    });
-    return [own, ...asked];
-  });
+function urlsOf({ mcp, a2a }: Tenant): Address[] {
+  return [
+    ...mcp.endpoints.flatMap(({ url, credentials }, index) => [
+      { path: ["mcp", "endpoints", index, "url"], url },
+      ...addressesOf(["mcp", "endpoints", index], credentials),
+    ]),
+    ...a2a.endpoints.flatMap(({ url, card, credentials }, index) => [
+      ...named(["a2a", "endpoints", index], { url, card }),
+      ...addressesOf(["a2a", "endpoints", index], credentials),
+    ]),
+  ];
+}
+
+interface Address {
+  readonly path: readonly PropertyKey[];
+  readonly url: string;
+}
+
+function addressesOf(path: readonly PropertyKey[], credentials: Credentials | undefined): Address[] {
+  if (credentials?.type !== "oauth2ClientCredentials") return [];
+  const { tokenUrl, issuer } = credentials;
+  return named([...path, "credentials"], { tokenUrl, issuer });
+}
+
+function named(path: readonly PropertyKey[], addresses: Readonly<Record<string, string | undefined>>): Address[] {
+  return Object.entries(addresses).flatMap(([key, url]) => (url === undefined ? [] : [{ path: [...path, key], url }]));
 }
 
 function checkUrl(path: readonly PropertyKey[], url: string, guard: AddressGuard): Finding[] {

@@ -1,5 +1,14 @@
 import type { AllSections } from "@sluice/bus";
-import type { Conf, EgressSection, IngressSection, PolicySection, RateLimitSection, Tenant } from "@sluice/contracts";
+import {
+  httpMethods,
+  type Conf,
+  type EgressSection,
+  type IngressSection,
+  type MethodSection,
+  type PolicySection,
+  type RateLimitSection,
+  type Tenant,
+} from "@sluice/contracts";
 
 /** Cuts the configuration into what each service needs to know, and no more. */
 export function cutSections(conf: Conf, version: number): AllSections {
@@ -10,6 +19,7 @@ export function cutSections(conf: Conf, version: number): AllSections {
     policy: each((tenant): PolicySection => ({
       version,
       mcpEnabled: tenant.settings.mcp_enabled,
+      a2aEnabled: tenant.settings.a2a_enabled && tenant.a2a.endpoints.length > 0,
       hideDenied: tenant.settings.hide_denied,
       accessRules: tenant.accessRules,
     })),
@@ -30,18 +40,30 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
       { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
     ]),
   );
+  const { max_payload_bytes: most } = tenant.settings;
+  const methods = methodsOf(tenant);
   return {
     version,
-    maxPayloadBytes: tenant.settings.max_payload_bytes,
+    maxPayloadBytes: most,
+    mcpEnabled: tenant.settings.mcp_enabled,
+    ...(methods !== undefined && { methods }),
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     toolPrefix: tenant.mcp.toolPrefix,
     registration: tenant.mcp.registration,
-    servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, forwardHeaders }) => ({
+    servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, maxPayloadBytes = most, forwardHeaders }) => ({
       name,
       responseTimeoutMs,
+      maxPayloadBytes: Math.min(most, maxPayloadBytes),
       forwardHeaders,
     })),
   };
+}
+
+/** What is left of the HTTP methods; undefined where that is all, so that ingress has nothing to look at. */
+function methodsOf({ settings, routes }: Tenant): MethodSection | undefined {
+  const everywhere = httpMethods.filter((method) => settings.allowed_methods.includes(method));
+  if (everywhere.length === httpMethods.length && routes.length === 0) return undefined;
+  return { everywhere, at: Object.fromEntries(routes.map(({ path, methods }) => [path, methods])) };
 }

@@ -1,27 +1,16 @@
-import { confJsonSchema } from "./conf-json-schema.ts";
-
 const farthest = 3;
 
-/** The key of the configuration that a misspelt one was probably meant to be. */
-export function nearestKey(misspelt: string): string | undefined {
-  return nearest(misspelt, keysOf(confJsonSchema()));
-}
+const shortestBeginning = 4;
 
-/** The word that a misspelt one was probably meant to be. */
+/** The word that a misspelt one, or the beginning of one, was probably meant to be. */
 export function nearest(misspelt: string, words: Iterable<string>): string | undefined {
-  const [best] = [...words]
+  const known = [...words];
+  const begun = known.filter((word) => misspelt.length >= shortestBeginning && word.startsWith(misspelt));
+  if (begun.length === 1) return begun[0];
+  const [best] = known
     .map((word) => ({ word, distance: editDistance(word.toLowerCase(), misspelt.toLowerCase()) }))
     .toSorted((a, b) => a.distance - b.distance);
   return best !== undefined && best.distance <= Math.min(farthest, misspelt.length / 2) ? best.word : undefined;
-}
-
-function keysOf(schema: unknown, found = new Set<string>()): Set<string> {
-  if (typeof schema !== "object" || schema === null) return found;
-  for (const [name, value] of Object.entries(schema)) {
-    if (name === "properties") for (const key of Object.keys(value as object)) found.add(key);
-    keysOf(value, found);
-  }
-  return found;
 }
 
 function editDistance(from: string, to: string): number {

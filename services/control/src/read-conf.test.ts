@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createAddressGuard } from "@sluice/net";
 import { describe, expect, test } from "vitest";
 import { confJsonSchema } from "./conf-json-schema.ts";
+import { lineOf } from "./conf-problems.ts";
 import { configSchema } from "./config.ts";
 import { readConf } from "./read-conf.ts";
 
@@ -128,7 +129,7 @@ test("an agentPattern that fits no agent is good and warned of", () => {
       - { path: /mcp/tools/call, agentPattern: nobody, maxRequests: 1, windowSeconds: 60 }
       - { path: /mcp/tools/call, maxRequests: 1, windowSeconds: 60 }
 `;
-  readConf(`${good}${rules}`, { ...source, warn: (line) => void warnings.push(line) });
+  readConf(`${good}${rules}`, { ...source, warn: (warning) => void warnings.push(lineOf(warning)) });
   expect(warnings).toEqual([
     "tenants.yaml:12:11: tenants.acme.accessRules.1.agentPattern: sentinal-* fits no agent of this tenant",
     "tenants.yaml:14:34: tenants.acme.limits.0.agentPattern: nobody fits no agent of this tenant",

@@ -7,7 +7,7 @@ import { Counter, describeError, Gauge } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
 import { Configuration } from "./configuration.ts";
 import { cutSections } from "./cut-sections.ts";
-import { ConfProblems } from "./read-conf.ts";
+import { ConfProblems } from "./conf-problems.ts";
 import { serveAdmin } from "./serve-admin.ts";
 import { watchFile } from "./watch-file.ts";
 

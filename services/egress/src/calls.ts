@@ -19,6 +19,8 @@ export interface CallsOptions {
   readonly unreadTimeoutMs: number;
   /** The endpoint's deadline for a call, in milliseconds. */
   readonly responseTimeoutMs: (head: CallHead) => number;
+  /** How long a stream of the server's own messages may be silent; undefined where for ever. */
+  readonly idleTimeoutMs: (head: CallHead) => number | undefined;
 }
 
 /** The calls under way in this replica, and the one clock that watches them all. */
@@ -135,10 +137,11 @@ export class Calls implements Disposable {
       } else if (call.streaming && call.listening) {
         if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
           call.end(new Fault("client_left", "the client left"));
+        else if (idleMs > (this.#options.idleTimeoutMs(call.head) ?? Infinity)) call.end(silent(idleMs));
       } else if (call.streaming && call.reader === undefined && now - call.readerLeftAt > unreadTimeoutMs) {
         call.end(nobodyCameBack());
       } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
-        call.end(new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`));
+        call.end(silent(idleMs));
       }
     }
   }
@@ -154,4 +157,8 @@ export class Calls implements Disposable {
     const taken: ReplyHead = { egress: bus.instance, kind: "taken", status: 0, headers: {} };
     if (bus.connected) bus.tell(call.replyTo, encodeHeadAndBody(taken, Buffer.alloc(0)));
   }
+}
+
+function silent(idleMs: number): Fault {
+  return new Fault("upstream_timeout", `the upstream sent nothing for ${Math.round(idleMs / 1000)} s`);
 }

@@ -1,10 +1,10 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer, oneOf } from "@sluice/runtime";
+import { integer, listOf } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
-  /** Which pool this replica works for; MCP and A2A traffic never share one. */
-  EGRESS_POOL: oneOf(["mcp"]).default("mcp"),
+  /** Whose calls this replica takes; with one pool each, MCP and A2A traffic never share a process. */
+  EGRESS_POOLS: listOf(["mcp", "a2a"]).default(["mcp", "a2a"]),
   /** Calls under way at once; more are answered with 503. */
   EGRESS_MAX_IN_FLIGHT: integer(1, 100_000).default(8_000),
   /** Connections to one upstream of one tenant for calls, and as many for streams of the server's own messages. */

@@ -50,12 +50,11 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     do await Promise.all([calls.finish(stopping.leftMs()), ways.mediator.finish(stopping.leftMs())]);
     while (stopping.leftMs() > 0 && (calls.size > 0 || ways.mediator.isAwaited));
   });
-  const taking = bus.serve(
-    subjects.call(config.EGRESS_POOL),
-    (message) => egress.take(message),
-    `egress-${config.EGRESS_POOL}`,
-  );
-  scope.defer(() => taking.drain());
+  for (const pool of config.EGRESS_POOLS) {
+    const taking = bus.serve(subjects.call(pool), (message) => egress.take(message), `egress-${pool}`);
+    scope.defer(() => taking.drain());
+  }
+  log.info({ pools: config.EGRESS_POOLS }, "taking calls");
 }
 
 /** What is left of the time to stop in, from when it is first asked for. */
@@ -80,6 +79,7 @@ function openCalls({ config, bus, metrics, scope }: Context<EgressConfig & BaseC
       unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
       responseTimeoutMs: (head) =>
         upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
+      idleTimeoutMs: (head) => upstreams.find(head.tenant, head.server)?.endpoint.idleTimeoutMs,
     }),
   );
 }

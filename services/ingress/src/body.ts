@@ -55,6 +55,11 @@ export class Body implements Disposable {
   }
 }
 
+/** The refusal of a body that is larger than it may be. */
+export function payloadTooLarge(limit: number): Fault {
+  return new Fault("payload_too_large", `the body is larger than ${limit} bytes`);
+}
+
 export interface ReadOptions {
   readonly limit: number;
   readonly budget: AgentBudget;
@@ -66,7 +71,7 @@ export interface ReadOptions {
  */
 export function readBody(request: IncomingMessage, { limit, budget }: ReadOptions): Promise<Body> {
   const { promise, resolve, reject } = Promise.withResolvers<Body>();
-  const tooLarge = () => new Fault("payload_too_large", `the body is larger than ${limit} bytes`);
+  const tooLarge = () => payloadTooLarge(limit);
   if (Number(request.headers["content-length"] ?? 0) > limit) return Promise.reject(tooLarge());
   const hold = budget.open();
   let chunks: Buffer[] = [];

@@ -12,7 +12,7 @@ import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
-import { plainRefusals, requireAdmitted, statusOf } from "./refusal.ts";
+import { plainRefusals, protocolDisabled, requireAdmitted, statusOf } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
@@ -61,11 +61,11 @@ export class Mcp {
     const { budget, outcomes, batches } = this.#parts;
     const { request } = received;
     const arrived = { ...received, started: thisMoment() };
-    const { section } = this.#place(arrived);
+    const { target } = this.#place(arrived);
     if (outcomes.full) throw auditFull();
     if (request.method !== "POST") return await this.carry(arrived, noBody);
     requireJson(request);
-    using body = await readBody(request, { limit: section.maxPayloadBytes, budget: budget.of(arrived.principal) });
+    using body = await readBody(request, { limit: target.maxPayloadBytes, budget: budget.of(arrived.principal) });
     if (isBatch(body.bytes)) await batches.carry(this, arrived, body);
     else await this.carry(arrived, body);
   }
@@ -156,7 +156,7 @@ export class Mcp {
     const journey = { ...arrived, kept: await this.#findKept(arrived) };
     const intent = intentOf(journey);
     const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
-      refuse(response, this.#parts.tenants.knows(principal) ? noSuchServer() : withdrawn(), arrived.operation.rpcId),
+      refuse(response, this.#whyEnded(principal), arrived.operation.rpcId),
     );
     let admitted: Admitted | undefined;
     try {
@@ -179,6 +179,12 @@ export class Mcp {
     const { policy, limit, session } = admitted;
     const isWanted = policy.needsArguments === true && limit.ok && session?.ok !== false;
     return isWanted ? await argumentRules.decide(intent, admitted, bytes) : admitted;
+  }
+
+  #whyEnded(principal: Principal): Fault {
+    const { tenants } = this.#parts;
+    if (!tenants.knows(principal)) return withdrawn();
+    return tenants.isSwitchedOff(principal) ? protocolDisabled("mcp") : noSuchServer();
   }
 
   async #findKept(journey: Journey): Promise<Journey["kept"]> {

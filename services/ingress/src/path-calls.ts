@@ -12,6 +12,7 @@ import { gather, initializeResult, plainError, registeredTools, type Outcome } f
 import { readForm, readPathCall, type PathMethod } from "./path-call.ts";
 import { renderPlainFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
+import { findTarget } from "./target.ts";
 import type { Tenants } from "./tenants.ts";
 
 export interface PathCallsOptions {
@@ -81,11 +82,12 @@ export class PathCalls {
 
   /** What was sent; of a request without a body, what its query says. */
   async #bodyOf(received: HttpRequest): Promise<Body> {
-    const { request, principal } = received;
+    const { request, principal, server } = received;
     const section = this.#sectionOf(received);
     if (request.method === "POST") {
       requireJson(request);
-      return await readBody(request, { limit: section.maxPayloadBytes, budget: this.#options.budget.of(principal) });
+      const limit = findTarget(section, server).maxPayloadBytes;
+      return await readBody(request, { limit, budget: this.#options.budget.of(principal) });
     }
     const cursor = new URL(request.url ?? "", "http://localhost").searchParams.get("cursor");
     return cursor === null ? noBody() : new Body(Buffer.from(JSON.stringify({ cursor })));

@@ -1,4 +1,11 @@
-import { Fault, rpcErrorOf as errorOf, type IngressSection, type Intent, type PolicyVerdict } from "@sluice/contracts";
+import {
+  Fault,
+  rpcErrorOf as errorOf,
+  type IngressSection,
+  type Intent,
+  type PolicyVerdict,
+  type Protocol,
+} from "@sluice/contracts";
 import type { Admitted } from "./admission.ts";
 import { noSuchStream } from "./resumption.ts";
 
@@ -91,11 +98,16 @@ const kinds: Record<AccessFault, { use: string; name: string; allowed: string }>
 function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {
   const { agent } = intent;
   const { target = "" } = intent.resumes ?? intent;
-  if (fault === "protocol_disabled") return new Fault(fault, "MCP is switched off for this tenant");
+  if (fault === "protocol_disabled") return protocolDisabled(intent.protocol);
   const kind = kinds[fault];
   return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {
     details: { [kind.allowed]: allowed, ...(argumentRule !== undefined && { rule: argumentRule }) },
   });
+}
+
+/** The refusal of a protocol that the tenant has switched off. */
+export function protocolDisabled(protocol: Protocol): Fault {
+  return new Fault("protocol_disabled", `${protocol.toUpperCase()} is switched off for this tenant`);
 }
 
 const invalidParams = -32602;

@@ -1,18 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import fastify, { type FastifyInstance } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import type { Authentication } from "./auth/authentication.ts";
-import type { HttpRequest } from "./batches.ts";
 import type { IngressConfig } from "./config.ts";
-import type { Mcp } from "./mcp.ts";
-import type { PathMethod } from "./path-call.ts";
-import type { PathCalls } from "./path-calls.ts";
+import { addDoors, type Doors, type Fail } from "./doors.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
-import type { SseSessions } from "./sse-sessions.ts";
 import type { Principal } from "./tenants.ts";
 
 declare module "fastify" {
@@ -21,18 +17,15 @@ declare module "fastify" {
   }
 }
 
-export interface ServerParts {
+export interface ServerParts extends Doors {
   readonly config: IngressConfig;
   readonly log: Log;
   readonly metrics: Registry;
   readonly authentication: Authentication;
-  readonly mcp: Mcp;
-  readonly sse: SseSessions;
-  readonly paths: PathCalls;
 }
 
 /** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, authentication, mcp, sse, paths }: ServerParts): FastifyInstance {
+export function createServer({ config, log, metrics, authentication, ...doors }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
@@ -82,73 +75,9 @@ export function createServer({ config, log, metrics, authentication, mcp, sse, p
       fail(reply, error);
     }
   });
-  addRoutes(app, { mcp, sse, paths }, fail);
+  addDoors(app, doors, fail);
   return app;
 }
-
-type Fail = (reply: FastifyReply, thrown: unknown) => void;
-
-interface Door {
-  readonly url: string;
-  readonly methods: readonly Method[];
-  readonly carry: (received: HttpRequest) => Promise<void>;
-}
-
-/** The methods that have a path of their own, and how they are asked for. */
-const methodDoors: readonly { readonly method: PathMethod; readonly methods: readonly Method[] }[] = [
-  { method: "initialize", methods: ["POST"] },
-  { method: "tools/list", methods: ["GET", "POST"] },
-  { method: "tools/call", methods: ["POST"] },
-  { method: "resources/list", methods: ["GET", "POST"] },
-  { method: "resources/read", methods: ["POST"] },
-];
-
-type Doors = Pick<ServerParts, "mcp" | "sse" | "paths">;
-
-function addRoutes(app: FastifyInstance, { mcp, sse, paths }: Doors, fail: Fail): void {
-  const doors: readonly Door[] = [
-    ...["/mcp", "/mcp/:server"].map((url): Door => {
-      return { url, methods: ["GET", "POST", "DELETE"], carry: (received) => mcp.handle(received) };
-    }),
-    ...["/mcp/sse", "/mcp/:server/sse"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => sse.open(received) };
-    }),
-    { url: "/mcp/messages", methods: ["POST"], carry: (received) => sse.post(received) },
-    ...methodDoors.map(({ method, methods }): Door => {
-      return { url: `/mcp/${method}`, methods, carry: (received) => paths.carry(received, method) };
-    }),
-    ...["/mcp/registration", "/mcp/:server/registration"].map((url): Door => {
-      return { url, methods: ["GET"], carry: (received) => paths.register(received) };
-    }),
-  ];
-  for (const { url, methods, carry } of doors) {
-    app.route({
-      method: [...methods],
-      url,
-      exposeHeadRoute: false,
-      handler: (request: FastifyRequest<{ Params: { server?: string } }>, reply) => {
-        reply.hijack();
-        const { principal, raw, params } = request;
-        if (principal === null) return void fail(reply, new Fault("unauthorized", "not authenticated"));
-        const received = { request: raw, response: reply.raw, principal, server: params.server };
-        carry(received).catch((error: unknown) => fail(reply, error));
-      },
-    });
-    app.route({
-      method: everyMethod.filter((method) => !methods.includes(method)),
-      url,
-      handler: (_request, reply) => {
-        reply.raw.setHeader("allow", methods.join(", "));
-        fail(reply, new Fault("method_not_allowed", `use ${anyOf(methods)}`));
-      },
-    });
-  }
-}
-
-const anyOf = (methods: readonly string[]) => methods.join(", ").replace(/, (\w+)$/, " or $1");
-
-type Method = (typeof everyMethod)[number];
-const everyMethod = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] as const;
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
   await app.listen({ host: config.HOST, port: config.PORT });

@@ -41,6 +41,7 @@ export interface PostedMessage {
  */
 export class SseSession {
   readonly principal: Principal;
+  readonly server: string | undefined;
   readonly #options: SseSessionOptions;
   readonly #over = new AbortController();
   /** The session's id in the later transport, once there is one. */
@@ -55,6 +56,7 @@ export class SseSession {
   constructor(options: SseSessionOptions) {
     this.#options = options;
     this.principal = options.principal;
+    this.server = options.server;
   }
 
   /** Begins to carry a message out. @throws Fault `overloaded` where too many are under way. */

@@ -4,7 +4,7 @@ import type { Bus } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
-import { readBody, requireJson, type Body } from "./body.ts";
+import { payloadTooLarge, readBody, requireJson, type Body } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
 import { forwardedHeaders } from "./headers.ts";
 import type { Mcp } from "./mcp.ts";
@@ -13,6 +13,7 @@ import { readOperation } from "./operation.ts";
 import { pathOf } from "./request-head.ts";
 import { SsePosts, type PostedHead } from "./sse-posts.ts";
 import { SseSession } from "./sse-session.ts";
+import { findTarget } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 
 /** How long calls under way may take to end before the streams end that their answers go to. */
@@ -138,6 +139,7 @@ export class SseSessions {
   async #accept({ session: id, principal, path, headers }: PostedHead, body: Body): Promise<void> {
     const session = this.#sessions.get(id);
     if (session === undefined || !isSame(session.principal, principal)) throw unknownSession();
+    this.#requireSize(session, body);
     if (isBatch(body.bytes)) {
       for (const message of await this.#options.batches.read(body, headers)) {
         if (message.fault === undefined) session.accept({ ...message, path, headers });
@@ -149,6 +151,12 @@ export class SseSessions {
     if (operation.era === "modern")
       throw new Fault("invalid_request", "this transport is of MCP 2024-11-05: send this to /mcp");
     session.accept({ body, operation, path, headers });
+  }
+
+  /** A message goes to the session's server, which may take less than its tenant. @throws Fault `payload_too_large` */
+  #requireSize({ principal, server }: SseSession, { length }: Body): void {
+    const { maxPayloadBytes } = findTarget(this.#options.tenants.require(principal.tenant), server);
+    if (length > maxPayloadBytes) throw payloadTooLarge(maxPayloadBytes);
   }
 
   /** Counts a stream; gives back what takes it off again. @throws Fault `overloaded` */

@@ -60,7 +60,7 @@ export async function start({
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths });
+  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths, tenants });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

@@ -9,11 +9,12 @@ export type Target = IngressSection["servers"][number];
 export function findTarget({ servers }: IngressSection, server: string | undefined): Target {
   const [first, ...others] = servers;
   const found = server === undefined ? first : servers.find(({ name }) => name === server);
-  if (found === undefined) throw noSuchServer();
+  if (found === undefined) throw noSuchServer(first === undefined ? "no MCP servers" : undefined);
   if (server !== undefined || others.length === 0) return found;
   return {
     name: allServers,
     responseTimeoutMs: Math.max(...servers.map(({ responseTimeoutMs }) => responseTimeoutMs)),
+    maxPayloadBytes: Math.max(...servers.map(({ maxPayloadBytes }) => maxPayloadBytes)),
     forwardHeaders: [...new Set(servers.flatMap(({ forwardHeaders }) => forwardHeaders))],
   };
 }

@@ -1,5 +1,5 @@
 import type { SectionMap } from "@sluice/bus";
-import { allServers, Fault, type Agent, type IngressSection } from "@sluice/contracts";
+import { allServers, Fault, type Agent, type IngressSection, type MethodSection } from "@sluice/contracts";
 import type { Authentication } from "./auth/authentication.ts";
 import { Uses, type Use } from "./uses.ts";
 
@@ -31,7 +31,7 @@ export class Tenants {
   constructor(authentication: Authentication, clock = Date.now) {
     this.#authentication = authentication;
     this.#clock = clock;
-    this.#uses = new Uses((use) => this.allows(use));
+    this.#uses = new Uses((use) => this.allows(use) && !this.isSwitchedOff(use.principal));
   }
 
   configure(sections: SectionMap<"ingress">): void {
@@ -44,6 +44,11 @@ export class Tenants {
   /** Ends what is done by those who may do it no more. */
   reconsider(): void {
     this.#uses.reconsider();
+  }
+
+  /** Whether the tenant's MCP was switched off: policy says so to whoever calls then, and what was begun before ends. */
+  isSwitchedOff({ tenant }: Principal): boolean {
+    return this.#sections.get(tenant)?.mcpEnabled === false;
   }
 
   /** Whether who came so may still come so: with this credential, to this server. */
@@ -75,14 +80,20 @@ export class Tenants {
     return section;
   }
 
+  /** What of the HTTP methods is left to the tenant; undefined where that is all. */
+  methodsOf({ tenant }: Principal): MethodSection | undefined {
+    return this.#sections.get(tenant)?.methods;
+  }
+
   /** Whether the credential that this principal came with is good still. */
   knows(principal: Principal): boolean {
     return this.#authentication.knows(principal, this.#clock());
   }
 }
 
-export function noSuchServer(): Fault {
-  return new Fault("not_found", "this tenant has no such server");
+/** @param what of servers there are none */
+export function noSuchServer(what = "no such server"): Fault {
+  return new Fault("not_found", `this tenant has ${what}`);
 }
 
 export function withdrawn(): Fault {

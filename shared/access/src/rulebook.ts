@@ -64,9 +64,10 @@ const mcpDisabled: PolicyVerdict = {
   fault: "protocol_disabled",
   allowed: nothing,
 };
-const unknownProtocol: PolicyVerdict = {
+const a2aEnabled: PolicyVerdict = { ok: true, rule: "settings.a2a_enabled" };
+const a2aDisabled: PolicyVerdict = {
   ok: false,
-  rule: "settings.protocol",
+  rule: "settings.a2a_enabled",
   fault: "protocol_disabled",
   allowed: nothing,
 };
@@ -97,6 +98,7 @@ export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rule
 
 class TenantRules {
   readonly #enabled: boolean;
+  readonly #hasAgents: boolean;
   readonly #hide: boolean;
   readonly #byAgent = new PatternIndex<CompiledRule>();
   readonly #sets = new Recent<AgentRules>(readySets);
@@ -104,29 +106,31 @@ class TenantRules {
 
   constructor(section: PolicySection) {
     this.#enabled = section.mcpEnabled;
+    this.#hasAgents = section.a2aEnabled === true;
     this.#hide = section.hideDenied;
     for (const compiled of compileAll(section.accessRules)) this.#byAgent.add(compiled.rule.agentPattern, compiled);
   }
 
   decide(operation: Operation): PolicyVerdict {
-    const refusal = this.#refusalOf(operation);
-    if (refusal !== undefined) return refusal;
+    const settled = this.#settingOf(operation);
+    if (settled !== undefined) return settled;
     const kind = kindOf(operation);
     if (kind === undefined) return mcpEnabled;
     const inquiry = new Inquiry(asKnown(operation, kind));
     const verdict = this.#rulesOf(operation.agent.id).decide(kind, operation.target, inquiry);
     const isListed = operation.asListed === true || operation.method === completion;
-    return verdict.needsArguments === true && isListed ? settled(verdict) : verdict;
+    return verdict.needsArguments === true && isListed ? asListed(verdict) : verdict;
   }
 
   rulesFor(operation: Operation): Consulted | undefined {
-    const kind = this.#refusalOf(operation) === undefined ? kindOf(operation) : undefined;
+    const kind = this.#settingOf(operation) === undefined ? kindOf(operation) : undefined;
     if (kind === undefined) return undefined;
     return { kind, rules: this.#rulesOf(operation.agent.id), inquiry: new Inquiry(asKnown(operation, kind)) };
   }
 
-  #refusalOf({ protocol }: Operation): PolicyVerdict | undefined {
-    if (protocol !== "mcp") return unknownProtocol;
+  /** What the tenant's settings decide, whatever the rules say. */
+  #settingOf({ protocol }: Operation): PolicyVerdict | undefined {
+    if (protocol !== "mcp") return this.#hasAgents ? a2aEnabled : a2aDisabled;
     return this.#enabled ? undefined : mcpDisabled;
   }
 
@@ -149,7 +153,7 @@ class TenantRules {
   }
 }
 
-function settled({ needsArguments: _, ...verdict }: PolicyVerdict): PolicyVerdict {
+function asListed({ needsArguments: _, ...verdict }: PolicyVerdict): PolicyVerdict {
   return verdict;
 }
 

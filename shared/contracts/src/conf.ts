@@ -1,15 +1,16 @@
 import { z } from "zod";
 import { accessRuleSchema, patternSchema } from "./access-rule.ts";
+import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
+import { confName as name } from "./conf-name.ts";
+import { allowedMethodsSchema, routeSchema } from "./routes.ts";
 import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
 
-/** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints. */
+/** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints, of which there must be one. */
 
-const name = z
-  .string()
-  .regex(
-    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
-    "must be lower-case letters, digits and dashes, at most 63 characters",
-  );
+const payloadBytes = z
+  .int()
+  .min(1_024)
+  .max(256 * 1024 * 1024);
 
 export const signingSchema = z.strictObject({
   keyId: z.string().min(1).max(128),
@@ -30,6 +31,10 @@ export const endpointSchema = z.strictObject({
   credentials: credentialsSchema.optional(),
   /** Deadline until the upstream's answer begins, and between two bytes of a unary answer. */
   responseTimeoutMs: z.int().min(1_000).max(3_600_000).default(300_000),
+  /** The longest silence of a stream of the server's own messages; without it such a stream may be silent for ever. */
+  idleTimeoutMs: idleTimeoutMs.optional(),
+  /** Largest request body; at most the tenant's `max_payload_bytes`, which holds without it. */
+  maxPayloadBytes: payloadBytes.optional(),
   /** What it speaks: found out by asking unless said; `sse` is the old HTTP+SSE transport of 2024-11-05. */
   era: z.enum(["auto", "legacy", "modern", "sse"]).default("auto"),
   /** How long its lists are kept where it does not say so itself; 0: not at all. */
@@ -89,11 +94,9 @@ export const tenantSchema = z.strictObject({
   settings: z
     .strictObject({
       mcp_enabled: z.boolean().default(true),
-      max_payload_bytes: z
-        .int()
-        .min(1_024)
-        .max(256 * 1024 * 1024)
-        .default(32 * 1024 * 1024),
+      a2a_enabled: z.boolean().default(true),
+      max_payload_bytes: payloadBytes.default(32 * 1024 * 1024),
+      allowed_methods: allowedMethodsSchema,
       /** What is denied answers like what does not exist, in place of 403 with its reason. */
       hide_denied: z.boolean().default(false),
       /** HTTP status of refusals by rules and limits; the JSON-RPC error is the same. */
@@ -104,12 +107,17 @@ export const tenantSchema = z.strictObject({
     .array(z.strictObject({ type: z.literal("apiKey"), headerName: keyHeader.default("x-agent-api-key") }))
     .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
   agents: z.array(agentEntrySchema).default([]),
-  mcp: z.strictObject({
-    /** How several endpoints share one list: names get their endpoint's in front always, where they collide, or never. */
-    toolPrefix: prefixModeSchema.default("conditional"),
-    endpoints: z.array(endpointSchema).min(1),
-    registration: registrationSchema.prefault({}),
-  }),
+  mcp: z
+    .strictObject({
+      /** How several endpoints share one list: names get their endpoint's in front always, where they collide, or never. */
+      toolPrefix: prefixModeSchema.default("conditional"),
+      endpoints: z.array(endpointSchema).default([]),
+      registration: registrationSchema.prefault({}),
+    })
+    .prefault({}),
+  a2a: a2aSchemaOf(endpointSchema.shape).prefault({}),
+  /** Paths that are left fewer methods than they have. */
+  routes: z.array(routeSchema).default([]),
   accessRules: z.array(accessRuleSchema).default([]),
   limits: z.array(limitSchema).default([]),
 });

@@ -7,6 +7,7 @@ export * from "./conf.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
 export * from "./pattern.ts";
+export * from "./routes.ts";
 export * from "./sections.ts";
 export * from "./session-name.ts";
 export * from "./upstream-credentials.ts";

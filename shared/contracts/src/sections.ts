@@ -2,6 +2,7 @@ import { z } from "zod";
 import { accessRuleSchema } from "./access-rule.ts";
 import { endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { agentSchema } from "./audit.ts";
+import { methodSectionSchema } from "./routes.ts";
 
 /**
  * What control cuts out of the configuration for each service: KV keys `<service>.<tenant>_<piece>`, so that a service's
@@ -13,6 +14,10 @@ const version = z.int();
 export const ingressSectionSchema = z.object({
   version,
   maxPayloadBytes: z.int(),
+  /** The switch settings.mcp_enabled: what was begun while it was on ends with it. */
+  mcpEnabled: z.boolean().optional(),
+  /** Absent where every path has all the methods that it can have. */
+  methods: methodSectionSchema.optional(),
   /** Refusals by rules and limits are answered with HTTP 200. */
   deniedWith200: z.boolean(),
   keyHeaders: z.array(z.string()),
@@ -21,16 +26,23 @@ export const ingressSectionSchema = z.object({
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
   registration: registrationSchema.prefault({}),
-  /** The MCP endpoints. */
-  servers: z
-    .array(z.object({ name: z.string(), responseTimeoutMs: z.int(), forwardHeaders: z.array(z.string()) }))
-    .min(1),
+  /** The MCP endpoints; a tenant may have none. */
+  servers: z.array(
+    z.object({
+      name: z.string(),
+      responseTimeoutMs: z.int(),
+      maxPayloadBytes: z.int(),
+      forwardHeaders: z.array(z.string()),
+    }),
+  ),
 });
 export type IngressSection = z.infer<typeof ingressSectionSchema>;
 
 export const policySectionSchema = z.object({
   version,
   mcpEnabled: z.boolean(),
+  /** The tenant has agents behind the gateway, and they are switched on. */
+  a2aEnabled: z.boolean().optional(),
   /** Who may not use a thing is answered as if there were none. */
   hideDenied: z.boolean(),
   accessRules: z.array(accessRuleSchema),

@@ -1,4 +1,4 @@
-export { checkConfiguration } from "./check-configuration.ts";
+export { checkConfiguration, confCheckMain } from "./check-configuration.ts";
 export { lockDataDir } from "./data-lock.ts";
 export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";

@@ -23,6 +23,12 @@ export const list = z.string().transform((text) =>
     .filter((part) => part !== ""),
 );
 
+/** One or more of a few words, comma-separated. */
+export const listOf = <const Words extends readonly [string, ...string[]]>(words: Words) => {
+  const need = `must be ${words.join(" or ")}, or several of them with commas between`;
+  return list.pipe(z.array(z.enum(words, need)).min(1, need));
+};
+
 /** Where Redis is. */
 export const redisUrl = z
   .string()

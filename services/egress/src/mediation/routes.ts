@@ -79,8 +79,12 @@ export class Routes {
   /** @throws Fault where the server cannot be used. */
   line(head: CallHead, server: string, traceparent = ""): Line {
     const upstream = this.find(head, server);
-    const headers = head.server === server ? head.headers : ownFields(head.headers, upstream);
-    return { upstream, head: { ...head, server, headers }, traceparent, maxAnswerBytes: this.#options.maxAnswerBytes };
+    const { maxAnswerBytes } = this.#options;
+    const own = { upstream, traceparent, maxAnswerBytes };
+    if (head.server === server) return { ...own, head, maxBodyBytes: Infinity };
+    const headers = ownFields(head.headers, upstream);
+    const maxBodyBytes = upstream.endpoint.maxPayloadBytes ?? Infinity;
+    return { ...own, head: { ...head, server, headers }, maxBodyBytes };
   }
 
   /** @throws Fault where the server cannot be used. */

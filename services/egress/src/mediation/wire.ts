@@ -11,6 +11,8 @@ export interface Line {
   readonly head: CallHead;
   readonly traceparent: string;
   readonly maxAnswerBytes: number;
+  /** What the server takes, where its address stands for several and ingress could not know whose call it was. */
+  readonly maxBodyBytes: number;
 }
 
 export interface Sending {
@@ -164,6 +166,9 @@ export async function send(line: Line, sending: Sending): Promise<Received> {
   const { upstream, head, traceparent, maxAnswerBytes } = line;
   const { http, message, session, resumeFrom, signal } = sending;
   if (signal.aborted) throw reasonOf(signal);
+  const body = message === undefined ? null : Buffer.from(JSON.stringify(message));
+  if (body !== null && body.length > line.maxBodyBytes)
+    throw new Fault("payload_too_large", `the server '${head.server}' takes at most ${line.maxBodyBytes} bytes`);
   const exchange = forward({
     head: {
       agent: head.agent,
@@ -178,7 +183,7 @@ export async function send(line: Line, sending: Sending): Promise<Received> {
     },
     upstream,
     connections: http === "GET" ? upstream.streams : upstream.calls,
-    body: message === undefined ? null : Buffer.from(JSON.stringify(message)),
+    body,
     traceparent,
     ...(sending.path !== undefined && { path: sending.path }),
   });
