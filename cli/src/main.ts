@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addCheckCommand } from "./check.ts";
+import { addPolicyCommands } from "./policy/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -14,6 +15,7 @@ const program = new Command("sluice")
 addUpCommand(program);
 addCheckCommand(program);
 addAuditCommands(program);
+addPolicyCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 
 try {

@@ -33,8 +33,11 @@ export interface ConfigurationOptions {
   readonly onPublished: (version: number, warnings: readonly string[]) => void;
 }
 
-interface Accepted {
+/** What is in force, and the text that says so. */
+export interface Accepted {
   readonly conf: Conf;
+  readonly file: string;
+  readonly text: string;
   readonly digest: string;
   readonly warnings: readonly string[];
 }
@@ -65,6 +68,11 @@ export class Configuration {
       ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
       ...(this.#publishing !== undefined && { publishing: this.#publishing }),
     };
+  }
+
+  /** Undefined where the file is broken since the start of this process. */
+  get inForce(): Accepted | undefined {
+    return this.#good;
   }
 
   get tenants(): readonly string[] {
@@ -160,7 +168,7 @@ export class Configuration {
     const warnings: string[] = [];
     const { file, guard } = this.#options;
     const conf = readConf(text, { file, guard, warn: (warning) => void warnings.push(lineOf(warning)) });
-    return { conf, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+    return { conf, file, text, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
   async #readText(): Promise<string> {

@@ -79,8 +79,7 @@ function holdsMoreThan(most: number, value: unknown): boolean {
   let count = 0;
   while (open.length > 0) {
     const next = open.pop();
-    if (typeof next !== "object" || next === null) continue;
-    const inside: unknown[] = Array.isArray(next) ? next : Object.values(next);
+    const inside: unknown[] = Array.isArray(next) ? next : next instanceof Map ? [...next.values()] : [];
     count += inside.length;
     if (count > most) return true;
     for (const one of inside) open.push(one);

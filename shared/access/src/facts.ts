@@ -43,6 +43,13 @@ export function factsOf({ tenant, agent, issuer, user, scopes, method, target = 
     agent: { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
     token: { scopes: scopes ?? [], ...(issuer !== undefined && { issuer }) },
     user: user === undefined ? {} : { id: user },
-    ...(args !== undefined && { args }),
+    ...(args !== undefined && { args: mapped(args) }),
   };
+}
+
+/** Objects as maps: whatever their members are called, none of them means anything to JavaScript. */
+function mapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(mapped);
+  if (typeof value !== "object" || value === null) return value;
+  return new Map(Object.entries(value).map(([name, member]) => [name, mapped(member)]));
 }

@@ -6,6 +6,7 @@ import { factsOf, type Call, type Facts } from "./facts.ts";
 export class Inquiry {
   readonly #call: Call;
   #facts: Facts | undefined;
+  #before: Inquiry | undefined;
   #said: Map<CompiledRule, Said> | undefined;
 
   constructor(call: Call) {
@@ -30,6 +31,13 @@ export class Inquiry {
     const said = condition.evaluate(this.facts);
     this.#said.set(rule, said);
     return said;
+  }
+
+  /** Whether what a rule says was not settled before the arguments were known. */
+  dependsOnArguments(rule: CompiledRule): boolean {
+    if (rule.condition?.readsArguments !== true) return false;
+    this.#before ??= this.withoutArguments();
+    return this.#before.ask(rule) === "open";
   }
 
   /** The same call as far as it is known before its arguments are. */

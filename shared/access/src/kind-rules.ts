@@ -116,7 +116,8 @@ export class KindRules {
         if (by.isShadow && !withShadow) continue;
         const said = inquiry.ask(by);
         if (said === "open") mayBeDenied = true;
-        if (said === "met" || said === "failed") return { ok: false, rule: place, ...argumentRuleOf(by, place) };
+        if (said === "met" || said === "failed")
+          return { ok: false, rule: place, ...(inquiry.dependsOnArguments(by) && { argumentRule: place }) };
       }
     }
     const judgements = spellings.map((spelling) => this.#judgeAllowed(spelling, inquiry, withShadow));
@@ -133,7 +134,7 @@ export class KindRules {
       const said: Said = inquiry.ask(entry.by);
       if (said === "met") return { ok: true, rule: entry.place };
       if (said === "open") open ??= entry;
-      else if (entry.by.condition?.readsArguments === true) missed ??= entry;
+      else if (missed === undefined && inquiry.dependsOnArguments(entry.by)) missed = entry;
     }
     if (open !== undefined) return { ok: true, rule: open.place, open: true };
     if (!(withShadow ? this.#isClosedInShadow : this.#isClosed)) return { ok: true, rule: allowByDefault };
@@ -178,8 +179,4 @@ export class KindRules {
     };
     return nameable(this.#stating.flatMap((by) => (counts(by) ? (by.rule[this.#kind.allowed] ?? []) : [])));
   }
-}
-
-function argumentRuleOf(by: CompiledRule, place: string): Pick<Judgement, "argumentRule"> {
-  return by.condition?.readsArguments === true ? { argumentRule: place } : {};
 }

@@ -33,6 +33,8 @@ export interface Consulted {
   readonly rules: AgentRules;
   readonly kind: ListedKind;
   readonly inquiry: Inquiry;
+  /** Rules that the tenant has. */
+  readonly total: number;
 }
 
 /** The methods that rules restrict, and what each acts on. */
@@ -100,6 +102,7 @@ class TenantRules {
   readonly #enabled: boolean;
   readonly #hasAgents: boolean;
   readonly #hide: boolean;
+  readonly #total: number;
   readonly #byAgent = new PatternIndex<CompiledRule>();
   readonly #sets = new Recent<AgentRules>(readySets);
   readonly #ready = new Recent<AgentRules>(readyAgents);
@@ -108,6 +111,7 @@ class TenantRules {
     this.#enabled = section.mcpEnabled;
     this.#hasAgents = section.a2aEnabled === true;
     this.#hide = section.hideDenied;
+    this.#total = section.accessRules.length;
     for (const compiled of compileAll(section.accessRules)) this.#byAgent.add(compiled.rule.agentPattern, compiled);
   }
 
@@ -125,7 +129,8 @@ class TenantRules {
   rulesFor(operation: Operation): Consulted | undefined {
     const kind = this.#settingOf(operation) === undefined ? kindOf(operation) : undefined;
     if (kind === undefined) return undefined;
-    return { kind, rules: this.#rulesOf(operation.agent.id), inquiry: new Inquiry(asKnown(operation, kind)) };
+    const rules = this.#rulesOf(operation.agent.id);
+    return { kind, rules, inquiry: new Inquiry(asKnown(operation, kind)), total: this.#total };
   }
 
   /** What the tenant's settings decide, whatever the rules say. */
