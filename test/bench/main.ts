@@ -8,7 +8,7 @@ import { reportText, sampleText } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
 import { startSluice } from "./sluice.ts";
 import { soak } from "./soak.ts";
-import { isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
+import { isAboutRules, isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 interface House extends Meters {
   /** In the order of each turn. */
@@ -35,7 +35,8 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
     const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
     const { ready, pid } = stack.use(await startBaseline(upstream.port, credentials, nodeArgs));
     const target = { port: ready.port, path: "/mcp", key: credentials.keys.bench };
-    const targetOf: Subject["targetOf"] = (workload) => (isFederated(workload) ? undefined : target);
+    const targetOf: Subject["targetOf"] = (workload) =>
+      isFederated(workload) || isAboutRules(workload) ? undefined : target;
     subjects.push({ name: "baseline", targetOf, processes: [{ name: "baseline", pid }] });
   }
   if (wanted !== "baseline") {

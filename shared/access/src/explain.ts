@@ -1,7 +1,7 @@
 import type { PolicyVerdict } from "@sluice/contracts";
 import type { Said } from "./condition.ts";
 import type { Inquiry } from "./inquiry.ts";
-import type { Entry } from "./kind-rules.ts";
+import type { Entry } from "./entries.ts";
 import type { Operation, Rulebook } from "./rulebook.ts";
 
 /** What one pattern of a rule says of a call. */
@@ -48,7 +48,7 @@ export function explain(rulebook: Rulebook, operation: Operation): Explanation {
 }
 
 function statementOf(entry: Entry, inquiry: Inquiry, verdict: PolicyVerdict): Statement {
-  const { by, effect, pattern, place } = entry;
+  const { by, effect, written, place } = entry;
   const { condition } = by;
   const said = inquiry.ask(by);
   const reason =
@@ -57,7 +57,7 @@ function statementOf(entry: Entry, inquiry: Inquiry, verdict: PolicyVerdict): St
   return {
     rule: place,
     effect,
-    pattern,
+    pattern: written,
     mode: by.isShadow ? "shadow" : "enforce",
     ...(condition !== undefined && { when: condition.text, condition: said }),
     says: by.isShadow ? `only recorded: ${words}` : words,

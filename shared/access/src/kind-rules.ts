@@ -1,22 +1,12 @@
 import type { PolicyVerdict } from "@sluice/contracts";
 import type { CompiledRule } from "./compiled-rule.ts";
 import type { Said } from "./condition.ts";
+import { entriesOf, type Entry } from "./entries.ts";
 import type { Inquiry } from "./inquiry.ts";
 import type { Kind } from "./kinds.ts";
 import { nameable } from "./nameable.ts";
 import { PatternIndex } from "./pattern-index.ts";
-import { canonicalUri, spellingsOf } from "./uri-spellings.ts";
-
-/** One pattern of one rule. */
-export interface Entry {
-  readonly by: CompiledRule;
-  readonly effect: "allow" | "deny";
-  readonly pattern: string;
-  /** `accessRules[2].deniedTools[0]` */
-  readonly place: string;
-  /** What it decides where it has no condition. */
-  readonly verdict: PolicyVerdict;
-}
+import { spellingsOf } from "./uri-spellings.ts";
 
 /** What some of the rules say of a call. */
 interface Judgement {
@@ -46,6 +36,8 @@ export class KindRules {
   readonly #isClosedInShadow: boolean;
   readonly #isPlain: boolean;
   readonly #hasShadow: boolean;
+  /** What a refusal says is allowed, where no condition counts. */
+  readonly #names: readonly string[];
   readonly #refused: PolicyVerdict;
   readonly #default: PolicyVerdict;
 
@@ -60,9 +52,13 @@ export class KindRules {
     this.#isClosedInShadow = kind.alwaysClosed || this.#stating.length > 0;
     this.#hasShadow = concerned.some(({ isShadow }) => isShadow);
     this.#isPlain = !this.#hasShadow && concerned.every(({ condition }) => condition === undefined);
-    const allowed = this.#nameable(undefined);
-    for (const by of concerned) this.#enter(by, allowed);
-    this.#refused = this.#refusal(denyByDefault, allowed);
+    for (const by of concerned) {
+      const { denied, allowed } = entriesOf(by, kind);
+      for (const entry of denied) this.#denied.add(entry);
+      for (const entry of allowed) this.#allowed.add(entry);
+    }
+    this.#names = this.#isPlain ? this.#nameable(undefined) : [];
+    this.#refused = this.#refusal(denyByDefault, this.#names);
     this.#default = this.#isClosed ? this.#refused : allowedByDefault;
   }
 
@@ -71,14 +67,17 @@ export class KindRules {
       return this.#isPlain ? this.#refused : this.#refusal(denyByDefault, this.#nameable(inquiry));
     if (!this.#isPlain) return this.#decideCarefully(target, inquiry);
     if (this.#kind.uris) return this.#decideUri(target);
-    return this.#denied.first(target)?.verdict ?? this.#allowed.first(target)?.verdict ?? this.#default;
+    const denied = this.#denied.first(target);
+    if (denied !== undefined) return this.#refusal(denied.place, this.#names);
+    return this.#allowed.first(target)?.permission ?? this.#default;
   }
 
   /** Every entry that names the target, denials first, in the order in which they are looked at. */
   entriesOf(target: string): readonly Entry[] {
     const spellings = this.#spellings(target);
     const find = (index: PatternIndex<Entry>) => spellings.flatMap((spelling) => index.all(spelling));
-    return [...new Set([...find(this.#denied), ...find(this.#allowed)])];
+    const found = [...find(this.#denied), ...find(this.#allowed)];
+    return [...new Map(found.map((entry) => [entry.place, entry])).values()];
   }
 
   /** Servers take several spellings for one URI: any that is denied denies, and only where all are allowed it is. */
@@ -86,9 +85,9 @@ export class KindRules {
     const spellings = spellingsOf(uri);
     for (const spelling of spellings) {
       const denied = this.#denied.first(spelling);
-      if (denied !== undefined) return denied.verdict;
+      if (denied !== undefined) return this.#refusal(denied.place, this.#names);
     }
-    const verdicts = spellings.map((spelling) => this.#allowed.first(spelling)?.verdict ?? this.#default);
+    const verdicts = spellings.map((spelling) => this.#allowed.first(spelling)?.permission ?? this.#default);
     return verdicts.find(({ ok }) => !ok) ?? verdicts[0] ?? this.#refused;
   }
 
@@ -143,25 +142,6 @@ export class KindRules {
 
   #spellings(target: string): readonly string[] {
     return this.#kind.uris ? spellingsOf(target) : [target];
-  }
-
-  #enter(by: CompiledRule, allowed: readonly string[]): void {
-    const { kind, rule } = { kind: this.#kind, rule: by.rule };
-    const place = (member: string, at: number) => `accessRules[${by.index}].${member}[${at}]`;
-    rule[kind.denied]?.forEach((pattern, at) => {
-      const here = place(kind.denied, at);
-      this.#add(this.#denied, { by, effect: "deny", pattern, place: here, verdict: this.#refusal(here, allowed) });
-    });
-    rule[kind.allowed]?.forEach((pattern, at) => {
-      const here = place(kind.allowed, at);
-      this.#add(this.#allowed, { by, effect: "allow", pattern, place: here, verdict: { ok: true, rule: here } });
-    });
-  }
-
-  #add(index: PatternIndex<Entry>, entry: Entry): void {
-    index.add(entry.pattern, entry);
-    const canonical = this.#kind.uris ? canonicalUri(entry.pattern) : undefined;
-    if (canonical !== undefined && canonical !== entry.pattern) index.add(canonical, entry);
   }
 
   #refusal(rule: string, allowed: readonly string[]): Extract<PolicyVerdict, { ok: false }> {

@@ -3,7 +3,7 @@ import { AgentRules } from "./agent-rules.ts";
 import { compileAll, type CompiledRule } from "./compiled-rule.ts";
 import type { Call } from "./facts.ts";
 import { Inquiry } from "./inquiry.ts";
-import { PatternIndex } from "./pattern-index.ts";
+import { indexed, PatternIndex, type Indexed } from "./pattern-index.ts";
 import { Recent } from "./recent.ts";
 
 /** What policy looks at in a call. */
@@ -103,7 +103,7 @@ class TenantRules {
   readonly #hasAgents: boolean;
   readonly #hide: boolean;
   readonly #total: number;
-  readonly #byAgent = new PatternIndex<CompiledRule>();
+  readonly #byAgent = new PatternIndex<Indexed & { readonly compiled: CompiledRule }>();
   readonly #sets = new Recent<AgentRules>(readySets);
   readonly #ready = new Recent<AgentRules>(readyAgents);
 
@@ -112,7 +112,8 @@ class TenantRules {
     this.#hasAgents = section.a2aEnabled === true;
     this.#hide = section.hideDenied;
     this.#total = section.accessRules.length;
-    for (const compiled of compileAll(section.accessRules)) this.#byAgent.add(compiled.rule.agentPattern, compiled);
+    for (const compiled of compileAll(section.accessRules))
+      this.#byAgent.add({ ...indexed(compiled.rule.agentPattern, compiled.index), compiled });
   }
 
   decide(operation: Operation): PolicyVerdict {
@@ -142,7 +143,7 @@ class TenantRules {
   #rulesOf(agent: string): AgentRules {
     const ready = this.#ready.get(agent);
     if (ready !== undefined) return ready;
-    const rules = this.#setOf(this.#byAgent.all(agent));
+    const rules = this.#setOf(this.#byAgent.all(agent).map(({ compiled }) => compiled));
     this.#ready.set(agent, rules);
     return rules;
   }
