@@ -10,6 +10,7 @@ import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { ownName, type Target } from "./target.ts";
+import type { Principal } from "./tenants.ts";
 
 /** A request on its way: what was found out about it so far. */
 export interface Journey extends McpRequest {
@@ -41,9 +42,6 @@ export function intentOf(journey: Journey): Intent {
     tenant: principal.tenant,
     agent: principal.agent,
     auth: principal.method,
-    ...(principal.issuer !== undefined && { issuer: principal.issuer }),
-    ...(principal.user !== undefined && { user: principal.user }),
-    ...(principal.scopes !== undefined && { scopes: [...principal.scopes] }),
     protocol: "mcp",
     era: operation.era,
     http: byPath?.http ?? request.method ?? "",
@@ -52,12 +50,19 @@ export function intentOf(journey: Journey): Intent {
     server: target.name,
     trace: span.traceId,
     bytes: body.length,
+    ...principalClaims(principal),
     ...(named !== undefined && { target: named }),
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(kept !== undefined && { resumes: kept.called }),
   };
+}
+
+/** What a token says beside who calls; nothing where there is none. */
+function principalClaims({ issuer, user, scopes }: Principal): Pick<Intent, "issuer" | "user" | "scopes"> | undefined {
+  if (issuer === undefined) return undefined;
+  return { issuer, ...(user !== undefined && { user }), ...(scopes !== undefined && { scopes: [...scopes] }) };
 }
 
 /** What egress learns of a request. */
@@ -79,9 +84,7 @@ export function callHeadOf(
     stream: name,
     rule: admitted.policy.rule,
     policyVersion: admitted.policyVersion,
-    ...(intent.issuer !== undefined && { issuer: intent.issuer }),
-    ...(intent.user !== undefined && { user: intent.user }),
-    ...(intent.scopes !== undefined && { scopes: intent.scopes }),
+    ...principalClaims(principal),
     ...(admitted.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
     ...(intent.target !== undefined && { target: intent.target }),

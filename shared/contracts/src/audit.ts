@@ -5,7 +5,7 @@ import { isSessionName } from "./session-name.ts";
 export const longestTarget = 2_048;
 export const longestIssuer = 512;
 /** Scopes of a token that go on beside a call. */
-export const maxScopes = 64;
+export const maxScopes = 128;
 
 /** What a server lists and access rules speak about. Resource templates are resources. */
 export const listedKinds = ["tools", "prompts", "resources"] as const;
