@@ -2,7 +2,7 @@
 import { sha256 } from "./processes.ts";
 
 export const manyAgents = 10_000;
-export const manyRules = 1_000;
+const manyRules = 1_000;
 const digits = 5;
 
 export function agentKey(key: string, number: number): string {

@@ -187,6 +187,10 @@ describe("a rule in shadow mode (P5)", () => {
       shadow_decision: "deny",
       shadow_rule: "accessRules[6].deniedTools[0]",
     });
+    const summary = await house.query(
+      "select shadow_rule, shadow_decision, agent_id, target, count(*) from audit_shadow_decisions group by 1, 2, 3, 4 order by 5 desc",
+    );
+    expect(summary).toMatchObject([{ shadow_rule: "accessRules[6].deniedTools[0]", agent_id: "a-1" }]);
     expect(await house.logs()).toContain("a rule in shadow mode would decide otherwise");
   });
 });

@@ -5,7 +5,7 @@ import type { Said } from "./condition.ts";
 import type { Facts } from "./facts.ts";
 
 /** What a rule asks of a call beside its patterns. */
-export type RuleCondition = Pick<Condition, "text" | "readsArguments" | "evaluate" | "reason">;
+type RuleCondition = Pick<Condition, "text" | "readsArguments" | "evaluate" | "reason">;
 
 export interface CompiledRule {
   readonly rule: AccessRule;

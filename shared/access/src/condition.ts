@@ -113,11 +113,13 @@ function reasonOf({ summary, code }: ParseError | CelTypeError): string {
 /** The expression, and the environment that it means something in: `matches` takes time linear in the text. */
 function withLinearMatches(text: string, patterns: readonly LinearPattern[]): [string, Environment] {
   const compiled = new Map(patterns.map((pattern) => [pattern.expression, compileExpression(pattern)]));
-  const own = environment.clone().registerFunction(`string.${linearMatches}(string): bool`, (subject, expression) => {
-    const expressionFound = compiled.get(expression);
-    if (expressionFound === undefined) throw new Error("no such expression");
-    return expressionFound(subject);
-  });
+  const own = environment
+    .clone()
+    .registerFunction(`string.${linearMatches}(string): bool`, (subject: string, expression: string) => {
+      const expressionFound = compiled.get(expression);
+      if (expressionFound === undefined) throw new Error("no such expression");
+      return expressionFound(subject);
+    });
   let renamed = text;
   for (const { nameAt } of patterns)
     renamed = renamed.slice(0, nameAt) + linearMatches + renamed.slice(nameAt + linearMatches.length);

@@ -27,7 +27,7 @@ const made = new WeakMap<CompiledRule, Map<Kind, RuleEntries>>();
 /** What a rule says about one kind of thing; made once, for all agents that the rule applies to. */
 export function entriesOf(by: CompiledRule, kind: Kind): RuleEntries {
   let ofRule = made.get(by);
-  if (ofRule === undefined) made.set(by, (ofRule = new Map()));
+  if (ofRule === undefined) made.set(by, (ofRule = new Map<Kind, RuleEntries>()));
   let entries = ofRule.get(kind);
   if (entries === undefined) {
     entries = { denied: entriesIn(by, kind, "deny"), allowed: entriesIn(by, kind, "allow") };

@@ -5,7 +5,7 @@ import type { Entry } from "./entries.ts";
 import type { Operation, Rulebook } from "./rulebook.ts";
 
 /** What one pattern of a rule says of a call. */
-export interface Statement {
+interface Statement {
   /** `accessRules[2].deniedTools[0]` */
   readonly rule: string;
   readonly effect: "allow" | "deny";

@@ -31,7 +31,8 @@ export class PatternIndex<Item extends Indexed> {
     const { pattern, start } = item;
     if (start === undefined) return append(this.#exact, pattern, item);
     append(this.#wildcards, start, item);
-    if (!this.#lengths.includes(start.length)) this.#lengths = [...this.#lengths, start.length].sort((a, b) => a - b);
+    if (!this.#lengths.includes(start.length))
+      this.#lengths = [...this.#lengths, start.length].toSorted((a, b) => a - b);
   }
 
   /** The first of what fits. */

@@ -29,7 +29,7 @@ export interface Rulebook {
 }
 
 /** The rules that a call is decided by. */
-export interface Consulted {
+interface Consulted {
   readonly rules: AgentRules;
   readonly kind: ListedKind;
   readonly inquiry: Inquiry;
@@ -159,8 +159,9 @@ class TenantRules {
   }
 }
 
-function asListed({ needsArguments: _, ...verdict }: PolicyVerdict): PolicyVerdict {
-  return verdict;
+function asListed(verdict: PolicyVerdict): PolicyVerdict {
+  const { needsArguments: _, ...settled } = verdict;
+  return settled;
 }
 
 /** What rules speak about in a call; undefined for what they do not restrict. */
