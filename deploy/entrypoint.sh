@@ -6,4 +6,4 @@ if [ $# -ne 1 ] || [ ! -f "$main" ]; then
   echo "name one service to run: $(ls services | tr '\n' ' ')" >&2
   exit 64
 fi
-exec node --enable-source-maps --import ./shared/telemetry/dist/register.js "$main"
+exec node --enable-source-maps --max-semi-space-size=32 --import ./shared/telemetry/dist/register.js "$main"

@@ -89,9 +89,9 @@ function groupsOf(cells: readonly Cell[]): Cell[][] {
   return [...groups.values()];
 }
 
-/** Compiled code and full pools on both sides before the first figure is taken. */
+/** Compiled code and full pools on both sides before the first figure is taken: compiling costs as much CPU as some ten thousand calls. */
 async function warmUp(house: House, options: BenchOptions): Promise<void> {
-  const measureMs = Math.max(700, options.warmUpMs);
+  const measureMs = options.warmUpMs * 3;
   for (const workload of options.workloads) {
     for (const subject of house.subjects) {
       const sample = await measure(house, { subject, cell: { workload, concurrency: 32 }, warmUpMs: 0, measureMs });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Bus, type Incoming } from "@sluice/bus";
-import { subjects } from "@sluice/contracts";
+import { decodeHeadAndBody, subjects, type CallHead } from "@sluice/contracts";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { OtlpCollector } from "./otlp-collector.ts";
@@ -95,7 +95,7 @@ describe("a trace", () => {
     expect(collector.everything).not.toContain(house.key("a-1"));
   });
 
-  it("travels between the services in a header of the NATS message", async () => {
+  it("travels between the services in the head of the call", async () => {
     const state = JSON.parse(await readFile(join(house.dataDir, "state.json"), "utf8")) as {
       natsPasswords: { egress: string };
     };
@@ -112,7 +112,7 @@ describe("a trace", () => {
     await post(agent.traceparent, "overheard");
     const message = await until("the message on the bus", () => heard[0]);
     const ingress = await exported(agent.traceId, "sluice-ingress");
-    expect(message.headers?.get("traceparent")).toBe(`00-${agent.traceId}-${ingress.spanId}-01`);
+    expect(decodeHeadAndBody<CallHead>(message.data).head.traceparent).toBe(`00-${agent.traceId}-${ingress.spanId}-01`);
   });
 });
 

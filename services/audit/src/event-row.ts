@@ -70,7 +70,7 @@ export type EventRow = Readonly<Partial<Record<Column, string | number | boolean
 const sessionDigits = 16;
 
 export function intentRow(intent: Intent, from: string): EventRow {
-  return storable({
+  return {
     event_id: `${intent.call}.i`,
     call: intent.call,
     kind: "intent",
@@ -93,11 +93,11 @@ export function intentRow(intent: Intent, from: string): EventRow {
     session_hash: intent.session?.slice(0, sessionDigits),
     rpc_id: intent.rpcId,
     trace: intent.trace,
-  });
+  };
 }
 
 export function outcomeRow(outcome: Outcome): EventRow {
-  return storable({
+  return {
     event_id: `${outcome.call}.o`,
     call: outcome.call,
     kind: "outcome",
@@ -115,11 +115,11 @@ export function outcomeRow(outcome: Outcome): EventRow {
     upstream: outcome.upstream,
     shadow_decision: outcome.shadow?.decision,
     shadow_rule: outcome.shadow?.rule,
-  });
+  };
 }
 
 export function actionRow(action: Action, from: string): EventRow {
-  return storable({
+  return {
     event_id: `${action.id}.${action.result === "begun" ? "b" : "e"}`,
     call: action.id,
     kind: "action",
@@ -133,19 +133,14 @@ export function actionRow(action: Action, from: string): EventRow {
     subject: action.subject,
     result: action.result,
     count: action.count,
-  });
+  };
 }
 
 /** Postgres text holds neither NUL nor half a surrogate pair: both become U+FFFD. */
-function storable(row: EventRow): EventRow {
+export function storable(row: EventRow): EventRow {
   const fixed: Record<string, unknown> = row;
   for (const [name, value] of Object.entries(row)) {
-    if (typeof value === "string" && !isStorable(value))
-      fixed[name] = value.replaceAll("\0", "\u{FFFD}").toWellFormed();
+    if (typeof value === "string") fixed[name] = value.replaceAll("\0", "\u{FFFD}").toWellFormed();
   }
   return row;
-}
-
-function isStorable(text: string): boolean {
-  return !text.includes("\0") && text.isWellFormed();
 }

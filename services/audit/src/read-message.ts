@@ -1,6 +1,6 @@
 import { actionSchema, asBuffer, intentSchema, outcomeSchema } from "@sluice/contracts";
 import { z } from "zod";
-import { actionRow, intentRow, outcomeRow, type EventRow } from "./event-row.ts";
+import { actionRow, intentRow, outcomeRow, storable, type EventRow } from "./event-row.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
 export class Poison extends Error {
@@ -32,15 +32,21 @@ const storableIntent = intentSchema.extend({ at });
 const storableAction = actionSchema.extend({ at });
 const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
 
+/** How JSON writes what Postgres does not take: as bytes neither is valid here. */
+const mayBeUnstorable = /\\u(?:0000|d[89a-f])/i;
+
 /** The events of one message of the AUDIT stream: one that can't be stored takes no other with it. @throws Poison */
 export function readMessage(data: Uint8Array): ReadMessage {
-  const parsed = envelopeSchema.safeParse(parse(data));
+  const text = asBuffer(data).toString("utf8");
+  const parsed = envelopeSchema.safeParse(parse(text));
   if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues)}`);
   const message = parsed.data;
-  if ("outcomes" in message) return readEach(message.outcomes, storableOutcome, outcomeRow);
+  const fixed = mayBeUnstorable.test(text) ? storable : (row: EventRow) => row;
+  if ("outcomes" in message)
+    return readEach(message.outcomes, storableOutcome, (outcome) => fixed(outcomeRow(outcome)));
   if ("actions" in message)
-    return readEach(message.actions, storableAction, (action) => actionRow(action, message.from));
-  return readEach(message.calls, storableIntent, (intent) => intentRow(intent, message.from));
+    return readEach(message.actions, storableAction, (action) => fixed(actionRow(action, message.from)));
+  return readEach(message.calls, storableIntent, (intent) => fixed(intentRow(intent, message.from)));
 }
 
 function readEach<Schema extends z.ZodType>(
@@ -58,9 +64,9 @@ function readEach<Schema extends z.ZodType>(
   return { events, unreadable };
 }
 
-function parse(data: Uint8Array): unknown {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(asBuffer(data).toString("utf8"));
+    return JSON.parse(text);
   } catch {
     throw new Poison("it is not JSON");
   }

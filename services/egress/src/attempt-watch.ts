@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { Fault } from "@sluice/contracts";
 import type { Dispatcher } from "undici";
 import type { Attempt } from "./breaker.ts";
@@ -20,30 +21,43 @@ export interface WatchOptions {
   readonly onOver: () => void;
 }
 
-/** Passes everything on to `handler` and tells the breaker what it says about the upstream. */
-export function watchAttempt(
-  handler: Dispatcher.DispatchHandler,
-  { attempt, listening, onOver }: WatchOptions,
-): Dispatcher.DispatchHandler {
-  return {
-    onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
-    onResponseStart: (controller, status, headers) => {
-      if (unavailableStatuses.has(status)) attempt.failed();
-      else if (/^text\/event-stream/i.test(String(headers["content-type"]))) attempt.succeeded();
-      handler.onResponseStart?.(controller, status, headers);
-    },
-    onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
-    onResponseEnd: (controller, trailers) => {
-      onOver();
-      attempt.succeeded();
-      handler.onResponseEnd?.(controller, trailers);
-    },
-    onResponseError: (controller, error) => {
-      onOver();
-      if (isUpstreams(error, listening)) attempt.failed();
-      handler.onResponseError?.(controller, error);
-    },
-  };
+/** Passes everything on to another handler and tells the breaker what it says about the upstream. */
+export class AttemptWatch implements Dispatcher.DispatchHandler {
+  readonly #handler: Dispatcher.DispatchHandler;
+  readonly #options: WatchOptions;
+
+  constructor(handler: Dispatcher.DispatchHandler, options: WatchOptions) {
+    this.#handler = handler;
+    this.#options = options;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: object): void {
+    this.#handler.onRequestStart?.(controller, context);
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    const { attempt } = this.#options;
+    if (unavailableStatuses.has(status)) attempt.failed();
+    else if (/^text\/event-stream/i.test(String(headers["content-type"]))) attempt.succeeded();
+    this.#handler.onResponseStart?.(controller, status, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#handler.onResponseData?.(controller, chunk);
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.#options.onOver();
+    this.#options.attempt.succeeded();
+    this.#handler.onResponseEnd?.(controller, trailers);
+  }
+
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    const { attempt, listening, onOver } = this.#options;
+    onOver();
+    if (isUpstreams(error, listening)) attempt.failed();
+    this.#handler.onResponseError?.(controller, error);
+  }
 }
 
 function isUpstreams(error: unknown, listening: boolean): boolean {

@@ -1,6 +1,6 @@
 import { Fault } from "@sluice/contracts";
 import { Client, Pool, type buildConnector, type Dispatcher } from "undici";
-import { watchAttempt } from "./attempt-watch.ts";
+import { AttemptWatch } from "./attempt-watch.ts";
 import type { Breaker } from "./breaker.ts";
 
 export interface ConnectionsOptions {
@@ -61,7 +61,7 @@ export class Connections {
     const attempt = this.#breaker.enter();
     this.#held++;
     const watch = { attempt, listening: options.method === "GET", onOver: () => this.#held-- };
-    this.#pool.dispatch(options, watchAttempt(handler, watch));
+    this.#pool.dispatch(options, new AttemptWatch(handler, watch));
   }
 
   close(): Promise<void> {

@@ -29,14 +29,21 @@ function headerText(text: string): string {
   return /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : encodeURIComponent(text);
 }
 
-/** The upstream's header fields that reach the client. */
-export function relayedHeaders(received: Record<string, string | string[] | undefined>): Record<string, string> {
-  const named = String(received["connection"] ?? "")
+/** The fields that a Connection field names: they are for this hop only. */
+function namedIn(connection: string | string[] | undefined): readonly string[] {
+  if (connection === undefined || connection === "keep-alive" || connection === "close") return [];
+  return String(connection)
     .toLowerCase()
     .split(",")
     .map((name) => name.trim());
+}
+
+/** The upstream's header fields that reach the client. */
+export function relayedHeaders(received: Record<string, string | string[] | undefined>): Record<string, string> {
+  const named = namedIn(received["connection"]);
   const relayed: Record<string, string> = {};
-  for (const [name, value] of Object.entries(received)) {
+  for (const name in received) {
+    const value = received[name];
     const hidden =
       hopByHop.has(name) || notRelayed.has(name) || name.startsWith("access-control-") || named.includes(name);
     if (value === undefined || hidden) continue;

@@ -8,6 +8,7 @@ import { relayedHeaders } from "./headers.ts";
 import { hideListed, hideWatched, isListMethod } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
+import { sessionHeader } from "./stream-head.ts";
 import { StreamRelay, type StreamSource } from "./stream-relay.ts";
 import { clientClassOf, type ListPage, type ListPages } from "./list-pages.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
@@ -59,7 +60,7 @@ export class Relay {
     if (upstream === undefined)
       throw new Fault("upstream_failed", `the server ${head.server} is not usable: see the log of egress`);
     const page = isListMethod(head.method) ? this.#options.pages.of(head, upstream.endpoint, inline) : undefined;
-    const kept = await page?.answer();
+    const kept = page === undefined ? undefined : await page.answer();
     if (kept !== undefined) return await this.#reply(call, kept);
     try {
       return await this.#forward({ call, inline, traceparent }, { upstream, page });
@@ -97,14 +98,13 @@ export class Relay {
       throw drop(exchange, new Fault("upstream_failed", `the upstream redirects (${status})`));
     if (Number(headers["content-length"]) > maxAnswerBytes) throw drop(exchange, tooLarge());
     try {
-      const relayed = {
-        ...relayedHeaders(headers),
-        ...(await this.#session({ call, inline, traceparent }, { status, headers })),
-      };
+      const relayed = relayedHeaders(headers);
+      if (head.session !== undefined || headers[sessionHeader] !== undefined)
+        Object.assign(relayed, await this.#session({ call, inline, traceparent }, { status, headers }));
       const answer = { call, exchange, status, headers: relayed, page };
       return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
     } catch (error) {
-      const given = headers["mcp-session-id"];
+      const given = headers[sessionHeader];
       if (head.session === undefined && typeof given === "string") abandon(given, { head, upstream, traceparent });
       throw error;
     }
@@ -125,17 +125,17 @@ export class Relay {
   ): Promise<Record<string, string>> {
     const { principals } = this.#options;
     const { head } = call;
-    const given = headers["mcp-session-id"];
+    const given = headers[sessionHeader];
     if (head.session === undefined) {
       if (typeof given !== "string" || status >= 300) return {};
       const clientClass =
         head.method === "initialize" && head.chunked === undefined ? clientClassOf(inline) : undefined;
       const kept = clientClass === undefined ? {} : { clientClass };
-      return { "mcp-session-id": (await principals.openSession(head, given, kept)).session };
+      return { [sessionHeader]: (await principals.openSession(head, given, kept)).session };
     }
     const ended = status === 404 || (head.http === "DELETE" && status < 300);
     if (ended) await principals.endSession(head.session.id);
-    return given === undefined ? {} : { "mcp-session-id": head.session.id };
+    return given === undefined ? {} : { [sessionHeader]: head.session.id };
   }
 
   async #stream(answer: Omit<Answer, "exchange"> & { exchange: StreamSource }): Promise<Ending> {

@@ -1,4 +1,4 @@
-import { BodyReceiver, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice/bus";
+import { openBody, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice/bus";
 import { chunkBytes, encodeHeadAndBody, Fault, toFault, type ReplyHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { ReplyShares } from "./reply-shares.ts";
@@ -110,23 +110,13 @@ export class Replies {
 
   /** Asks for a body that did not fit one message. */
   receiveBody(call: ActiveCall): AsyncIterable<Buffer> {
-    const { inbox: inboxes, instance } = this.#bus;
-    const receiver = new BodyReceiver(this.#bus);
-    const inbox = inboxes.open({
-      from: "ingress",
-      timeoutMs: bodyIdleTimeoutMs,
-      onMessage: (message) => {
-        inbox.extend(bodyIdleTimeoutMs);
-        receiver.push(message);
-      },
-      onFailure: (fault) => receiver.fail(fault),
-    });
-    this.#tell(call, { egress: instance, kind: "ready", to: inbox.subject, status: 0, headers: {} }, noBody);
+    const body = openBody(this.#bus, { from: "ingress", idleTimeoutMs: bodyIdleTimeoutMs });
+    this.#tell(call, { egress: this.#bus.instance, kind: "ready", to: body.to, status: 0, headers: {} }, noBody);
     return (async function* () {
       try {
-        yield* receiver;
+        yield* body.chunks;
       } finally {
-        inbox.close();
+        body.close();
       }
     })();
   }

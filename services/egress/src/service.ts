@@ -52,7 +52,7 @@ export class Egress {
     if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const call = new ActiveCall(head, message.reply);
-    const span = startSpan(`egress ${head.method || head.http}`, "client", message.headers?.get("traceparent"));
+    const span = startSpan(`egress ${head.method || head.http}`, "client", head.traceparent);
     try {
       if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
       calls.add(call);

@@ -42,7 +42,6 @@ export interface ConversationOptions {
   readonly head: HandedHead;
   /** Let go of as soon as egress has it. */
   readonly body: Body;
-  readonly traceparent: string;
   readonly responseTimeoutMs: number;
   /** The egress replica that holds what the call goes on with. */
   readonly owner: Owner | undefined;
@@ -119,7 +118,7 @@ export class Conversation implements Dependent {
   }
 
   #hand(owner: Owner | undefined): void {
-    const { bus, head, body, traceparent } = this.#options;
+    const { bus, head, body } = this.#options;
     const large = body.length > chunkBytes;
     this.#inbox = bus.inbox.open({
       from: "egress",
@@ -138,7 +137,7 @@ export class Conversation implements Dependent {
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
     const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner.instance);
-    bus.tell(subject, message, { reply: this.#inbox.subject, traceparent });
+    bus.tell(subject, message, { reply: this.#inbox.subject });
     if (!large && owner?.isNeeded !== false) body.release();
   }
 

@@ -67,13 +67,14 @@ function principalClaims({ issuer, user, scopes }: Principal): Pick<Intent, "iss
 
 /** What egress learns of a request. */
 export function callHeadOf(
-  { request, principal, section, target, operation, byPath, name }: Journey,
+  { request, principal, section, target, operation, byPath, span, name }: Journey,
   { intent, admitted }: { intent: Intent; admitted: Admitted },
 ): HandedHead {
   const { session } = admitted;
   const sessionId = sessionOf({ request });
   return {
     call: intent.call,
+    traceparent: span.traceparent,
     tenant: principal.tenant,
     agent: principal.agent,
     server: target.name,

@@ -156,5 +156,6 @@ export class Leases implements Disposable {
 function kindOf(intent: Intent): string {
   const { tenant, agent, protocol, server, resumes } = intent;
   const { targetKind, target } = resumes ?? intent;
-  return [tenant, agent.id, protocol, server, intent.method, resumes?.method, targetKind, target].join("\0");
+  const called = `${protocol}\0${server}\0${intent.method}\0${resumes?.method ?? ""}\0${targetKind ?? ""}`;
+  return `${tenant}\0${agent.id}\0${called}\0${target ?? ""}`;
 }

@@ -46,6 +46,7 @@ export interface McpRequest {
   readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
 
+const lastEventId = "last-event-id";
 const noBody = new Body(Buffer.alloc(0));
 
 /** MCP Streamable HTTP: one endpoint, POST, GET and DELETE, both eras (https://modelcontextprotocol.io/specification, Transports). */
@@ -153,7 +154,7 @@ export class Mcp {
   async #pass(arrived: Journey): Promise<void> {
     this.#requireCredential(arrived);
     const { principal, target, response } = arrived;
-    const journey = { ...arrived, kept: await this.#findKept(arrived) };
+    const journey = resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
     const intent = intentOf(journey);
     const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
       refuse(response, this.#whyEnded(principal), arrived.operation.rpcId),
@@ -187,12 +188,10 @@ export class Mcp {
     return tenants.isSwitchedOff(principal) ? protocolDisabled("mcp") : noSuchServer();
   }
 
-  async #findKept(journey: Journey): Promise<Journey["kept"]> {
+  #findKept(journey: Journey): Promise<Journey["kept"]> {
     const { request, principal, target } = journey;
-    const lastEventId = header(request, "last-event-id");
-    if (request.method !== "GET" || lastEventId === undefined) return undefined;
     const asked = { principal, server: target.name, session: sessionOf(journey) };
-    return await findKept(this.#parts.bus, lastEventId, asked);
+    return findKept(this.#parts.bus, header(request, lastEventId) ?? "", asked);
   }
 
   async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
@@ -200,7 +199,7 @@ export class Mcp {
     const { bus, streams } = this.#parts;
     const decided = { intent, admitted };
     const head = callHeadOf(journey, decided);
-    if (request.method !== "GET" || header(request, "last-event-id") === undefined) {
+    if (!resumes(journey)) {
       const session = sessionOf(journey);
       if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
       return await this.#converse(journey, head, decided);
@@ -218,7 +217,7 @@ export class Mcp {
 
   async #converse(journey: Journey, head: HandedHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
     const { bus, streams } = this.#parts;
-    const { response, body, span, target, operation } = journey;
+    const { response, body, target, operation } = journey;
     const { responseTimeoutMs } = target;
     const { session } = decided.admitted;
     const best = session?.ok === true ? session.owner : undefined;
@@ -230,7 +229,6 @@ export class Mcp {
       response,
       head,
       body,
-      traceparent: span.traceparent,
       responseTimeoutMs,
       owner,
     }).run();
@@ -241,6 +239,11 @@ export class Mcp {
   #conclude({ started }: Journey, end: Ending): void {
     this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
   }
+}
+
+/** Whether the rest of a stream is asked for. */
+function resumes({ request }: McpRequest): boolean {
+  return request.method === "GET" && header(request, lastEventId) !== undefined;
 }
 
 function auditFull(): Fault {

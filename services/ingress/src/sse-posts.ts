@@ -1,4 +1,4 @@
-import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure } from "@sluice/bus";
+import { openBody, sendBody, type Bus, type Incoming, type WaitFailure } from "@sluice/bus";
 import {
   chunkBytes,
   decodeHeadAndBody,
@@ -106,24 +106,15 @@ export class SsePosts {
     const { bus, budget, accept } = this.#options;
     const hold = budget.of(head.principal).open();
     hold.resize(head.bytes);
-    const receiver = new BodyReceiver(bus);
-    const inbox = bus.inbox.open({
-      from: "ingress",
-      timeoutMs: bodyIdleTimeoutMs,
-      onMessage: (message) => {
-        inbox.extend(bodyIdleTimeoutMs);
-        receiver.push(message);
-      },
-      onFailure: (fault) => receiver.fail(fault),
-    });
+    const arriving = openBody(bus, { from: "ingress", idleTimeoutMs: bodyIdleTimeoutMs });
     try {
-      answer({ to: inbox.subject });
+      answer({ to: arriving.to });
       const chunks: Buffer[] = [];
-      for await (const chunk of receiver) chunks.push(chunk);
+      for await (const chunk of arriving.chunks) chunks.push(chunk);
       using body = new Body(Buffer.concat(chunks));
       await accept(head, body);
     } finally {
-      inbox.close();
+      arriving.close();
       hold.release();
     }
   }

@@ -1,4 +1,4 @@
-import { addresseeOf, asBuffer, chunkBytes, chunkWindow, Fault } from "@sluice/contracts";
+import { addresseeOf, asBuffer, chunkBytes, chunkWindow, Fault, type ServiceName } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
 import type { Incoming } from "./incoming.ts";
 
@@ -135,6 +135,33 @@ export class BodyReceiver implements AsyncIterable<Buffer> {
     count.writeUInt32BE(this.#expected);
     this.#bus.tell(subject, count);
   }
+}
+
+/** A body on its way here. */
+export interface ArrivingBody {
+  /** Where its sender sends it. */
+  readonly to: string;
+  /** Throws where a part is missing, the sender gives up, or nothing comes for too long. */
+  readonly chunks: AsyncIterable<Buffer>;
+  close(): void;
+}
+
+/** Opens an inbox for a body that does not fit one message. */
+export function openBody(
+  bus: Bus,
+  { from, idleTimeoutMs }: { from: ServiceName; idleTimeoutMs: number },
+): ArrivingBody {
+  const chunks = new BodyReceiver(bus);
+  const inbox = bus.inbox.open({
+    from,
+    timeoutMs: idleTimeoutMs,
+    onMessage: (message) => {
+      inbox.extend(idleTimeoutMs);
+      chunks.push(message);
+    },
+    onFailure: (fault) => chunks.fail(fault),
+  });
+  return { to: inbox.subject, chunks, close: () => inbox.close() };
 }
 
 function encodeChunk(flags: number, number: number, bytes: Uint8Array): Uint8Array {

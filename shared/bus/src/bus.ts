@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   AuthorizationError,
   connect,
-  headers as natsHeaders,
   type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
@@ -31,8 +30,6 @@ export interface BusOptions {
 
 export interface TellOptions {
   readonly reply?: string;
-  /** W3C trace context of the request that this message is part of. */
-  readonly traceparent?: string;
 }
 
 export interface AskOptions extends TellOptions {
@@ -201,9 +198,9 @@ export class Bus implements AsyncDisposable {
     const outgoing = this.#outgoing;
     this.#outgoing = [];
     if (!this.#connected) return;
-    for (const message of outgoing) {
+    for (const { subject, payload, options } of outgoing) {
       try {
-        this.#publish(message);
+        this.nats.publish(subject, payload, options.reply === undefined ? undefined : { reply: options.reply });
       } catch (error) {
         this.#report(error);
       }
@@ -224,16 +221,6 @@ export class Bus implements AsyncDisposable {
 
   #report(thrown: unknown): void {
     this.#onError(`a message could not be handled: ${thrown instanceof Error ? thrown.message : "unknown"}`);
-  }
-
-  #publish({ subject, payload, options: { reply, traceparent } }: Outgoing): void {
-    if (traceparent === undefined) {
-      this.nats.publish(subject, payload, reply === undefined ? undefined : { reply });
-      return;
-    }
-    const headers = natsHeaders();
-    headers.set("traceparent", traceparent);
-    this.nats.publish(subject, payload, { headers, ...(reply !== undefined && { reply }) });
   }
 
   async #follow(): Promise<void> {

@@ -10,6 +10,8 @@ export const takeCallMs = 3_000;
 /** What ingress hands to egress with the body: everything egress needs to forward, and nothing the agent authenticated with. */
 export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly call: string;
+  /** W3C trace context of the request that it is part of. */
+  readonly traceparent: string;
   readonly tenant: string;
   readonly agent: Agent;
   readonly server: string;

@@ -42,8 +42,16 @@ export function serviceMain(service: ServiceName): string {
   return `${root}services/${service}/dist/main.js`;
 }
 
-/** What goes in front of a service's file on node's command line. */
-export const nodeArguments: readonly string[] = ["--enable-source-maps", "--import", register];
+/**
+ * What goes in front of a service's file on node's command line. With node's own larger young generation a call costs 10 to
+ * 15 % more CPU in ingress and egress, and with one of 16 MB or less too (docs/benchmark.md).
+ */
+export const nodeArguments: readonly string[] = [
+  "--enable-source-maps",
+  "--max-semi-space-size=32",
+  "--import",
+  register,
+];
 
 export async function startReplica({ service, number, logFile, env, url }: ReplicaOptions): Promise<Replica> {
   const healthPort = await freePort();

@@ -1,3 +1,5 @@
+import { collectSpans } from "./trace.ts";
+
 /**
  * Loaded with `node --import` in front of a service. Exports traces where OpenTelemetry's own variables ask for it
  * (OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER); otherwise the SDK is not even loaded.
@@ -15,5 +17,6 @@ if (wanted !== undefined && process.env["OTEL_SDK_DISABLED"] !== "true") {
   const { NodeSDK } = await import("@opentelemetry/sdk-node");
   const sdk = new NodeSDK({ instrumentations: [] });
   sdk.start();
+  collectSpans();
   process.once("beforeExit", () => void sdk.shutdown().catch(() => {}));
 }

@@ -22,6 +22,13 @@ const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: Span
 const traceparentForm = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 const zeroTrace = "0".repeat(32);
 const zeroSpan = "0".repeat(16);
+const tracer = trace.getTracer("sluice");
+let isCollected = false;
+
+/** Says that an OpenTelemetry SDK is registered; until then spans are only carried on. */
+export function collectSpans(): void {
+  isCollected = true;
+}
 
 /**
  * Starts a span under a `traceparent` (https://www.w3.org/TR/trace-context/). A missing or malformed one starts a new trace.
@@ -29,13 +36,9 @@ const zeroSpan = "0".repeat(16);
  */
 export function startSpan(name: string, role: SpanRole, parent: string | undefined): Span {
   const context = readTraceparent(parent);
-  const span = trace
-    .getTracer("sluice")
-    .startSpan(
-      name,
-      { kind: kinds[role] },
-      context === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context),
-    );
+  if (!isCollected) return carried(context);
+  const above = context === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context);
+  const span = tracer.startSpan(name, { kind: kinds[role] }, above);
   return span.isRecording() ? recorded(span) : carried(context);
 }
 
@@ -52,10 +55,12 @@ function recorded(span: OtelSpan): Span {
   };
 }
 
+const nothing = () => {};
+
 function carried(context: ReturnType<typeof readTraceparent>): Span {
   const traceId = context?.traceId ?? randomHex(16);
-  const flags = (context?.traceFlags ?? 0).toString(16).padStart(2, "0");
-  return { traceId, traceparent: `00-${traceId}-${context?.spanId ?? randomHex(8)}-${flags}`, end: () => {} };
+  const flags = context?.traceFlags === 1 ? "01" : "00";
+  return { traceId, traceparent: `00-${traceId}-${context?.spanId ?? randomHex(8)}-${flags}`, end: nothing };
 }
 
 function readTraceparent(text: string | undefined) {

@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import { encodeJson, subjects, type OwnWord } from "@sluice/contracts";
 import { changedKind, type ListKind, listKinds } from "./names.ts";
 import type { Sink } from "./peer.ts";
+import type { Request } from "./rpc.ts";
 
 /** A server of a tenant. */
 export interface Place {
@@ -41,15 +42,12 @@ export class Changes implements Disposable {
    */
   listen(place: Place, sink: Sink): { told: Sink; off: () => void } {
     const heardAt = new Map<string, number>();
-    const told = this.through(place, {
-      signal: sink.signal,
-      ask: (request) => sink.ask(request),
-      room: async () => await sink.room?.(),
-      notify: (notice) => {
-        if (changedKind(notice.method) !== undefined) heardAt.set(notice.method, performance.now());
-        sink.notify(notice);
-      },
-    });
+    const told = this.through(
+      place,
+      overheard(sink, ({ method }) => {
+        if (changedKind(method) !== undefined) heardAt.set(method, performance.now());
+      }),
+    );
     const off = this.watch(place, (method) => {
       if (performance.now() - (heardAt.get(method) ?? -Infinity) > echoMs) sink.notify({ method });
     });
@@ -58,15 +56,7 @@ export class Changes implements Disposable {
 
   /** The same sink; what passes it about changes is told to everybody. */
   through(place: Place, sink: Sink): Sink {
-    return {
-      signal: sink.signal,
-      ask: (request) => sink.ask(request),
-      room: async () => await sink.room?.(),
-      notify: (notice) => {
-        this.say(place, notice.method);
-        sink.notify(notice);
-      },
-    };
+    return overheard(sink, ({ method }) => this.say(place, method));
   }
 
   /** An upstream said so; anything but a change is passed over. What is kept of the list goes at once. */
@@ -108,6 +98,19 @@ export class Changes implements Disposable {
   #heard(place: Place, method: string): void {
     for (const heed of this.#watchers.get(keyOf(place)) ?? []) heed(method);
   }
+}
+
+/** The same sink, where somebody hears what is said before it does. */
+function overheard(sink: Sink, hear: (notice: Request) => void): Sink {
+  return {
+    signal: sink.signal,
+    ask: (request) => sink.ask(request),
+    room: async () => await sink.room?.(),
+    notify: (notice) => {
+      hear(notice);
+      sink.notify(notice);
+    },
+  };
 }
 
 function keyOf({ tenant, server }: Place): string {

@@ -30,10 +30,10 @@ export class Eras {
   /** @throws Fault where the upstream gives no answer at all. */
   of(line: Line): Promise<Speaks> {
     const { era } = line.upstream.endpoint;
-    if (era === "modern" || era === "legacy" || era === "sse") return Promise.resolve(era);
+    if (era !== "auto") return Promise.resolve(era);
     const key = keyOf(line.upstream, line.head.tenant);
-    const known = this.#known.get(key);
-    if (known !== undefined && known.until > Date.now()) return known.speaks;
+    const known = this.#current(key);
+    if (known !== undefined) return known.speaks;
     const found: Known = { speaks: probe(line), until: Date.now() + keptMs };
     this.#known.set(key, found);
     found.speaks.then(
@@ -47,8 +47,7 @@ export class Eras {
   seen(upstream: Upstream, tenant: string): Speaks | undefined {
     const { era } = upstream.endpoint;
     if (era !== "auto") return era;
-    const known = this.#known.get(keyOf(upstream, tenant));
-    return known !== undefined && known.until > Date.now() ? known.settled : undefined;
+    return this.#current(keyOf(upstream, tenant))?.settled;
   }
 
   /** What is known without asking. */
@@ -93,6 +92,11 @@ export class Eras {
     const look = { changed: this.#look(line, key), isOver: false, next: Date.now() + lookAgainMs };
     this.#looks.set(key, look);
     return await look.changed.finally(() => (look.isOver = true));
+  }
+
+  #current(key: string): Known | undefined {
+    const known = this.#known.get(key);
+    return known !== undefined && known.until > Date.now() ? known : undefined;
   }
 
   async #look(line: Line, key: string): Promise<boolean> {

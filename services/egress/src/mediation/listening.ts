@@ -4,6 +4,7 @@ import { ModernPeer } from "./modern-peer.ts";
 import type { Client, Sink, Wanted } from "./peer.ts";
 import type { Peers } from "./peers.ts";
 import type { Routes } from "./routes.ts";
+import { aborted } from "./wire.ts";
 
 interface Listener {
   readonly head: CallHead;
@@ -45,9 +46,4 @@ export class Listening {
       off();
     }
   }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -1,6 +1,6 @@
 import { Fault } from "@sluice/contracts";
 import { encodeHeaderValue, paramHeaders, type ToolSchemas } from "./param-headers.ts";
-import type { About, Client, Ids, Peer, Sink, Wanted } from "./peer.ts";
+import { deafSink, type About, type Client, type Ids, type Peer, type Sink, type Wanted } from "./peer.ts";
 import {
   isObject,
   metaOf,
@@ -42,7 +42,7 @@ export class ModernPeer implements Peer {
   }
 
   async about(signal: AbortSignal): Promise<About> {
-    return aboutOf(await this.#once({ method: "server/discover" }, quiet(signal)));
+    return aboutOf(await this.#once({ method: "server/discover" }, deafSink(signal)));
   }
 
   async request(request: Request, sink: Sink): Promise<Members> {
@@ -154,10 +154,6 @@ export function aboutOf(result: Members): About {
     serverInfo: objectOf(result["serverInfo"] ?? objectOf(result["_meta"])[`${metaPrefix}serverInfo`]),
     ...(typeof instructions === "string" && { instructions }),
   };
-}
-
-function quiet(signal: AbortSignal): Sink {
-  return { signal, notify: () => {}, ask: () => Promise.reject(new Fault("internal", "nobody is there to be asked")) };
 }
 
 /** Whether an error says that the upstream speaks the modern era, and why not this call. */

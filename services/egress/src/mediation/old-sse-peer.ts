@@ -4,20 +4,17 @@ import { legacyVersion } from "./legacy-peer.ts";
 import { aboutOf } from "./modern-peer.ts";
 import type { About, Client, Ids, Peer, Sink, Wanted } from "./peer.ts";
 import { parseJson, readMessage, type Members, type Request } from "./rpc.ts";
-import { HttpRefusal, send, type Line, type Received } from "./wire.ts";
+import { aborted, HttpRefusal, send, type Line, type Received } from "./wire.ts";
 
 const goodbyeMs = 5_000;
 
 export interface OldSsePeerOptions {
   readonly line: Line;
   readonly ids: Ids;
-  /** Told when the connection is over. */
-  readonly onEnd?: () => void;
 }
 
 /** One connection to an upstream of the old HTTP+SSE transport (MCP 2024-11-05, Transports); it is the session. */
 export class OldSsePeer implements Peer {
-  readonly #options: OldSsePeerOptions;
   readonly #path: string;
   readonly #correspondence: Correspondence;
   readonly #end = new AbortController();
@@ -28,7 +25,6 @@ export class OldSsePeer implements Peer {
   readonly #working: Sink[] = [];
 
   private constructor(options: OldSsePeerOptions, path: string) {
-    this.#options = options;
     this.#line = options.line;
     this.#path = path;
     this.#correspondence = new Correspondence(options.ids, (message, signal) => this.#post(message, signal));
@@ -102,10 +98,7 @@ export class OldSsePeer implements Peer {
     for (const uri of wanted.resourceSubscriptions ?? [])
       await this.request({ method: "resources/subscribe", params: { uri } }, sink);
     this.#attached = sink;
-    await new Promise<void>((resolve) => {
-      sink.signal.addEventListener("abort", () => resolve(), { once: true });
-      this.#end.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await aborted(AbortSignal.any([sink.signal, this.#end.signal]));
     if (this.#attached === sink) this.#attached = undefined;
   }
 
@@ -143,7 +136,6 @@ export class OldSsePeer implements Peer {
     this.#over = true;
     this.#end.abort();
     this.#correspondence.fail(new Fault("upstream_failed", "the connection to the upstream was lost"));
-    this.#options.onEnd?.();
   }
 
   async #post(message: unknown, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { deafSink, type About, type Peer, type Sink } from "./peer.ts";
 import { objectOf, type Members } from "./rpc.ts";
 import { listKinds, Names, type Exposed, type ListKind, type PrefixMode } from "./names.ts";
 import type { Listing, Lists, View } from "./lists.ts";
-import { reasonOf } from "./wire.ts";
+import { unlessAborted } from "./wire.ts";
 
 /** Why a server's part of an answer is missing. */
 export type ServerStatus = "ok" | "unavailable";
@@ -86,11 +86,7 @@ export class Route {
     const about = this.#options.lists.about(this.#view(server), (work) =>
       this.withPeer(server, deafSink(fetching), work),
     );
-    const left = Promise.withResolvers<never>();
-    const onAbort = () => left.reject(reasonOf(signal));
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    return await Promise.race([about, left.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+    return await unlessAborted(about, signal);
   }
 
   /** Which of these the caller may use. */

@@ -10,7 +10,7 @@ import type { Route } from "./route.ts";
 import { invalidParams, RpcError, textOf, type Members, type Request } from "./rpc.ts";
 import type { Taken, Wish } from "./session-pool.ts";
 import { innerOf, sessionOf, type InnerSession, type SessionState } from "./session-state.ts";
-import type { Line } from "./wire.ts";
+import { aborted, unlessAborted, type Line } from "./wire.ts";
 
 /** How long an upstream may take for a word to all of a session's upstreams. */
 const tellMs = 10_000;
@@ -104,8 +104,7 @@ export class SessionHandle {
       ...this.#options.changes.listen({ tenant, server }, sink),
     }));
     await Promise.allSettled(heard.map(({ server, told }) => this.#listenTo(server, told)));
-    if (!sink.signal.aborted)
-      await new Promise<void>((resolve) => sink.signal.addEventListener("abort", () => resolve(), { once: true }));
+    await aborted(sink.signal);
     for (const { off } of heard) off();
   }
 
@@ -277,14 +276,6 @@ export class SessionHandle {
 /** A peer that only this call uses, and that needs not be given back. */
 function lent(session: Peer): Taken<Peer> {
   return { session, release: () => {}, discard: () => {} };
-}
-
-/** What others wait for too goes on without a caller that leaves. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const left = Promise.withResolvers<never>();
-  const leave = () => left.reject(new Fault("client_left", "the client left"));
-  signal.addEventListener("abort", leave, { once: true });
-  return await Promise.race([work, left.promise]).finally(() => signal.removeEventListener("abort", leave));
 }
 
 async function using<T>({ session, release }: Taken<Peer>, work: (peer: Peer) => Promise<T>): Promise<T> {

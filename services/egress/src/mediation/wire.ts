@@ -48,6 +48,22 @@ export function reasonOf(signal: AbortSignal): Fault {
   const isLate = reason instanceof DOMException && reason.name === "TimeoutError";
   return isLate ? new Fault("upstream_timeout", "the upstream did not answer in time") : left;
 }
+
+/** Resolves when the signal is given. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** Waits for what others wait for too, and what therefore goes on without a caller that leaves. @throws Fault why it left */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const gone = Promise.withResolvers<never>();
+  const onAbort = () => gone.reject(reasonOf(signal));
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return await Promise.race([work, gone.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
 const refusalBytes = 64 * 1024;
 /** What of the client's header fields goes on when the message itself is ours. */
 const notOurs = /^(?:accept|content-type|mcp-.*)$/;
