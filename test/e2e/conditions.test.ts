@@ -92,6 +92,9 @@ describe("conditions on arguments (P5)", () => {
     }
     const bare = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "read" } });
     expect((await post(bare)).status).toBe(403);
+    const escaped = (path: string) => toolCall("read", { path }).replace('"arguments"', String.raw`"\u0061rguments"`);
+    expect((await post(escaped("/etc/x"))).status).toBe(403);
+    expect((await post(toolCall("read", { path: "/tmp/x" }).replace('"arguments"', '"Arguments"'))).status).toBe(400);
     expect(upstream.requests).toEqual([]);
   });
 
