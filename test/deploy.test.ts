@@ -35,6 +35,8 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL("../", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
 const parts = ["nats", "redis", "postgres"];
+/** Containers that run a service for a part of its work. */
+const shares: Readonly<Record<string, string>> = { "egress-a2a": "egress" };
 /** Of which services each secret is; NATS itself knows every service's password. */
 const holders: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(serviceNames.map((name) => [passwordVariable(name), [name, "nats"]])),
@@ -54,17 +56,25 @@ describe("docker-compose.yml", async () => {
   const of = (name: string): Container => services[name] ?? expect.fail(`there is no service ${name}`);
 
   it("runs each service and each part as a container of its own", () => {
-    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...parts].toSorted());
+    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...Object.keys(shares), ...parts].toSorted());
     for (const name of serviceNames) expect(of(name).command).toEqual([name]);
+    for (const [name, service] of Object.entries(shares)) expect(of(name).command).toEqual([service]);
+  });
+
+  it("P10: MCP and A2A calls go through egress containers of their own, alike but for the pool", () => {
+    const poolOf = (name: string) => of(name).environment?.["EGRESS_POOLS"];
+    expect([poolOf("egress"), poolOf("egress-a2a")]).toEqual(["mcp", "a2a"]);
+    const rest = (name: string) => ({ ...of(name), environment: { ...of(name).environment, EGRESS_POOLS: "" } });
+    expect(rest("egress-a2a")).toEqual(rest("egress"));
   });
 
   it("gives each container its own secrets and nobody else's", () => {
     for (const [name, container] of Object.entries(services)) {
       const given = JSON.stringify([container.environment, container.command]).matchAll(/\$\{([A-Z_]+):\?/g);
-      const expected = Object.keys(holders).filter((secret) => holders[secret]?.includes(name));
+      const expected = Object.keys(holders).filter((secret) => holders[secret]?.includes(shares[name] ?? name));
       expect([...new Set([...given].map(([, secret]) => secret))].toSorted(), name).toEqual(expected.toSorted());
     }
-    expect(serviceNames.filter((name) => of(name).env_file !== undefined)).toEqual(["egress"]);
+    expect(Object.keys(services).filter((name) => of(name).env_file !== undefined)).toEqual(["egress", "egress-a2a"]);
   });
 
   it("sets no variable that its service does not read", async () => {
@@ -211,7 +221,12 @@ describe("docs/configuration.md", () => {
     expect(variables.length).toBeGreaterThan(30);
     const keys = [...(await read("conf/tenants.schema.json")).matchAll(/"(\w+)": \{/g)]
       .map(([, key]) => key ?? "")
-      .filter((key) => !["properties", "items", "additionalProperties", "propertyNames", "default"].includes(key));
+      .filter(
+        (key) =>
+          !["properties", "patternProperties", "items", "additionalProperties", "propertyNames", "default"].includes(
+            key,
+          ),
+      );
     expect([...variables, ...keys].filter((name) => !doc.includes(`\`${name}\``))).toEqual([]);
   });
 });

@@ -3,6 +3,8 @@ import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addCheckCommand } from "./check.ts";
 import { addPolicyCommands } from "./policy/index.ts";
+import { addConfCommands } from "./conf/index.ts";
+import { addKeyCommands } from "./keys/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addUpCommand } from "./up/index.ts";
 
@@ -14,8 +16,10 @@ const program = new Command("sluice")
 
 addUpCommand(program);
 addCheckCommand(program);
+addConfCommands(program);
 addAuditCommands(program);
 addPolicyCommands(program);
+addKeyCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 
 try {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { stringify } from "yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { adminRoutes } from "../../services/control/dist/admin/index.js";
 import { adminCall } from "./admin-call.ts";
 
 const tokens = { alice: newToken(), otto: newToken(), gone: newToken(), short: "only-31-characters-long-1234567" };
@@ -82,13 +83,52 @@ describe("who may use the admin API", () => {
   });
 });
 
+describe("an operator", () => {
+  const path = "/v1/tenants/acme/tokens";
+  const body = { runtime: "run-1", agent: "a-1", forOperator: true };
+
+  it("who is an auditor reads and changes nothing: 403, which is recorded with the name", async () => {
+    expect((await ask(tokens.otto, path)).status).toBe(200);
+    const refused = await adminCall(house, { path, body, token: tokens.otto });
+    expect(refused).toMatchObject({ status: 403, body: { error: "role_denied" } });
+    expect((await ask(tokens.otto, path)).body).toEqual({ credentials: [] });
+    const rows = await until("the refusal", async () => {
+      const found = await house.query("select * from audit_actions where fault = 'role_denied'");
+      return found.length > 0 ? found : undefined;
+    });
+    expect(rows).toMatchObject([{ operator: "otto", action: "tokens.create", tenant: "acme", result: "refused" }]);
+  });
+
+  it("takes the tokens along that act on their behalf, once they are taken out of the file", async () => {
+    const made = await adminCall(house, { path, body, token: tokens.alice });
+    expect(made).toMatchObject({ status: 201, body: { user: "alice", createdBy: "alice" } });
+    const own = { path, body: { ...body, forOperator: false }, token: tokens.alice };
+    const { body: stays } = await adminCall(house, own);
+    await writeFile(operatorsFile, "operators: []");
+    const idsNow = async () =>
+      ((await ask(house.house.adminToken, path)).body["credentials"] as { id: string }[]).map(({ id }) => id);
+    await until("the token to be gone", async () => !(await idsNow()).includes(String(made.body["id"])));
+    expect(await idsNow()).toEqual([stays["id"]]);
+    await saveOperators();
+    await until("they are back", async () => (await ask(tokens.alice)).status === 200);
+  });
+});
+
 describe("the OpenAPI document", () => {
   it("names every route with its answer, and the token that all of them take", async () => {
     const { body } = await ask(tokens.otto, "/v1/openapi.json");
     expect(body).toMatchObject({
       openapi: "3.1.0",
       security: [{ token: [] }],
-      paths: { "/v1/status": { get: { responses: { 200: {}, "4XX": {} } } }, "/v1/openapi.json": {} },
     });
+    const paths = body["paths"] as Record<string, Record<string, { responses: Record<string, unknown> }>>;
+    for (const { method, path, status = 200 } of adminRoutes) {
+      const operation = paths[path.replaceAll(/:(\w+)/g, "{$1}")]?.[method.toLowerCase()];
+      expect(Object.keys(operation?.responses ?? {}).toSorted(), `${method} ${path}`).toEqual([
+        String(status),
+        "4XX",
+        "5XX",
+      ]);
+    }
   });
 });

@@ -72,7 +72,7 @@ const yes = (version: number) => (count: number) => ({
 const reachedUpstream = (tool: string) => upstream.requests.some(({ message }) => message?.params?.["name"] === tool);
 
 describe("a verdict counts", () => {
-  it("only from the service that was asked for it: no other service's account can speak in its place", async () => {
+  it("A24: only from the service that was asked for it: no other service's account can speak in its place", async () => {
     const ends = ["", ".policy", ".rate-limit", ".nats"];
     await using _ = await forge("rate-limit", { subject: "gw.admit.v1.*.*.limit.*", ends, answer: yes(1_000) });
     await whilePaused("policy", async () => expect(await call("danger")).toBe(503));

@@ -156,6 +156,8 @@ describe("who is not known", () => {
       { method: "GET", url: "/" },
       { method: "POST", url: "/v1/status" },
       { method: "GET", url: "/health" },
+      { method: "GET", url: "/%zz" },
+      { method: "GET", url: `/v1/${"x".repeat(300)}` },
     ];
     expect(routes).toContainEqual({ method: "GET", url: "/v1/status" });
     for (const { method, url } of routes) {

@@ -3,7 +3,8 @@ import { until } from "@sluice/testing";
 
 export interface Sent {
   readonly url: string;
-  readonly key: string;
+  /** Absent where the headers say who calls. */
+  readonly key?: string | undefined;
   readonly method?: "POST" | "GET" | "DELETE";
   readonly headers?: Readonly<Record<string, string>>;
   /** A Buffer goes as it is, anything else as JSON. */
@@ -124,7 +125,7 @@ export function open({ url, key, method = "POST", headers, body, agent }: Sent):
     headers: {
       accept: "application/json, text/event-stream",
       ...(bytes !== undefined && { "content-type": "application/json", "content-length": String(bytes.length) }),
-      "x-agent-api-key": key,
+      ...(key !== undefined && { "x-agent-api-key": key }),
       ...headers,
     },
     ...(agent !== undefined && { agent }),

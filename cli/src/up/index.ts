@@ -11,6 +11,7 @@ interface UpOptions {
   readonly data: string;
   readonly demo: boolean;
   readonly replicas: number;
+  readonly separatePools?: true;
 }
 
 const environmentHelp = `
@@ -28,6 +29,7 @@ export function addUpCommand(program: Command): void {
     .option("--data <dir>", "where data, logs and secrets of this instance are kept", ".sluice")
     .option("--no-demo", "never start the demo upstream")
     .option("--replicas <number>", "replicas of each service but control", count, 1)
+    .option("--separate-pools", "egress replicas of their own for MCP and for A2A")
     .addHelpText("after", environmentHelp)
     .action(up);
 }
@@ -50,6 +52,7 @@ async function up(options: UpOptions): Promise<void> {
       dataDir,
       port: options.port,
       replicas: replicasOf(options.replicas),
+      ...(options.separatePools === true && { egressPools: ["mcp", "a2a"] }),
       restart: true,
       onProgress: say,
     }),

@@ -21,9 +21,11 @@ select
   first.operator,
   first.action,
   first.tenant,
-  coalesce(last.subject, first.subject) as subject,
+  first.subject,
   case when first.result = 'begun' then coalesce(last.result, 'outcome unknown') else first.result end as result,
   coalesce(last.fault, first.fault) as fault,
+  -- What came of it, such as the key that was made.
+  case when last.subject is distinct from first.subject then last.subject end as made,
   coalesce(first.count, 1) as count,
   last.at as finished_at,
   first.reported_by,

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { createAddressGuard, upstreamNetworks } from "@sluice/net";
 import { loadConfig } from "@sluice/runtime";
 import { z } from "zod";
-import { fileOf } from "./conf-file.ts";
+import { fileOf } from "./conf-path.ts";
 import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
 import { readConf } from "./read-conf.ts";
 

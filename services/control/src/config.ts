@@ -29,6 +29,9 @@ export const configSchema = z.object({
   OPERATORS_FILE: z.string().min(1, "must name a file").optional(),
   /** Networks that upstreams may be in beside public addresses; the same as egress has. */
   UPSTREAM_NETWORKS: upstreamNetworks,
+  /** Versions of tenants.yaml that are kept, and what they may have together, compressed. */
+  CONF_HISTORY_MAX_EDITIONS: integer(1, 10_000).default(100),
+  CONF_HISTORY_MAX_BYTES: integer(64 * 1024, 4 * 1024 ** 3).default(64 * 1024 ** 2),
   NATS_REPLICAS: integer(1, 5).default(1),
   AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),

@@ -59,7 +59,8 @@ const knownKeys = [
   ],
 ];
 
-const knownHashes = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
+/** `sha256:<hex>` of keys that everybody knows, also as text with a line end. */
+export const knownHashes: ReadonlySet<string> = new Set(knownKeys.flatMap((key) => [key, `${key}\n`]).map(hashOf));
 
 /** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses, limits on nothing. */
 export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {

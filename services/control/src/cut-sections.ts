@@ -1,6 +1,7 @@
 import type { AllSections } from "@sluice/bus";
 import {
   httpMethods,
+  type Agent,
   type Conf,
   type EgressSection,
   type IngressSection,
@@ -33,12 +34,9 @@ export function cutSections(conf: Conf, version: number): AllSections {
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
-  const agents = tenant.authentication.length === 0 ? [] : tenant.agents;
-  const keys = agents.flatMap(({ id, name, owner, apiKeys }) =>
-    apiKeys.map((hash) => [
-      hash.slice("sha256:".length),
-      { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
-    ]),
+  const takesKeys = tenant.authentication.length > 0;
+  const keys = (takesKeys ? tenant.agents : []).flatMap((agent) =>
+    agent.apiKeys.map((hash) => [hash.slice("sha256:".length), agentOf(agent)]),
   );
   const { max_payload_bytes: most } = tenant.settings;
   const methods = methodsOf(tenant);
@@ -50,6 +48,7 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     deniedWith200: tenant.settings.denied_status === 200,
     keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
+    agents: tenant.agents.filter(({ apiKeys }) => !takesKeys || apiKeys.length === 0).map(agentOf),
     toolPrefix: tenant.mcp.toolPrefix,
     registration: tenant.mcp.registration,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, maxPayloadBytes = most, forwardHeaders }) => ({
@@ -66,4 +65,9 @@ function methodsOf({ settings, routes }: Tenant): MethodSection | undefined {
   const everywhere = httpMethods.filter((method) => settings.allowed_methods.includes(method));
   if (everywhere.length === httpMethods.length && routes.length === 0) return undefined;
   return { everywhere, at: Object.fromEntries(routes.map(({ path, methods }) => [path, methods])) };
+}
+
+/** An agent of the file as it is known to who it calls. */
+export function agentOf({ id, name, owner }: Tenant["agents"][number]): Agent {
+  return { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) };
 }

@@ -4,7 +4,7 @@ import { Fault } from "@sluice/contracts";
 import { createAddressGuard, upstreamNetworks } from "@sluice/net";
 import { loadConfig } from "@sluice/runtime";
 import { z } from "zod";
-import { fileOf } from "./conf-file.ts";
+import { fileOf } from "./conf-path.ts";
 import { ConfProblems, unreadable } from "./conf-problems.ts";
 import { explainCall } from "./explain/explain-call.ts";
 import { questionSchema } from "./explain/question.ts";

@@ -4,17 +4,21 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { ActionLog } from "./admin/action-log.ts";
 import { followOperators } from "./admin/operators-file.ts";
 import { Operators } from "./admin/operators.ts";
+import type { AdminParts } from "./admin/parts.ts";
 import { createAdmin } from "./admin/server.ts";
 import type { ControlConfig } from "./config.ts";
-import type { Configuration } from "./configuration.ts";
+import { Credentials } from "./credentials.ts";
 
-/** Opens the admin API. It answers before the bus is ready; what changes something then gets 503. */
+/** Opens the admin API. It answers before the bus is ready; what needs it gets 503 then. Credentials are to be opened once it is. */
 export async function serveAdmin(
   { config, bus, log, scope }: Context<ControlConfig & BaseConfig>,
-  configuration: Configuration,
-): Promise<void> {
+  { configuration, editions }: Pick<AdminParts, "configuration" | "editions">,
+): Promise<Credentials> {
   const operators = new Operators(config.ADMIN_TOKEN);
-  if (config.OPERATORS_FILE !== undefined) scope.use(await followOperators(config.OPERATORS_FILE, operators, log));
+  const credentials = scope.use(new Credentials({ bus, log, isOperator: (name) => operators.knows(name) }));
+  const file = config.OPERATORS_FILE;
+  if (file !== undefined)
+    scope.use(await followOperators({ file, operators, log, onChanged: () => void credentials.sweep() }));
   const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
   const actions = scope.use(new ActionLog(bus));
   const admin = await createAdmin({
@@ -23,10 +27,13 @@ export async function serveAdmin(
     allowedHosts: config.ADMIN_ALLOWED_HOSTS,
     parts: {
       configuration,
+      editions,
+      credentials,
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
     },
   });
   scope.defer(() => admin.close());
   const address = await admin.listen({ host: config.ADMIN_HOST, port: config.ADMIN_PORT });
   log.info({ admin: address }, "admin API");
+  return credentials;
 }

@@ -1,11 +1,14 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
+import { ConfHistory, ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
-import { Counter, describeError, Gauge } from "@sluice/telemetry";
+import { describeError } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
+import { createConfMetrics } from "./conf-metrics.ts";
 import { Configuration } from "./configuration.ts";
+import { EditionRecorder } from "./edition-recorder.ts";
+import { Editions } from "./editions.ts";
 import { cutSections } from "./cut-sections.ts";
 import { ConfProblems } from "./conf-problems.ts";
 import { serveAdmin } from "./serve-admin.ts";
@@ -18,40 +21,41 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 /** Makes the streams, keeps `tenants.yaml` published and answers operators. */
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
-  const configuration = createConfiguration(context);
-  await serveAdmin(context, configuration);
+  const history = new ConfHistory(bus, {
+    replicas: config.NATS_REPLICAS,
+    mostEditions: config.CONF_HISTORY_MAX_EDITIONS,
+    mostBytes: config.CONF_HISTORY_MAX_BYTES,
+  });
+  const configuration = createConfiguration(context, history);
+  const onNotTaken = () => void restore(context, configuration);
+  const credentials = await serveAdmin(context, {
+    configuration,
+    editions: new Editions({ history, configuration, onNotTaken }),
+  });
   context.report(() => ({ configuration: configuration.status }));
   await untilDone(context, () => prepareBus(context));
   await untilDone(context, () => configuration.open());
+  await untilDone(context, () => credentials.open());
   scope.use(watchFile(join(config.CONF_DIR, "tenants.yaml"), () => void applyEdit(context, configuration)));
   scope.defer(bus.onReconnect(() => void restore(context, configuration)));
 }
 
-function createConfiguration({ config, bus, log, metrics }: ControlContext): Configuration {
-  const errors = new Counter({
-    name: "sluice_conf_errors_total",
-    help: "Edits of the configuration that were refused",
-    registers: [metrics],
-  });
-  const current = new Gauge({
-    name: "sluice_conf_version",
-    help: "Version of the configuration in force",
-    registers: [metrics],
-  });
-  const failures = new Counter({
-    name: "sluice_conf_publish_failures_total",
-    help: "Times that the bus did not take the configuration; each is tried again",
-    registers: [metrics],
-  });
-  return new Configuration({
+function createConfiguration(
+  { config, bus, log, metrics, scope }: ControlContext,
+  history: ConfHistory,
+): Configuration {
+  const recorder = scope.use(new EditionRecorder({ history, log, metrics }));
+  const { refused, version: current, publishFailures } = createConfMetrics(metrics, () => configuration.status.stale);
+  const configuration: Configuration = new Configuration({
     file: join(config.CONF_DIR, "tenants.yaml"),
     guard: createAddressGuard(config.UPSTREAM_NETWORKS),
     publish: (conf, { digest, after }) =>
       publishEdition(bus, { digest, after, cut: (version) => cutSections(conf, version) }),
+    record: (edition) => recorder.record(edition),
     published: () => publishedEdition(bus),
-    onPublishFailed: () => failures.inc(),
+    onPublishFailed: () => publishFailures.inc(),
     onRefused: (error) => {
-      errors.inc();
+      refused.inc();
       log.error(
         { problems: error.message.split("\n") },
         "the edited configuration is refused; the last good one stays in force",
@@ -63,6 +67,7 @@ function createConfiguration({ config, bus, log, metrics }: ControlContext): Con
       for (const warning of warnings) log.warn({ warning }, "the configuration is valid and may not be what was meant");
     },
   });
+  return configuration;
 }
 
 function prepareBus({ config, bus }: ControlContext): Promise<void> {

@@ -12,6 +12,8 @@ interface Schema {
 }
 
 const mostPlaces = 2;
+/** Short words are like many others. */
+const shortestElsewhere = 6;
 let root: Schema | undefined;
 const schema = (): Schema => (root ??= confJsonSchema());
 
@@ -22,7 +24,7 @@ export function hintForKey(key: string, path: readonly PropertyKey[]): string {
   const places = placesOf(schema());
   const exact = places.get(key);
   if (exact !== undefined && exact.size <= mostPlaces) return `; it belongs under ${[...exact].join(" or ")}`;
-  const elsewhere = nearest(key, places.keys());
+  const elsewhere = key.length < shortestElsewhere ? undefined : nearest(key, places.keys());
   return elsewhere === undefined ? "" : `; did you mean ${elsewhere}?`;
 }
 

@@ -1,21 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { OutcomeLog, watchSection } from "@sluice/bus";
+import { OutcomeLog } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
-import { Authentication } from "./auth/authentication.ts";
-import { authMethods } from "./auth/index.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
+import { followTenants } from "./follow-tenants.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { PathCalls } from "./path-calls.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
-import { Tenants } from "./tenants.ts";
 
 /** Connections that become idle while ingress stops would otherwise stay for their whole keep-alive time. */
 const idleSweepMs = 100;
@@ -29,17 +27,8 @@ export async function start({
   scope,
   report,
 }: Context<IngressConfig & BaseConfig>): Promise<void> {
-  const changed = () => tenants.reconsider();
-  const methods = authMethods.map((make) => make({ config, bus, log, scope, changed }));
-  const authentication = new Authentication(methods);
-  const tenants: Tenants = new Tenants(authentication);
   const leases = scope.use(new Leases(bus));
-  scope.use(
-    await watchSection(bus, "ingress", (sections) => {
-      tenants.configure(sections);
-      leases.configure(tenants.version);
-    }),
-  );
+  const { authentication, tenants } = await followTenants({ config, bus, log, scope }, leases);
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });

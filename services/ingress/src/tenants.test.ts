@@ -1,7 +1,9 @@
 import { hash } from "node:crypto";
 import type { IngressSection } from "@sluice/contracts";
+import { createLog } from "@sluice/telemetry";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { apiKey } from "./auth/api-key.ts";
+import { Issued } from "./auth/issued.ts";
 import { Authentication } from "./auth/authentication.ts";
 import { Tenants, type Principal } from "./tenants.ts";
 
@@ -16,7 +18,8 @@ const configure = (servers: string[], keys: IngressSection["keys"]) =>
 
 beforeEach(() => {
   vi.useFakeTimers();
-  tenants = new Tenants(new Authentication([apiKey()]));
+  const issued = new Issued({ log: createLog("test", "silent"), changed: () => {} });
+  tenants = new Tenants(new Authentication([apiKey({ issued })]));
   configure(["echo", "files"], { [credential]: { id: "a-1" } });
 });
 afterEach(() => vi.useRealTimers());

@@ -1,6 +1,7 @@
 import { Kvm, type KV } from "@nats-io/kv";
 import { confBucket, decodeJson, encodeJson } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
+import { isLostRace } from "./lost-race.ts";
 import { commitKey, piecesOf, versionOf, type AllSections, type Commit } from "./conf-pieces.ts";
 
 /** Which configuration is the current one. No service but control can see it. */
@@ -13,18 +14,29 @@ export async function publishSections(bus: Bus, version: number, wanted: AllSect
   for await (const key of await bucket.keys(Object.keys(wanted).map((section) => `${section}.*`))) stale.add(key);
   for (const [section, tenants] of Object.entries(wanted)) {
     const counts: Record<string, number> = {};
-    for (const [tenant, value] of tenants) {
+    await severalAtOnce(tenants as ReadonlyMap<string, { version: number }>, async ([tenant, value]) => {
       const pieces = piecesOf(tenant, value);
       counts[tenant] = pieces.length;
       for (const [name, piece] of pieces) {
         stale.delete(`${section}.${name}`);
         await bucket.put(`${section}.${name}`, piece);
       }
-    }
+    });
     stale.delete(`${section}.${commitKey}`);
     await bucket.put(`${section}.${commitKey}`, encodeJson({ version, tenants: counts } satisfies Commit));
   }
-  for (const key of stale) await bucket.delete(key);
+  await severalAtOnce(stale, (key) => bucket.delete(key));
+}
+
+/** Tenants are many, and each write is a question to JetStream. */
+const atOnce = 32;
+
+async function severalAtOnce<Item>(items: Iterable<Item>, work: (item: Item) => Promise<unknown>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  const worker = async () => {
+    for (let next = left.next(); next.done !== true; next = left.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
 interface Head {
@@ -65,12 +77,6 @@ async function claim(bucket: KV, { digest, after }: Edition): Promise<Head> {
       if (!isLostRace(error)) throw error;
     }
   }
-}
-
-const wrongLastSequence = 10071;
-
-function isLostRace(error: unknown): boolean {
-  return (error as { code?: number }).code === wrongLastSequence;
 }
 
 async function isWhole(bucket: KV, version: number, sections: AllSections): Promise<boolean> {

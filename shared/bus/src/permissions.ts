@@ -1,4 +1,12 @@
-import { confBucket, serviceNames, streams, subjects, type ServiceName } from "@sluice/contracts";
+import {
+  confBucket,
+  credentialBucket,
+  historyBucket,
+  serviceNames,
+  streams,
+  subjects,
+  type ServiceName,
+} from "@sluice/contracts";
 
 /** What one service may say and hear on the bus. Deny is the default. */
 export interface Permissions {
@@ -6,23 +14,25 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-const kvStream = `KV_${confBucket}`;
-
-/** Reading one's own keys of the configuration bucket: the watch is an ordered consumer on the bucket's stream. */
-const readConf = (section: ServiceName): Permissions => ({
+/** Reading some keys of a bucket: the watch is an ordered consumer on the bucket's stream. */
+const readBucket = (bucket: string, keys: string): Permissions => ({
   publish: [
-    `$JS.API.STREAM.INFO.${kvStream}`,
-    `$JS.API.CONSUMER.CREATE.${kvStream}.*.$KV.${confBucket}.${section}.*`,
-    `$JS.API.CONSUMER.INFO.${kvStream}.*`,
-    `$JS.API.CONSUMER.DELETE.${kvStream}.*`,
-    "$JS.FC.>",
+    `$JS.API.STREAM.INFO.KV_${bucket}`,
+    `$JS.API.CONSUMER.CREATE.KV_${bucket}.*.$KV.${bucket}.${keys}`,
+    `$JS.API.CONSUMER.INFO.KV_${bucket}.*`,
+    `$JS.API.CONSUMER.DELETE.KV_${bucket}.*`,
+    `$JS.FC.KV_${bucket}.>`,
   ],
   subscribe: [],
 });
 
+/** One's own keys of the configuration. */
+const readConf = (section: ServiceName) => readBucket(confBucket, `${section}.*`);
+
 const special: Record<ServiceName, readonly Permissions[]> = {
   ingress: [
     readConf("ingress"),
+    readBucket(credentialBucket, ">"),
     {
       publish: [
         subjects.admitAll,
@@ -83,7 +93,14 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   ],
   control: [
     {
-      publish: ["$JS.API.>", `$KV.${confBucket}.>`, "$JS.FC.>", subjects.audit("control")],
+      publish: [
+        "$JS.API.>",
+        `$KV.${confBucket}.>`,
+        `$KV.${historyBucket}.>`,
+        `$KV.${credentialBucket}.>`,
+        "$JS.FC.>",
+        subjects.audit("control"),
+      ],
       subscribe: [subjects.aliveEverywhere],
     },
   ],

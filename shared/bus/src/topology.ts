@@ -1,6 +1,6 @@
 import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { confBucket, streams } from "@sluice/contracts";
+import { confBucket, credentialBucket, credentialMarker, streams } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
 
 export interface TopologyOptions {
@@ -18,7 +18,7 @@ const deadLetterShare = 8;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
-/** Makes or updates the JetStream streams and the configuration bucket. Only control may. */
+/** Makes or updates the JetStream streams and the buckets of the configuration and of credentials. Only control may. */
 export async function ensureTopology(bus: Bus, options: TopologyOptions): Promise<void> {
   const manager = await jetstreamManager(bus.nats);
   const common = { storage: StorageType.File, num_replicas: options.replicas };
@@ -58,5 +58,8 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
     if (existing.has(name)) await manager.streams.update(name, config);
     else await manager.streams.add({ name, ...config });
   }
-  await new Kvm(bus.nats).create(confBucket, { history: 5, replicas: options.replicas });
+  const kvm = new Kvm(bus.nats);
+  await kvm.create(confBucket, { history: 5, replicas: options.replicas });
+  const credentials = await kvm.create(credentialBucket, { history: 1, replicas: options.replicas });
+  if ((await credentials.get(credentialMarker)) === null) await credentials.put(credentialMarker, "");
 }

@@ -13,7 +13,7 @@ export const actionSchema = z.object({
   /** `<what>.<verb>`, such as `keys.create`. */
   action: z.string().max(128),
   tenant: z.string().max(64).optional(),
-  /** What it is done to, such as an agent or a key's id. */
+  /** What it is done to, such as an agent or a key's id; in `done` what came of it, where that is something else. */
   subject: z.string().max(256).optional(),
   result: z.enum(["begun", "done", "failed", "refused"]),
   /** Why it failed or was refused. */

@@ -74,8 +74,8 @@ export const agentEntrySchema = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9._@:-]{1,128}$/, "must be 1 to 128 letters, digits or . _ @ : -"),
   name: z.string().max(256).optional(),
   owner: z.string().max(256).optional(),
-  /** `sha256:<hex>` of each key that is valid for this agent; the key itself is never stored. */
-  apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).min(1),
+  /** `sha256:<hex>` of each key that is valid for this agent, beside those of the key store; the key itself is never stored. */
+  apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).default([]),
 });
 
 /** Names that HTTP, MCP or this gateway gives a meaning of their own. */
@@ -95,6 +95,8 @@ export const tenantSchema = z.strictObject({
     .strictObject({
       mcp_enabled: z.boolean().default(true),
       a2a_enabled: z.boolean().default(true),
+      /** How long a gateway token is good. */
+      mcp_token_ttl_seconds: z.int().min(1).max(31_536_000).default(3_600),
       max_payload_bytes: payloadBytes.default(32 * 1024 * 1024),
       allowed_methods: allowedMethodsSchema,
       /** What is denied answers like what does not exist, in place of 403 with its reason. */

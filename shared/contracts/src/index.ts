@@ -4,6 +4,7 @@ export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./call.ts";
 export * from "./conf.ts";
+export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./subjects.ts";
 export * from "./pattern.ts";

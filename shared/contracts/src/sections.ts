@@ -23,6 +23,8 @@ export const ingressSectionSchema = z.object({
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),
+  /** The tenant's agents that have no key there; the key store may have one. */
+  agents: z.array(agentSchema).default([]),
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
   registration: registrationSchema.prefault({}),

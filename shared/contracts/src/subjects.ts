@@ -94,6 +94,8 @@ export const streams = {
 } as const;
 
 export const confBucket = "conf";
+/** Earlier versions of `tenants.yaml`, control's alone. */
+export const historyBucket = "conf_history";
 
 /** Stands for a tenant in a subject. */
 function tokenOf(tenant: string): string {

@@ -8,17 +8,16 @@ import { startNats } from "./nats.ts";
 import type { Part } from "./part.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
+import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
 import { loadState, type HouseState } from "./state.ts";
 
-export interface HouseOptions {
+export interface HouseOptions extends ReplicaPlan {
   readonly confDir: string;
   readonly dataDir: string;
   /** Of the first ingress replica; others get free ones. Default: a free port. */
   readonly port?: number;
-  /** Replicas per service; default one. */
-  readonly replicas?: Partial<Record<ServiceName, number>>;
   /** Added to the environment of every service. */
   readonly env?: Readonly<Record<string, string>>;
   /** Added to that of one service. */
@@ -144,11 +143,11 @@ class RunningHouse implements House {
   }
 
   async start(): Promise<void> {
-    const { replicas, port, onProgress } = this.#options;
+    const { port, onProgress } = this.#options;
     onProgress?.("starting the services");
     await Promise.all(
       serviceNames.flatMap((service) =>
-        Array.from({ length: replicas?.[service] ?? 1 }, (_, index) =>
+        Array.from({ length: replicaCount(service, this.#options) }, (_, index) =>
           this.add(service, index === 0 ? port : undefined),
         ),
       ),
@@ -192,6 +191,7 @@ class RunningHouse implements House {
       env: {
         ...this.#partsEnv(service),
         ...ownEnv({ service, confDir, state: this.#state, port }),
+        ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],
       },
@@ -211,8 +211,8 @@ class RunningHouse implements House {
     void replica.process.exit.then(({ code, signal }) => {
       if (this.#stopping || replica.endedOnPurpose) return;
       const what = `${service} ${number} ended (${signal ?? `exit code ${code}`}); see ${logFile}`;
-      const { restart, replicas, onProgress } = this.#options;
-      if (restart !== true || (replicas?.[service] ?? 1) < 2 || !this.#complete) return this.#lost.resolve(what);
+      const { restart, replicas = {}, onProgress } = this.#options;
+      if (restart !== true || (replicas[service] ?? 1) < 2 || !this.#complete) return this.#lost.resolve(what);
       onProgress?.(`${what}; starting it anew`);
       if (Date.now() - startedAt > steadyMs) this.#failures.delete(`${service} ${number}`);
       void this.#restart(replica, port);

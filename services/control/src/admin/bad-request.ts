@@ -17,7 +17,10 @@ export function faultOf(thrown: unknown): Fault {
     const where = validationContext === "querystring" ? "query" : (validationContext ?? "request");
     const problems = validation
       .slice(0, mostProblems)
-      .map((issue) => `${where}${issue.instancePath.replaceAll("/", ".")}: ${issue.message ?? "is wrong"}`);
+      .map(
+        (issue) =>
+          `${where}${issue.instancePath.replace(/\/$/, "").replaceAll("/", ".")}: ${issue.message ?? "is wrong"}`,
+      );
     return new Fault("invalid_request", problems.join("; "), { details: { problems } });
   }
   const isClientError = statusCode !== undefined && statusCode >= 400 && statusCode < 500;

@@ -1,22 +1,17 @@
 import { readFile } from "node:fs/promises";
-import { hash } from "node:crypto";
 import { ConfigError } from "@sluice/runtime";
 import type { Log } from "@sluice/telemetry";
 import { parse } from "yaml";
 import { z } from "zod";
+import { knownHashes } from "../cross-check.ts";
 import { watchFile } from "../watch-file.ts";
 import { roles, rootOperator, type OperatorEntry, type Operators } from "./operators.ts";
-
-const weakTokens = ["", "admin", "changeme", "change-me", "default", "example", "password", "secret", "token", "test"];
-const weakHashes = new Set(
-  weakTokens.flatMap((text) => [text, `${text}\n`]).map((text) => hash("sha256", text, "hex")),
-);
 
 const tokenHash = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and the 64 hex digits of a token's SHA-256")
-  .transform((text) => text.slice("sha256:".length))
-  .refine((text) => !weakHashes.has(text), "is the hash of an empty or well-known token");
+  .refine((text) => !knownHashes.has(text), "is the hash of an empty or well-known token")
+  .transform((text) => text.slice("sha256:".length));
 
 const fileSchema = z
   .strictObject({
@@ -40,21 +35,30 @@ const fileSchema = z
     if (new Set(hashes).size < hashes.length) context.addIssue({ code: "custom", message: "a token is named twice" });
   });
 
+export interface FollowedOperators {
+  readonly file: string;
+  readonly operators: Operators;
+  readonly log: Log;
+  readonly onChanged: () => void;
+}
+
 /**
  * Keeps the operators as the file has them. An edit that can't be read changes nothing and is logged.
  * @throws ConfigError where the file is unusable at the start
  */
-export async function followOperators(file: string, operators: Operators, log: Log): Promise<Disposable> {
+export async function followOperators({ file, operators, log, onChanged }: FollowedOperators): Promise<Disposable> {
   let text = await read(file);
   operators.replace(entriesOf(file, text));
   let complaint = "";
   const refresh = async () => {
     try {
       const now = await read(file);
-      if (now !== text) operators.replace(entriesOf(file, now));
-      if (now !== text) log.info({ file }, "the operators file was read again");
-      text = now;
       complaint = "";
+      if (now === text) return;
+      operators.replace(entriesOf(file, now));
+      text = now;
+      log.info({ file }, "the operators file was read again");
+      onChanged();
     } catch (error) {
       const message = error instanceof Error ? error.message : "unknown";
       if (message !== complaint)

@@ -8,13 +8,13 @@ export type Role = (typeof roles)[number];
 export interface Operator {
   readonly name: string;
   readonly role: Role;
+  readonly expiresAtMs?: number;
 }
 
 /** An operator as the operators file has it. */
 export interface OperatorEntry extends Operator {
   /** SHA-256 of each token, in hex. */
   readonly hashes: readonly string[];
-  readonly expiresAtMs?: number;
 }
 
 /** The operator that `ADMIN_TOKEN` stands for. */
@@ -38,6 +38,11 @@ export class Operators {
     const byHash = new Map(entries.flatMap((entry) => entry.hashes.map((text) => [text, entry] as const)));
     byHash.set(this.#rootHash, { ...rootOperator, hashes: [this.#rootHash] });
     this.#byHash = byHash;
+  }
+
+  /** Whether there is an operator of this name, whatever their token. */
+  knows(name: string): boolean {
+    return [...this.#byHash.values()].some((entry) => entry.name === name);
   }
 
   find(token: string, now = Date.now()): Operator | undefined {

@@ -34,18 +34,27 @@ declare module "fastify" {
 /** The operators' API. Every path takes `Authorization: Bearer <token>`, known and unknown ones alike. */
 export async function createAdmin(options: AdminOptions): Promise<FastifyInstance> {
   const guard = createGuard({ allowedHosts: options.allowedHosts, allowedOrigins: [] });
-  const server = fastify({ bodyLimit: largestBodyBytes, forceCloseConnections: true });
+  const enter = (request: FastifyRequest) => {
+    guard(request.headers);
+    authorize(request, options.operators);
+  };
+  const server = fastify({
+    bodyLimit: largestBodyBytes,
+    forceCloseConnections: true,
+    // A path that the router cannot read never reaches the hooks below.
+    frameworkErrors: (_error, request, reply) => {
+      Promise.resolve(request)
+        .then(enter)
+        .then(nothingThere)
+        .catch((error: unknown) => refuse(options.actions, { error, request, reply }));
+    },
+  });
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.decorateRequest("operator", undefined);
-  server.addHook("onRequest", async (request) => {
-    guard(request.headers);
-    request.operator = authorize(request, options.operators);
-  });
+  server.addHook("onRequest", async (request) => enter(request));
   server.setErrorHandler((error, request, reply) => refuse(options.actions, { error, request, reply }));
-  server.setNotFoundHandler(() => {
-    throw new Fault("not_found", "there is no such resource");
-  });
+  server.setNotFoundHandler(nothingThere);
   await server.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -60,7 +69,12 @@ export async function createAdmin(options: AdminOptions): Promise<FastifyInstanc
   return server;
 }
 
-function authorize(request: FastifyRequest, operators: Operators): Operator {
+function nothingThere(): never {
+  throw new Fault("not_found", "there is no such resource");
+}
+
+/** Notes who asks. @throws Fault `unauthorized` or `role_denied` */
+function authorize(request: FastifyRequest, operators: Operators): void {
   const operator = operators.find(/^Bearer (.+)$/i.exec(request.headers.authorization ?? "")?.[1] ?? "");
   if (operator === undefined)
     throw new Fault("unauthorized", "send an operator's token as Authorization: Bearer <token>");
@@ -68,7 +82,6 @@ function authorize(request: FastifyRequest, operators: Operators): Operator {
   const role = request.routeOptions.config.adminRoute?.role;
   if (role !== undefined && !covers(operator.role, role))
     throw new Fault("role_denied", `this takes the role ${role}, and ${operator.name} has the role ${operator.role}`);
-  return operator;
 }
 
 const faultSchema = z.looseObject({

@@ -2,10 +2,24 @@ import { z } from "zod";
 import { adminRoute } from "./route.ts";
 
 const answer = z.object({
-  configuration: z.object({
+  configuration: z.looseObject({
     version: z.int(),
     loadedAt: z.string(),
-    error: z.string().optional().describe("why the file as it is now is not in force"),
+    stale: z.boolean().describe("whether what stands in the file is not what is in force"),
+    error: z.string().optional().describe("why the file as it is now is not in force, a line for each problem"),
+    problems: z
+      .array(
+        z.object({
+          file: z.string(),
+          line: z.int(),
+          column: z.int(),
+          path: z.string().optional().describe("where in the configuration"),
+          reason: z.string(),
+        }),
+      )
+      .readonly()
+      .optional()
+      .describe("the same in parts"),
     warnings: z.array(z.string()).readonly().optional().describe("what is in force and most likely not what was meant"),
     publishing: z.string().optional().describe("why the bus does not take the configuration; it is tried again"),
   }),
@@ -20,7 +34,7 @@ export const statusRoute = adminRoute({
   role: "auditor",
   answer,
   handle: (_input, { configuration, replicas }) => ({
-    configuration: configuration.status,
+    configuration: { ...configuration.status },
     tenants: configuration.tenants,
     services: replicas(),
   }),

@@ -10,7 +10,8 @@ type Place = NonNullable<ExplainedCall["at"]>;
 
 /** Says which rule decides a call under this configuration, where it is written, and what the others say. @throws Fault `not_found` */
 export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, question: Question): ExplainedCall {
-  const tenant = accepted.conf.tenants[question.tenant];
+  const { tenants } = accepted.conf;
+  const tenant = Object.hasOwn(tenants, question.tenant) ? tenants[question.tenant] : undefined;
   if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${question.tenant}`);
   requireServer(tenant, question);
   const { policy } = cutSections(accepted.conf, 0);

@@ -1,8 +1,10 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { IngressSection } from "@sluice/contracts";
+import { createLog } from "@sluice/telemetry";
 import { describe, expect, it } from "vitest";
 import { apiKey } from "./api-key.ts";
+import { Issued } from "./issued.ts";
 
 const section = (keyHeader: string, ...agents: string[]): IngressSection =>
   ({
@@ -13,7 +15,8 @@ const section = (keyHeader: string, ...agents: string[]): IngressSection =>
     ),
   }) as unknown as IngressSection;
 
-const method = apiKey();
+const issued = new Issued({ log: createLog("test", "silent"), changed: () => {} });
+const method = apiKey({ issued });
 method.configure(
   new Map([
     ["acme", section("x-request-id", "a-1", "a-2")],

@@ -2,7 +2,8 @@ import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import type { Principal } from "../tenants.ts";
-import type { AuthMethod } from "./auth-method.ts";
+import type { AuthContext, AuthMethod } from "./auth-method.ts";
+import type { Issued } from "./issued.ts";
 
 const longestKey = 512;
 const bearer = /^Bearer +([\x21-\x7e]+)$/i;
@@ -16,10 +17,16 @@ const none: ReadonlySet<string> = new Set();
  */
 class ApiKeys implements AuthMethod {
   readonly name = "apiKey";
+  /** Keys of the key store, beside those of the configuration. */
+  readonly #issued: Issued;
   #keys = new Map<string, Principal>();
   /** The headers in which tenants expect keys, in lower case: of each, and of any. */
   #headersOf = new Map<string, ReadonlySet<string>>();
   #headers = none;
+
+  constructor(issued: Issued) {
+    this.#issued = issued;
+  }
 
   configure(sections: SectionMap<"ingress">): void {
     const method = this.name;
@@ -50,7 +57,7 @@ class ApiKeys implements AuthMethod {
   }
 
   knows({ tenant, agent, credential }: Principal): boolean {
-    const now = this.#keys.get(credential);
+    const now = this.#byHash(credential);
     return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
   }
 
@@ -60,11 +67,15 @@ class ApiKeys implements AuthMethod {
 
   #find(key: string | string[] | undefined): Principal | undefined {
     if (typeof key !== "string" || key.length === 0 || key.length > longestKey) return undefined;
-    return this.#keys.get(hash("sha256", key, "hex"));
+    return this.#byHash(hash("sha256", key, "hex"));
+  }
+
+  #byHash(keyHash: string): Principal | undefined {
+    return this.#keys.get(keyHash) ?? this.#issued.find("key", keyHash);
   }
 }
 
-export const apiKey = (): AuthMethod => new ApiKeys();
+export const apiKey = ({ issued }: Pick<AuthContext, "issued">): AuthMethod => new ApiKeys(issued);
 
 function lowerCase(names: readonly string[]): ReadonlySet<string> {
   return new Set(names.map((name) => name.toLowerCase()));

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
-import { Fault } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import type { AuthMethod } from "./auth-method.ts";
+import { unauthorized, type AuthMethod } from "./auth-method.ts";
 
 /** All methods together. */
 export class Authentication {
@@ -28,7 +27,7 @@ export class Authentication {
       if (found instanceof Promise) return found.then((principal) => principal ?? this.authenticate(request, at + 1));
       if (found !== undefined) return found;
     }
-    throw new Fault("unauthorized", "send a valid API key in x-agent-api-key or as Authorization: Bearer");
+    throw unauthorized();
   }
 
   /** Whether the credential that this principal came with is good still. */

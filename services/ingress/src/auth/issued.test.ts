@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { credentialHash, credentialText, type Credential, type IngressSection } from "@sluice/contracts";
+import { createLog } from "@sluice/telemetry";
+import { afterEach, beforeEach, describe, expect, it, vi, type Mock } from "vitest";
+import { apiKey } from "./api-key.ts";
+import { gatewayToken } from "./gateway-token.ts";
+import { Issued } from "./issued.ts";
+
+const keyText = credentialText("key", "00000000000000aa", randomBytes(32));
+const tokenText = credentialText("token", "00000000000000bb", randomBytes(32));
+const key: Credential = {
+  id: "00000000000000aa",
+  kind: "key",
+  hash: credentialHash(keyText),
+  tenant: "acme",
+  agent: { id: "a-1" },
+  listed: true,
+  createdAtMs: 0,
+  createdBy: "admin",
+};
+const token: Credential = {
+  ...key,
+  id: "00000000000000bb",
+  kind: "token",
+  hash: credentialHash(tokenText),
+  agent: { id: "run-7", name: "Run" },
+  listed: false,
+  scopes: ["mcp:tools:invoke"],
+  user: "alice",
+  expiresAtMs: 10_000,
+};
+const held = (credential: Credential, revision = 1) => ({ credential, revision });
+
+let now: number;
+let changed: Mock<() => void>;
+let issued: Issued;
+
+const sections = (tenant: Partial<IngressSection>) => {
+  const section = { version: 1, keyHeaders: ["x-key"], keys: {}, agents: [{ id: "a-1", name: "One" }], ...tenant };
+  return new Map([["acme", section as IngressSection]]);
+};
+
+beforeEach(() => {
+  now = 1_000;
+  changed = vi.fn<() => void>();
+  issued = new Issued({ log: createLog("test", "silent"), changed, clock: () => now });
+  issued.configure(sections({}));
+  issued.all(new Map([key, token].map((credential) => [credential.id, held(credential)])));
+});
+afterEach(() => issued[Symbol.dispose]());
+
+const keyOwner = () => issued.find("key", key.hash)?.agent;
+
+describe("a credential that control made", () => {
+  it("stands for the agent as tenants.yaml has it, and for nobody once the agent is gone from it or the tenant takes no keys", () => {
+    expect(keyOwner()).toEqual({ id: "a-1", name: "One" });
+    issued.configure(sections({ agents: [{ id: "a-1", name: "Renamed" }] }));
+    expect(keyOwner()).toEqual({ id: "a-1", name: "Renamed" });
+    issued.configure(sections({ agents: [] }));
+    expect(keyOwner()).toBeUndefined();
+    issued.configure(sections({ keyHeaders: [] }));
+    expect(keyOwner()).toBeUndefined();
+    issued.configure(new Map());
+    expect(issued.find("token", token.hash)).toBeUndefined();
+  });
+
+  it("is nothing of another kind: a token is no key", () => {
+    expect(issued.find("key", token.hash)).toBeUndefined();
+    expect(issued.find("token", key.hash)).toBeUndefined();
+  });
+
+  it("that is taken away or expires is good no more, and it is told", async () => {
+    issued.removed(key.id);
+    expect(keyOwner()).toBeUndefined();
+    now = 9_999;
+    expect(issued.find("token", token.hash)).toMatchObject({ user: "alice", scopes: ["mcp:tools:invoke"] });
+    now = 10_000;
+    expect(issued.find("token", token.hash)).toBeUndefined();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalled());
+    changed.mockClear();
+    issued.dropExpired();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalledOnce());
+  });
+
+  it("whose end is moved, as by rotation, is good until then, and it is told at that time", async () => {
+    issued.changed(held({ ...key, expiresAtMs: 5_000 }, 2));
+    issued.dropExpired();
+    expect(keyOwner()).toBeDefined();
+    now = 5_000;
+    await vi.waitFor(() => expect(changed).toHaveBeenCalled());
+    changed.mockClear();
+    issued.dropExpired();
+    expect(keyOwner()).toBeUndefined();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalledOnce());
+  });
+
+  it("that is missing after everything was read anew was taken away meanwhile", () => {
+    issued.all(new Map([[token.id, held(token)]]));
+    expect(keyOwner()).toBeUndefined();
+    expect(issued.find("token", token.hash)).toBeDefined();
+  });
+});
+
+describe("a gateway token", () => {
+  const by = (headers: Record<string, string>) => {
+    const method = gatewayToken({ issued });
+    method.configure(sections({}));
+    return method.authenticate({ headers } as IncomingMessage);
+  };
+
+  it("is taken as a bearer token and nowhere else, and by no other method", () => {
+    expect(by({ authorization: `Bearer ${tokenText}` })).toMatchObject({ agent: { id: "run-7" }, expiresAtMs: 10_000 });
+    expect(by({ "x-key": tokenText })).toBeUndefined();
+    expect(by({ authorization: `Bearer ${keyText}` })).toBeUndefined();
+    expect(by({ authorization: `Basic ${tokenText}` })).toBeUndefined();
+    const keys = apiKey({ issued });
+    keys.configure(sections({}));
+    const headers = { authorization: `Bearer ${tokenText}`, "x-key": tokenText };
+    expect(keys.authenticate({ headers } as unknown as IncomingMessage)).toBeUndefined();
+  });
+
+  it("beside a key speaks for nobody", () => {
+    expect(() => by({ authorization: `Bearer ${tokenText}`, "x-key": keyText })).toThrow(/valid API key/);
+  });
+});
