@@ -41,6 +41,12 @@ beforeAll(async () => {
       tenants: {
         acme: { agents: ["a-1"], mcp: { endpoints: endpoints.slice(0, 1) }, accessRules },
         many: { agents: ["a-1"], mcp: { endpoints, toolPrefix: "always" }, accessRules },
+        limited: {
+          agents: ["a-1"],
+          mcp: { endpoints: endpoints.slice(0, 1) },
+          accessRules,
+          limits: [{ path: "/mcp/tools/call", tool: "read", maxRequests: 1, windowSeconds: 3600 }],
+        },
         hiding: {
           agents: ["a-1"],
           mcp: { endpoints: endpoints.slice(0, 1) },
@@ -156,6 +162,17 @@ describe("conditions on arguments (P5)", () => {
     expect(asked()).toEqual([]);
     await post(toolCall("read", { path: "/tmp/x" }));
     expect(asked()).toHaveLength(1);
+  });
+
+  it("that are refused take nothing from a limit", async () => {
+    const limited = { tenant: "limited" };
+    expect((await post(toolCall("read", { path: "/etc/x" }), limited)).status).toBe(403);
+    await until("the call is given back", async () => {
+      const { status } = await post(toolCall("read", { path: "/tmp/x" }), limited);
+      expect([200, 429]).toContain(status);
+      return status === 200;
+    });
+    expect((await post(toolCall("read", { path: "/tmp/x" }), limited)).status).toBe(429);
   });
 
   it("are not decided upon above 256 KiB: 413 says so, and nothing is called", async () => {

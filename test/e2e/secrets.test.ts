@@ -55,7 +55,7 @@ describe("signing secrets", () => {
     "A4: a signing secret that is %s keeps egress from starting; it says whose and not what",
     async (_name, secret) => {
       const { code, output } = await runService({ house, service: "egress", env: { SIGNING_SECRET: secret } });
-      expect(output).toMatch(/tenant acme, endpoint by-env: .*env-key/);
+      expect(output).toMatch(/tenant acme, endpoint by-env: \$\{env:SIGNING_SECRET\}: /);
       expect(output).not.toContain("by-file");
       if (secret.trim().length > 5) expect(output).not.toContain(secret);
       expect(code).toBe(refused);

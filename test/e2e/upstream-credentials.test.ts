@@ -293,9 +293,9 @@ describe("an authorization server that fails", () => {
 
 describe("secrets of credentials", () => {
   it.each([
-    ["a weak client secret", { BASIC_SECRET: "changeme" }, /endpoint basic: \$\{env:BASIC_SECRET\} is too weak/],
+    ["a weak client secret", { BASIC_SECRET: "changeme" }, /endpoint basic: \$\{env:BASIC_SECRET\}: is too weak/],
     ["a missing client secret", { BASIC_SECRET: undefined }, /endpoint basic: \$\{env:BASIC_SECRET\}: .*not set/],
-    ["a weak header value", { STATIC_TOKEN: "password" }, /endpoint static: \$\{env:STATIC_TOKEN\} is too weak/],
+    ["a weak header value", { STATIC_TOKEN: "password" }, /endpoint static: \$\{env:STATIC_TOKEN\}: is too weak/],
     ["a header value with a line break", { STATIC_TOKEN: `${staticToken}\nx: y` }, /endpoint static: .*line break/],
     ["a key that is none", { RSA_KEY: signingSecret }, /endpoint rsa: \$\{env:RSA_KEY\}: is not a private key/],
   ])("A4: %s keeps egress from starting; it says whose and not what", async (_what, change, expected) => {

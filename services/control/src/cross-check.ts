@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { checkConditions } from "./check-conditions.ts";
+import { checkLimits } from "./check-limits.ts";
 import { checkRoutes } from "./check-routes.ts";
-import { pathRefusal } from "./limit-paths.ts";
 
 /** Something wrong with the configuration, and where. */
 export interface Finding {
@@ -77,10 +77,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
       ...checkConditions(path, tenant),
-      ...tenant.limits.flatMap((limit, index) => {
-        const reason = pathRefusal(limit.path);
-        return reason === undefined ? [] : [{ path: [...path, "limits", index, "path"], reason }];
-      }),
+      ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
       ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];

@@ -9,8 +9,8 @@ const mcpMethods = [
   ...["notifications/initialized", "notifications/cancelled", "notifications/progress"],
   ...["notifications/roots/list_changed"],
 ];
-/** What a message without a method, and a request without a message, counts as. */
-const withoutMethod = ["response", "GET", "DELETE"];
+/** What a message without a method, and a request without a message, counts as; `sse` opens an HTTP+SSE client's stream. */
+const withoutMethod = ["response", "GET", "DELETE", "sse"];
 const a2aMethods = ["agent-card", "tasks/send", "tasks/sendSubscribe", "tasks/get", "tasks/cancel"];
 
 const known = new Map([

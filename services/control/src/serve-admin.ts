@@ -30,6 +30,8 @@ export async function serveAdmin(
       editions,
       credentials,
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
+      problems: () =>
+        presences.flatMap(({ name, presence }) => presence.problems.map((problem) => ({ service: name, problem }))),
     },
   });
   scope.defer(() => admin.close());

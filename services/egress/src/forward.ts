@@ -27,7 +27,7 @@ export interface ForwardOptions {
 /** Sends a call once, with the gateway's own credentials. What the agent authenticated with is not even known here. */
 export function forward({ head, upstream: at, connections, body, traceparent, path }: ForwardOptions): Exchange {
   const upstream = path === undefined ? at : elsewhere(at, path);
-  const { credential } = upstream;
+  const { credential, signer } = upstream;
   const headers: Fields = {
     ...head.headers,
     ...identityHeaders(head.agent),
@@ -43,6 +43,7 @@ export function forward({ head, upstream: at, connections, body, traceparent, pa
     headers: Object.assign(headers, shown, sign(upstream, head, body)),
     body,
     ...(credential !== undefined && { refusal: (status) => refusal(upstream, shown, status) }),
+    ...(credential === undefined && signer !== undefined && { refusal: upstream.signatureRefused }),
   });
   const shown = credential?.fields() ?? {};
   return new Exchange(connections, shown instanceof Promise ? shown.then(request) : request(shown));
@@ -54,9 +55,10 @@ function elsewhere(upstream: Upstream, path: string): Upstream {
 }
 
 /** A 401 is about the gateway's credentials here: the agent can't mend that, and must not take it for its own login. */
-function refusal({ credential, endpoint }: Upstream, shown: Fields, status: number): Fault | undefined {
+function refusal({ credential, endpoint, lookAgain }: Upstream, shown: Fields, status: number): Fault | undefined {
   if (status !== 401) return undefined;
   credential?.refused?.(shown);
+  lookAgain();
   return new Fault("upstream_failed", `the server '${endpoint.name}' refuses the gateway's credentials`);
 }
 

@@ -18,6 +18,7 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
+import type { ClosedEndpoint } from "./closed-endpoints.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 /** Calls are taken sooner than this, but for a replica or a connection that was held up. */
@@ -42,7 +43,7 @@ export class Egress {
     this.#parts = parts;
   }
 
-  configure(sections: SectionMap<"egress">): string[] {
+  configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
     return this.#parts.upstreams.configure(sections);
   }
 

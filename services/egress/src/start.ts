@@ -1,11 +1,12 @@
-import { OutcomeLog, Presence, watchSection } from "@sluice/bus";
+import { OutcomeLog, Presence } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
-import { ConfigError, type BaseConfig, type Context } from "@sluice/runtime";
+import type { BaseConfig, Context } from "@sluice/runtime";
 import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
 import { TokenServers } from "./credentials/index.ts";
+import { followConf } from "./follow-conf.ts";
 import { Principals } from "./principals.ts";
 import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
@@ -28,16 +29,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const calls = openCalls(context, upstreams);
   const ways = openWays(context, upstreams);
   const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...ways });
-  let started = false;
-  let unusable: string[] = [];
-  const sections = await watchSection(bus, "egress", (tenants) => {
-    const problems = egress.configure(tenants);
-    if (started) for (const problem of problems) log.error({ problem }, "endpoint closed");
-    else unusable = problems;
-  });
-  started = true;
-  scope.use(sections);
-  if (unusable.length > 0) throw new ConfigError(unusable.join("\n"));
+  await followConf(context, { egress, upstreams });
   scope.use(new Presence(bus, "ingress", (instance) => calls.readerDied(instance)));
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
@@ -93,7 +85,7 @@ function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>)
   });
 }
 
-function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & BaseConfig>): Upstreams {
+function openUpstreams({ config, log, metrics, scope, secrets }: Context<EgressConfig & BaseConfig>): Upstreams {
   const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
   const tokenServers = scope.use(new TokenServers({ guard }));
   const upstreams = scope.use(
@@ -104,6 +96,7 @@ function openUpstreams({ config, log, metrics, scope }: Context<EgressConfig & B
       breakerFailures: config.EGRESS_BREAKER_FAILURES,
       breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
       log,
+      secrets,
       tokens: {
         reach: (url) => tokenServers.reach(url),
         report: (problem) => log.warn({ problem }, "no access token"),

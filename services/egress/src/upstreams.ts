@@ -1,10 +1,11 @@
 import type { EgressSection, Endpoint, PrefixMode } from "@sluice/contracts";
 import type { SectionMap } from "@sluice/bus";
 import { guardedConnector, type AddressGuard } from "@sluice/net";
-import { resolveSecret } from "@sluice/runtime";
+import { referencesIn, requireStrong, type Secrets } from "@sluice/secrets";
 import { createSigner, type Signer } from "@sluice/signing";
 import type { Log } from "@sluice/telemetry";
 import { Breaker } from "./breaker.ts";
+import { closedBy, ClosedEndpoints, type ClosedEndpoint } from "./closed-endpoints.ts";
 import { Connections } from "./connections.ts";
 import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
 
@@ -20,7 +21,13 @@ export interface Upstream {
   readonly query: string;
   readonly signer: Signer | undefined;
   readonly credential: Credential | undefined;
+  /** Looks whether the secrets are outdated, because the upstream answered 401 to them. */
+  readonly lookAgain: () => void;
+  /** Told each status where calls are signed and nothing more; the answer itself is the agent's. */
+  readonly signatureRefused: (status: number) => undefined;
 }
+
+type Keys = Pick<Upstream, "signer" | "credential">;
 
 /** Whether a tenant's server stays, under this address. */
 export type Stays = (tenant: string, server: string, url: string) => boolean;
@@ -30,6 +37,8 @@ export interface UpstreamOptions {
   /** Calls that may wait for one of them; a stream never waits, because none may end for long. */
   readonly waiting: number;
   readonly tokens: TokenRequests;
+  /** They hold what the endpoints refer to. */
+  readonly secrets: Pick<Secrets, "value" | "again">;
   readonly guard: AddressGuard;
   /** Failures of an upstream in a row that close it for `breakerOpenMs`; 0: none do. */
   readonly breakerFailures: number;
@@ -51,6 +60,9 @@ export class Upstreams implements AsyncDisposable {
   #tenants = new Map<string, Map<string, Upstream>>();
   #names = new Map<string, readonly string[]>();
   readonly #heeding: ((stays: Stays) => void)[] = [];
+  #closed = new ClosedEndpoints();
+  /** Reference → the endpoints that name it. */
+  #naming = new Map<string, { tenant: string; endpoint: Endpoint }[]>();
   #prefixModes = new Map<string, PrefixMode>();
 
   constructor(options: UpstreamOptions) {
@@ -80,38 +92,86 @@ export class Upstreams implements AsyncDisposable {
     for (const { tenant, server, breaker } of this.#lines.values()) yield { tenant, server, open: breaker.open };
   }
 
-  /** Takes over a version of the configuration; returns what is wrong with endpoints that can't be used, which then stay closed. */
-  configure(sections: SectionMap<"egress">): string[] {
+  /** Endpoints that can't be used, because of their secrets for the most part: calls to them are refused. */
+  get closed(): readonly ClosedEndpoint[] {
+    return this.#closed.all;
+  }
+
+  /** What is to be mended, in closed endpoints and in those that go on with an older secret. */
+  get problems(): string[] {
+    return this.#closed.problems;
+  }
+
+  /** Takes over a version of the configuration; returns the endpoints that stay closed under it. */
+  configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
     const stays: Stays = (tenant, server, url) =>
       sections.get(tenant)?.endpoints.some((endpoint) => endpoint.name === server && endpoint.url === url) === true;
     for (const heed of this.#heeding) heed(stays);
-    const problems: string[] = [];
+    this.#closed = new ClosedEndpoints();
+    this.#naming = new Map();
     const tenants = new Map<string, Map<string, Upstream>>();
-    for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section, problems));
+    for (const [tenant, section] of sections) tenants.set(tenant, this.#prepare(tenant, section));
     this.#tenants = tenants;
     this.#names = new Map([...sections].map(([tenant, { endpoints }]) => [tenant, endpoints.map(({ name }) => name)]));
     this.#prefixModes = new Map([...sections].map(([tenant, { toolPrefix }]) => [tenant, toolPrefix]));
     this.#closeUnused();
-    return problems;
+    return this.closed;
   }
 
-  #prepare(tenant: string, section: EgressSection, problems: string[]): Map<string, Upstream> {
+  /**
+   * Takes over a secret that changed: calls from now on use it, and an endpoint that was closed for want of it opens.
+   * Returns the endpoints that can't use it; those that are open go on with the one before.
+   */
+  renew(reference: string): readonly ClosedEndpoint[] {
+    const unfit: ClosedEndpoint[] = [];
+    for (const { tenant, endpoint } of this.#naming.get(reference) ?? []) {
+      const problem = this.#renew(tenant, endpoint);
+      if (problem !== undefined) unfit.push(problem);
+    }
+    return unfit;
+  }
+
+  #renew(tenant: string, endpoint: Endpoint): ClosedEndpoint | undefined {
+    const inUse = this.find(tenant, endpoint.name);
+    try {
+      if (inUse !== undefined) Object.assign(inUse, this.#keys(tenant, endpoint));
+      else this.#tenants.get(tenant)?.set(endpoint.name, this.#upstream(tenant, endpoint));
+      this.#closed.open(tenant, endpoint.name);
+      return undefined;
+    } catch (error) {
+      const closed = closedBy(error, tenant, endpoint);
+      if (inUse === undefined) this.#closed.close(closed);
+      else this.#closed.leaveOpen(closed);
+      return closed;
+    }
+  }
+
+  #prepare(tenant: string, section: EgressSection): Map<string, Upstream> {
     const upstreams = new Map<string, Upstream>();
     for (const endpoint of section.endpoints) {
+      this.#noteReferences(tenant, endpoint);
       try {
         upstreams.set(endpoint.name, this.#upstream(tenant, endpoint));
       } catch (error) {
-        problems.push(`tenant ${tenant}, endpoint ${endpoint.name}: ${(error as Error).message}`);
+        this.#closed.close(closedBy(error, tenant, endpoint));
       }
     }
     return upstreams;
   }
 
+  #noteReferences(tenant: string, endpoint: Endpoint): void {
+    for (const reference of new Set(referencesIn(endpoint))) {
+      const naming = this.#naming.get(reference) ?? [];
+      naming.push({ tenant, endpoint });
+      this.#naming.set(reference, naming);
+    }
+  }
+
   #upstream(tenant: string, endpoint: Endpoint): Upstream {
     const url = new URL(endpoint.url);
-    const signing = endpoint.signing;
-    const signer =
-      signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: resolveSecret(signing.secret) });
+    const keys = this.#keys(tenant, endpoint);
+    const references = referencesIn(endpoint);
+    const lookAgain = () => references.forEach((reference) => this.#options.secrets.again(reference));
     const { calls, streams } = this.#line(tenant, endpoint.name, url.origin);
     return {
       calls,
@@ -120,16 +180,30 @@ export class Upstreams implements AsyncDisposable {
       path: url.pathname + url.search,
       pathOnly: url.pathname,
       query: url.search.slice(1),
-      signer,
+      ...keys,
+      lookAgain,
+      signatureRefused: (status) => (status === 401 ? void lookAgain() : undefined),
+    };
+  }
+
+  #keys(tenant: string, endpoint: Endpoint): Keys {
+    const { secrets } = this.#options;
+    const { signing } = endpoint;
+    const secret = signing && requireStrong(signing.secret, secrets.value(signing.secret));
+    return {
+      signer: signing && createSigner({ mode: signing.mode, keyId: signing.keyId, secret: secret ?? "" }),
       credential: this.#credential(tenant, endpoint),
     };
   }
 
   /** What is in use stays, with the token it has, where an edit did not change it. */
   #credential(tenant: string, endpoint: Endpoint): Credential | undefined {
-    const fresh = openCredential({ tenant, endpoint, tokens: this.#options.tokens });
+    const { tokens, secrets } = this.#options;
+    const fresh = openCredential({ tenant, endpoint, tokens, secrets });
     const inUse = this.find(tenant, endpoint.name)?.credential;
-    return fresh?.identity !== undefined && fresh.identity === inUse?.identity ? inUse : fresh;
+    if (fresh?.identity === undefined || fresh.identity !== inUse?.identity) return fresh;
+    inUse.secretChanged?.();
+    return inUse;
   }
 
   #line(tenant: string, server: string, origin: string): Line {

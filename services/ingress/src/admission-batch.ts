@@ -11,6 +11,7 @@ import {
   type SessionVerdict,
 } from "@sluice/contracts";
 import { Gathering } from "./gathering.ts";
+import type { CountedCalls } from "./counted-calls.ts";
 import type { Held, Leases } from "./leases.ts";
 
 /** Everything that was decided about one call. */
@@ -33,6 +34,7 @@ export interface Waiting {
 export interface AdmissionOptions {
   readonly bus: Bus;
   readonly leases: Leases;
+  readonly counted: CountedCalls;
   readonly timeoutMs: number;
 }
 
@@ -48,7 +50,6 @@ const firstGraceMs = 50;
 const mostTries = 5;
 /** For so long it is heard what a late rate-limit has counted, to give it back. */
 const lateMs = 10_000;
-const passed: LimitVerdict = { ok: true };
 
 /** One message that asks for the admission of up to 64 calls, and its answers. Without every answer nobody is admitted. */
 export class AdmissionBatch {
@@ -111,7 +112,7 @@ export class AdmissionBatch {
   }
 
   #admit(): void {
-    const { leases, asked } = this.#options;
+    const { leases, counted, asked } = this.#options;
     const policies = this.#gathering.of("policy");
     const limits = this.#gathering.of("rate-limit");
     const sessions = this.#gathering.of("session-manager");
@@ -121,7 +122,7 @@ export class AdmissionBatch {
       const decided =
         policies === undefined || verdict === undefined ? undefined : { verdict, version: policies.version };
       const policy = held.policy ?? decided;
-      const limit = held.limit ? passed : limits?.verdicts[index];
+      const limit = held.limit ?? limits?.verdicts[index];
       const session = sessions?.verdicts[index];
       if (policy === undefined || limit === undefined || (asked.session && session === undefined)) {
         reject(new Fault("internal", "a verdict is missing"));
@@ -132,6 +133,8 @@ export class AdmissionBatch {
         limit: limits === undefined ? undefined : { verdict: limit, version: limits.version },
         askedAt: this.#askedAt,
       });
+      const isRefused = !policy.verdict.ok || session?.ok === false;
+      if (isRefused && limit.ok) counted.giveBack(1, limit.counted);
       resolve({ policyVersion: policy.version, policy: policy.verdict, limit, session });
     }
   }
@@ -139,11 +142,11 @@ export class AdmissionBatch {
   /** None of the calls is carried out: what was counted for them is given back, now or when it becomes known. */
   #fail(fault: Fault): void {
     if (this.#over) return;
-    const { leases, asked } = this.#options;
+    const { counted, asked } = this.#options;
     const calls = this.#calls;
     this.#end();
     this.#calls = [];
-    for (const { held } of calls) leases.giveBack(1, held.windows);
+    for (const { held } of calls) counted.giveBack(1, held.limit?.counted);
     this.#inbox.reopen(lateMs);
     if (!asked.limit || this.#gathering.of("rate-limit") !== undefined) this.#giveBackLate();
     for (const { reject } of calls) reject(fault);
@@ -157,7 +160,7 @@ export class AdmissionBatch {
 
   #giveBack(verdicts: readonly LimitVerdict[]): void {
     for (const verdict of verdicts)
-      if (verdict.ok) this.#options.leases.giveBack(1 + (verdict.lease?.calls ?? 0), verdict.windows);
+      if (verdict.ok) this.#options.counted.giveBack(1 + (verdict.lease?.calls ?? 0), verdict.counted);
   }
 
   #end(): void {

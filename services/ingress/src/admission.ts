@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { maxAdmissionBatch, subjects, type Asked, type Intent } from "@sluice/contracts";
 import { AdmissionBatch, type AdmissionOptions, type Admitted, type Waiting } from "./admission-batch.ts";
 
 export type { Admitted } from "./admission-batch.ts";
 
 const patienceMs = 5;
+/** What a client has seen to end, rate-limit may hear of a moment later than of that client's next call. */
+const endIsHeardMs = 30;
 
 /**
  * Asks policy, rate-limit and session-manager about calls, and has the intent stored, all by one message (ADR 0001). What
@@ -17,13 +20,24 @@ export class Admission {
     this.#options = options;
   }
 
-  /** @throws Fault `unavailable` where an answer is missing or the intent could not be stored. */
-  ask(intent: Intent): Promise<Admitted> {
+  /**
+   * Asks once more where calls in flight refuse.
+   * @throws Fault `unavailable` where an answer is missing or the intent could not be stored.
+   */
+  async ask(intent: Intent): Promise<Admitted> {
+    const admitted = await this.#ask(intent);
+    const { policy, limit, session } = admitted;
+    if (limit.ok || limit.isBusy !== true || !policy.ok || session?.ok === false) return admitted;
+    await sleep(endIsHeardMs);
+    return await this.#ask(intent);
+  }
+
+  #ask(intent: Intent): Promise<Admitted> {
     const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
     const held = this.#options.leases.take(intent);
     const asked: Asked = {
       policy: held.policy === undefined,
-      limit: !held.limit,
+      limit: held.limit === undefined,
       session: intent.session !== undefined,
     };
     const subject = subjects.admit(intent.protocol, asked);

@@ -17,6 +17,7 @@ import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
 import { drained, gatherWrites } from "./writing.ts";
 import { SseRelay } from "./sse-relay.ts";
+import type { QuotaHeaders } from "./quota-headers.ts";
 import type { Dependent, Streams } from "./streams.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
@@ -45,6 +46,8 @@ export interface ConversationOptions {
   readonly responseTimeoutMs: number;
   /** The egress replica that holds what the call goes on with. */
   readonly owner: Owner | undefined;
+  /** Beside those of the answer. */
+  readonly extraHeaders: QuotaHeaders | undefined;
 }
 
 /** One call handed to egress, and its answer written to the client: unary, in chunks, or as a stream of events. */
@@ -176,7 +179,7 @@ export class Conversation implements Dependent {
   }
 
   #answer(head: ReplyHead, body: Buffer): void {
-    const { response } = this.#options;
+    const { response, extraHeaders } = this.#options;
     if (head.fault !== undefined) {
       this.#done.reject(new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
       return;
@@ -186,18 +189,18 @@ export class Conversation implements Dependent {
       this.#done.resolve(undefined);
     } else if (head.chunked === true) void this.#relayChunks(head);
     else {
-      response.writeHead(head.status, { ...head.headers, "content-length": body.length });
+      response.writeHead(head.status, { ...head.headers, ...extraHeaders, "content-length": body.length });
       response.end(body);
       this.#done.resolve(undefined);
     }
   }
 
   async #relayChunks(head: ReplyHead): Promise<void> {
-    const { bus, response } = this.#options;
+    const { bus, response, extraHeaders } = this.#options;
     this.#receiver = new BodyReceiver(bus);
     this.#relay.close();
     this.#inbox?.extend(bodyIdleTimeoutMs);
-    response.writeHead(head.status, head.headers);
+    response.writeHead(head.status, { ...head.headers, ...extraHeaders });
     try {
       for await (const chunk of this.#receiver) {
         if (!response.write(chunk)) await drained(response, 0);
@@ -211,7 +214,7 @@ export class Conversation implements Dependent {
   }
 
   #startStream(head: StreamHead): void {
-    const { response, streams } = this.#options;
+    const { response, streams, extraHeaders } = this.#options;
     this.#streaming = true;
     this.#inbox?.close();
     this.egress = head.egress;
@@ -220,7 +223,7 @@ export class Conversation implements Dependent {
     if (head.namesSession && session === undefined) {
       this.#relay.close();
       this.#done.reject(lostFault());
-    } else startEventStream(response, head, head.namesSession ? session : undefined);
+    } else startEventStream(response, { ...head, extraHeaders }, head.namesSession ? session : undefined);
   }
 
   #endStream(_end: StreamEnd): void {
@@ -262,10 +265,15 @@ function* takenFrom(body: Body): Generator<Uint8Array> {
 export class ToldFault extends Fault {}
 
 /** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(response: Answer, head: StreamHead, session: string | undefined): void {
+export function startEventStream(
+  response: Answer,
+  head: Pick<StreamHead, "status" | "headers"> & { readonly extraHeaders: QuotaHeaders | undefined },
+  session: string | undefined,
+): void {
   if (response.headersSent) return;
   response.writeHead(head.status, {
     ...head.headers,
+    ...head.extraHeaders,
     ...(session !== undefined && { "mcp-session-id": session }),
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",

@@ -9,7 +9,7 @@ import type { Operation } from "./operation.ts";
 import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
-import { ownName, type Target } from "./target.ts";
+import { namedServer, ownName, type Target } from "./target.ts";
 import type { Principal } from "./tenants.ts";
 
 /** A request on its way: what was found out about it so far. */
@@ -35,6 +35,7 @@ export function intentOf(journey: Journey): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
   const named = ownName(target, operation, section);
+  const server = namedServer(target, operation, section);
   return {
     call: name.replace(".", "-"),
     at: started.at,
@@ -51,6 +52,7 @@ export function intentOf(journey: Journey): Intent {
     trace: span.traceId,
     bytes: body.length,
     ...principalClaims(principal),
+    ...(server !== undefined && { namedServer: server }),
     ...(named !== undefined && { target: named }),
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),

@@ -6,19 +6,23 @@ import { decodeJson, subjects, type GiveBack, type Intent, type LimitVerdict } f
 import { startNats, type Part } from "@sluice/launcher";
 import { until } from "@sluice/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { CountedCalls } from "./counted-calls.ts";
 import { Leases } from "./leases.ts";
 
 let dataDir: string;
 let nats: Part;
 let bus: Bus;
-const given: GiveBack["leases"][number][] = [];
+const given: NonNullable<GiveBack["leases"]>[number][] = [];
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "sluice-leases-"));
   const { NATS_URL: _, ...env } = process.env;
   nats = await startNats({ dataDir, env });
   bus = await Bus.connect({ url: nats.url, service: "ingress" });
-  bus.listen(subjects.ask("rate-limit", "give"), ({ data }) => void given.push(...decodeJson<GiveBack>(data).leases));
+  bus.listen(
+    subjects.ask("rate-limit", "give"),
+    ({ data }) => void given.push(...(decodeJson<GiveBack>(data).leases ?? [])),
+  );
   await bus.flush();
 }, 120_000);
 beforeEach(async () => {
@@ -52,7 +56,7 @@ const intent = (over: Partial<Intent> = {}): Intent => ({
 });
 const yes = { verdict: { ok: true, rule: "r", leaseMs: 60_000 }, version } as const;
 const windows = [{ key: "gw:rl:x", part: 1 }];
-const counted = (calls: number): LimitVerdict => ({ ok: true, windows, lease: { calls, ms: 60_000 } });
+const counted = (calls: number): LimitVerdict => ({ ok: true, counted: { windows }, lease: { calls, ms: 60_000 } });
 const grant = (
   leases: Leases,
   { calls, of = intent(), versions = version }: { calls?: number; of?: Intent; versions?: number },
@@ -66,7 +70,7 @@ const grant = (
     askedAt: performance.now(),
   });
 const world = () => {
-  const leases = new Leases(bus);
+  const leases = new Leases(new CountedCalls(bus));
   leases.configure(version);
   return leases;
 };
@@ -76,38 +80,51 @@ describe("leases", () => {
   it("hold for the same call of the same agent and for nothing else", () => {
     using leases = world();
     grant(leases, {});
-    expect(leases.take(intent({ call: "i-2", bytes: 9 }))).toMatchObject({ policy: yes, limit: true });
+    expect(leases.take(intent({ call: "i-2", bytes: 9 }))).toEqual({
+      policy: { ...yes, until: expect.any(Number) },
+      limit: { ok: true },
+    });
     const others: Partial<Intent>[] = [
       { tenant: "other" },
       { agent: { id: "a-2" } },
       { server: "second" },
+      { namedServer: "second" },
       { method: "prompts/get" },
       { target: "echo2" },
       { agent: { id: "a-1\0mcp" }, target: "echo" },
     ];
-    for (const over of others) expect(leases.take(intent(over))).toEqual({ policy: undefined, limit: false });
+    for (const over of others) expect(leases.take(intent(over))).toEqual({ policy: undefined, limit: undefined });
   });
 
   it("are used up call by call, and over when their time is", () => {
     using leases = world();
     grant(leases, { calls: 2 });
-    expect([1, 2, 3].map(() => leases.take(intent()).limit)).toEqual([true, true, false]);
+    const yesWithWindows = { ok: true, counted: { windows } };
+    expect([1, 2, 3].map(() => leases.take(intent()).limit)).toEqual([yesWithWindows, yesWithWindows, undefined]);
+    const quota = { policy: '"a";q=1000;w=60', left: 700, seconds: 60 };
+    leases.grant(intent({ target: "told" }), {
+      policy: yes,
+      limit: { verdict: { ...counted(3), quotas: [quota] } as LimitVerdict, version },
+      askedAt: performance.now(),
+    });
+    const told = () => leases.take(intent({ target: "told" })).limit?.quotas;
+    expect([told(), told()]).toEqual([[{ ...quota, left: 702 }], [{ ...quota, left: 701 }]]);
     leases.grant(intent({ target: "late" }), {
       policy: yes,
       limit: { verdict: counted(5), version },
       askedAt: performance.now() - 60_001,
     });
-    expect(leases.take(intent({ target: "late" }))).toEqual({ policy: undefined, limit: false });
+    expect(leases.take(intent({ target: "late" }))).toEqual({ policy: undefined, limit: undefined });
   });
 
   it("of another version of the configuration count not at all, and their calls are given back", async () => {
     using leases = world();
     grant(leases, { calls: 3, versions: version - 1 });
     grant(leases, { calls: 4, versions: version + 1 });
-    expect(leases.take(intent())).toEqual({ policy: undefined, limit: false });
+    expect(leases.take(intent())).toEqual({ policy: undefined, limit: undefined });
     grant(leases, { calls: 5 });
     leases.configure(version + 1);
-    expect(leases.take(intent())).toEqual({ policy: undefined, limit: false });
+    expect(leases.take(intent())).toEqual({ policy: undefined, limit: undefined });
     await until("the calls that were not used", () => callsGiven() === 3 + 4 + 5);
   });
 

@@ -1,13 +1,5 @@
-import type { Bus } from "@sluice/bus";
-import {
-  encodeJson,
-  subjects,
-  type GiveBack,
-  type Intent,
-  type CountedWindow,
-  type LimitVerdict,
-  type PolicyVerdict,
-} from "@sluice/contracts";
+import type { Counted, Intent, LimitVerdict, PolicyVerdict, Quota } from "@sluice/contracts";
+import type { CountedCalls } from "./counted-calls.ts";
 
 /** A verdict, and the version of the configuration that it was made under. */
 interface Versioned<Verdict> {
@@ -23,7 +15,8 @@ interface PolicyLease extends Versioned<PolicyVerdict> {
 interface Grant {
   left: number;
   readonly until: number;
-  readonly windows: readonly CountedWindow[];
+  readonly counted: Counted | undefined;
+  readonly quotas: readonly Quota[] | undefined;
 }
 
 interface Entry {
@@ -34,9 +27,8 @@ interface Entry {
 /** What of a call need not be asked about. */
 export interface Held {
   readonly policy: Versioned<PolicyVerdict> | undefined;
-  readonly limit: boolean;
-  /** Where the call was counted ahead. */
-  readonly windows?: readonly CountedWindow[];
+  /** Where the call was counted ahead, or no limit applies. */
+  readonly limit: Extract<LimitVerdict, { ok: true }> | undefined;
 }
 
 export interface Granted {
@@ -46,26 +38,24 @@ export interface Granted {
   readonly askedAt: number;
 }
 
-const nothing: Held = { policy: undefined, limit: false };
+const nothing: Held = { policy: undefined, limit: undefined };
+const unlimited: Held["limit"] = { ok: true };
 const maxEntries = 10_000;
 const longestTarget = 256;
 const sweepEveryMs = 250;
-/** So many leases fit one message, however many windows each has. */
-const givenAtOnce = 100;
 
 /**
  * Verdicts that may be used again for the same call of the same agent, and calls that rate-limit counted ahead (ADR 0001).
  * They hold for a second at most, and only under the version of the configuration that ingress itself has.
  */
 export class Leases implements Disposable {
-  readonly #bus: Bus;
+  readonly #calls: CountedCalls;
   readonly #entries = new Map<string, Entry>();
   readonly #timer: NodeJS.Timeout;
   #version = 0;
-  #unused: GiveBack["leases"][number][] = [];
 
-  constructor(bus: Bus) {
-    this.#bus = bus;
+  constructor(calls: CountedCalls) {
+    this.#calls = calls;
     this.#timer = setInterval(() => this.#sweep(performance.now()), sweepEveryMs).unref();
   }
 
@@ -89,8 +79,7 @@ export class Leases implements Disposable {
     if (grant !== undefined) grant.left--;
     return {
       policy: entry.policy !== undefined && entry.policy.until > now ? entry.policy : undefined,
-      limit: grant !== undefined,
-      ...(grant !== undefined && { windows: grant.windows }),
+      limit: grant === undefined ? undefined : verdictOf(grant),
     };
   }
 
@@ -101,17 +90,12 @@ export class Leases implements Disposable {
       if (entry !== undefined) entry.policy = { ...policy, until: askedAt + leaseMs };
     }
     if (limit?.verdict.ok !== true || limit.verdict.lease === undefined) return;
-    const { lease, windows = [] } = limit.verdict;
-    const grant: Grant = { left: lease.calls ?? Infinity, until: askedAt + lease.ms, windows };
+    const { lease, counted, quotas } = limit.verdict;
+    const grant: Grant = { left: lease.calls ?? Infinity, until: askedAt + lease.ms, counted, quotas };
     const entry = limit.version === this.#version ? this.#entryOf(intent) : undefined;
-    if (entry === undefined) return this.giveBack(grant.left, windows);
+    if (entry === undefined) return this.#calls.giveBack(grant.left, counted);
     entry.grants = entry.grants.filter(({ left }) => left > 0 && left < Infinity);
     entry.grants.push(grant);
-  }
-
-  /** Calls that were counted and will not be carried out; rate-limit is told soon. */
-  giveBack(calls: number, windows: readonly CountedWindow[] = []): void {
-    if (calls > 0 && windows.length > 0) this.#unused.push({ calls, windows });
   }
 
   [Symbol.dispose](): void {
@@ -135,27 +119,26 @@ export class Leases implements Disposable {
       if (entry.policy !== undefined && entry.policy.until <= now) entry.policy = undefined;
       const expired = entry.grants.filter(({ until }) => until <= now);
       if (expired.length > 0) entry.grants = entry.grants.filter(({ until }) => until > now);
-      for (const { left, windows } of expired) this.giveBack(left, windows);
+      for (const { left, counted } of expired) this.#calls.giveBack(left, counted);
       if (entry.policy === undefined && entry.grants.length === 0) this.#entries.delete(kind);
-    }
-    this.#tellUnused();
-  }
-
-  /** While the bus is away nothing is sent, and what was counted stays counted. */
-  #tellUnused(): void {
-    const unused = this.#unused;
-    this.#unused = [];
-    for (let at = 0; at < unused.length && this.#bus.connected; at += givenAtOnce) {
-      const leases = unused.slice(at, at + givenAtOnce);
-      this.#bus.tell(subjects.ask("rate-limit", "give"), encodeJson({ leases } satisfies GiveBack));
     }
   }
 }
 
+/** What the agent is told of its limits is as old as the lease, but for the calls that it has left. */
+function verdictOf({ left, counted, quotas }: Grant): Held["limit"] {
+  if (counted === undefined) return unlimited;
+  return {
+    ok: true,
+    counted,
+    ...(quotas !== undefined && { quotas: quotas.map((quota) => ({ ...quota, left: quota.left + left })) }),
+  };
+}
+
 /** Calls of one kind get one verdict. Only the target is free text, and it comes last. */
 function kindOf(intent: Intent): string {
-  const { tenant, agent, protocol, server, resumes } = intent;
+  const { tenant, agent, protocol, server, namedServer, resumes } = intent;
   const { targetKind, target } = resumes ?? intent;
-  const called = `${protocol}\0${server}\0${intent.method}\0${resumes?.method ?? ""}\0${targetKind ?? ""}`;
+  const called = `${protocol}\0${server}\0${namedServer ?? ""}\0${intent.method}\0${resumes?.method ?? ""}\0${targetKind ?? ""}`;
   return `${tenant}\0${agent.id}\0${called}\0${target ?? ""}`;
 }

@@ -1,6 +1,6 @@
 import { ServerResponse } from "node:http";
 import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, toFault, type Intent } from "@sluice/contracts";
+import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
@@ -9,9 +9,11 @@ import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
 import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
+import type { CountedCalls } from "./counted-calls.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
 import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
+import { quotaHeaders } from "./quota-headers.ts";
 import { plainRefusals, protocolDisabled, requireAdmitted, statusOf } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
@@ -26,6 +28,7 @@ export interface McpParts {
   readonly tenants: Tenants;
   readonly admission: Admission;
   readonly argumentRules: ArgumentRules;
+  readonly counted: CountedCalls;
   readonly streams: Streams;
   readonly outcomes: OutcomeLog;
   readonly budget: BodyBudget;
@@ -103,7 +106,7 @@ export class Mcp {
    * Admits what is no call to an upstream itself; gives back what records how it ended.
    * @throws RequestFault
    */
-  async admit(arrived: McpRequest): Promise<(end: { status: number; bytes: number }) => void> {
+  async admit(arrived: HttpRequest): Promise<(end: Pick<Ending, "status" | "bytes" | "fault">) => void> {
     const { streams, admission, outcomes } = this.#parts;
     const place = this.#place(arrived);
     if (outcomes.full) throw auditFull();
@@ -124,7 +127,13 @@ export class Mcp {
       span.end({ error: fault.kind });
       throw new RequestFault(error, undefined, span.traceId);
     }
-    return (end) => this.#conclude(journey, { intent, admitted, ...end });
+    const slot = this.#parts.counted.begin(admitted.limit);
+    for (const [name, value] of Object.entries(quotaHeaders(admitted.limit.quotas) ?? {}))
+      arrived.response.setHeader(name, value);
+    return (end) => {
+      this.#parts.counted.end(slot);
+      this.#conclude(journey, { intent, admitted, ...end });
+    };
   }
 
   /** Calls `end` when what a request came with, or its server, is taken away. @throws Fault */
@@ -160,9 +169,11 @@ export class Mcp {
       refuse(response, this.#whyEnded(principal), arrived.operation.rpcId),
     );
     let admitted: Admitted | undefined;
+    let slot: Slot | undefined;
     try {
       admitted = await this.#ask(intent, journey.body);
       requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
+      slot = this.#parts.counted.begin(admitted.limit);
       await this.#carryOut(journey, intent, admitted);
     } catch (error) {
       const fault = toFault(error);
@@ -170,16 +181,24 @@ export class Mcp {
       throw error;
     } finally {
       off();
+      this.#parts.counted.end(slot);
     }
   }
 
   /** What policy has to see of the arguments it is asked apart, and only where nothing else stands against the call. */
   async #ask(intent: Intent, { bytes }: Body): Promise<Admitted> {
-    const { admission, argumentRules } = this.#parts;
+    const { admission, argumentRules, counted } = this.#parts;
     const admitted = await admission.ask(intent);
     const { policy, limit, session } = admitted;
-    const isWanted = policy.needsArguments === true && limit.ok && session?.ok !== false;
-    return isWanted ? await argumentRules.decide(intent, admitted, bytes) : admitted;
+    if (policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
+    let isRefused = true;
+    try {
+      const decided = await argumentRules.decide(intent, admitted, bytes);
+      isRefused = !decided.policy.ok;
+      return decided;
+    } finally {
+      if (isRefused && policy.ok) counted.giveBack(1, limit.counted);
+    }
   }
 
   #whyEnded(principal: Principal): Fault {
@@ -205,7 +224,8 @@ export class Mcp {
       return await this.#converse(journey, head, decided);
     }
     if (kept === undefined) throw noSuchStream();
-    const { continuation, bytes } = await resume({ bus, streams, response, kept, reader: name });
+    const extraHeaders = quotaHeaders(admitted.limit.quotas);
+    const { continuation, bytes } = await resume({ bus, streams, response, kept, reader: name, extraHeaders });
     if (continuation === "over" || response.destroyed) {
       response.end();
       this.#conclude(journey, { ...decided, status: response.statusCode, bytes });
@@ -231,6 +251,7 @@ export class Mcp {
       body,
       responseTimeoutMs,
       owner,
+      extraHeaders: quotaHeaders(decided.admitted.limit.quotas),
     }).run();
     if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
   }

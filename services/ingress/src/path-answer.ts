@@ -37,11 +37,20 @@ export async function gather({ response, budget, carry }: GatherOptions): Promis
     response.off("close", onClose);
   }
   if (answer.fault !== undefined) throw answer.fault;
+  tellQuota(answer, response);
   const [message] = messages;
   if (answer.destroyed || message === undefined) throw new Fault("upstream_failed", "the answer broke off");
   const [result, error] = (await look(message, plan)).values;
   const rawOf = (range: JsonRange | undefined) => (range === undefined ? undefined : raw(message, range));
   return { status: answer.statusCode, result: rawOf(result), error: rawOf(error) };
+}
+
+/** What limits say of the call goes on to who called. */
+function tellQuota({ headers }: MessageAnswer, response: ServerResponse): void {
+  for (const name of ["ratelimit-policy", "ratelimit"]) {
+    const value = headers[name];
+    if (value !== undefined && !response.headersSent) response.setHeader(name, value);
+  }
 }
 
 /** What an error answer says to who reads no JSON-RPC; its HTTP status stands. */

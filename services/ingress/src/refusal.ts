@@ -3,10 +3,12 @@ import {
   rpcErrorOf as errorOf,
   type IngressSection,
   type Intent,
+  type LimitVerdict,
   type PolicyVerdict,
   type Protocol,
 } from "@sluice/contracts";
 import type { Admitted } from "./admission.ts";
+import { quotaHeaders, type QuotaHeaders } from "./quota-headers.ts";
 import { noSuchStream } from "./resumption.ts";
 
 /** The error member of a JSON-RPC answer. */
@@ -19,6 +21,7 @@ export interface RpcError {
 /** How an answer shows a fault, where the tenant wants it otherwise than the table of faults says. */
 interface Shown {
   readonly status: number;
+  readonly headers?: QuotaHeaders | undefined;
   readonly error?: RpcError;
   /** What was asked for is the rest of a stream, no call. */
   readonly ofStream?: boolean;
@@ -67,11 +70,13 @@ export function requireAdmitted(
 ): void {
   if (session?.ok === false)
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
-  const fault = policy.ok ? (limit.ok ? undefined : limited(limit.retryAfterSeconds, intent)) : denial(policy, intent);
-  if (fault === undefined && policy.needsArguments === true)
-    throw new Fault("internal", "policy did not see the arguments");
-  if (fault === undefined) return;
-  if (!policy.ok && policy.hide === true && policy.fault !== "protocol_disabled") {
+  if (policy.ok) {
+    if (!limit.ok) throw limited(limit, intent, deniedWith200);
+    if (policy.needsArguments === true) throw new Fault("internal", "policy did not see the arguments");
+    return;
+  }
+  const fault = denial(policy, intent);
+  if (policy.hide === true && policy.fault !== "protocol_disabled") {
     const isResumption = intent.resumes !== undefined;
     throw isResumption
       ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()), ofStream: true })
@@ -80,13 +85,15 @@ export function requireAdmitted(
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }
 
-function limited(retryAfterSeconds: number, { agent }: Intent): Fault {
-  return new Fault("agent_rate_limited", `rate limit reached: try again in ${retryAfterSeconds} s`, {
+function limited({ retryAfterSeconds, quotas }: Limited, { agent }: Intent, with200: boolean): Refusal {
+  const fault = new Fault("agent_rate_limited", `rate limit reached: try again in ${retryAfterSeconds} s`, {
     details: { agentId: agent.id, retryAfterSeconds },
   });
+  return new Refusal(fault, { status: with200 ? 200 : fault.row.status, headers: quotaHeaders(quotas) });
 }
 
 type Denied = Extract<PolicyVerdict, { ok: false }>;
+type Limited = Extract<LimitVerdict, { ok: false }>;
 type AccessFault = Exclude<Denied["fault"], "protocol_disabled">;
 
 const kinds: Record<AccessFault, { use: string; name: string; allowed: string }> = {

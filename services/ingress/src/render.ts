@@ -50,6 +50,7 @@ export function isHidden(fault: Fault): boolean {
 function extraHeaders(fault: Fault): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
+    ...(fault instanceof Refusal && fault.shown.headers),
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
   };

@@ -12,6 +12,7 @@ import type { Answer } from "./answer.ts";
 import { lostFault, startEventStream } from "./conversation.ts";
 import { parseEventId, type EventId } from "./event-id.ts";
 import { SseRelay } from "./sse-relay.ts";
+import type { QuotaHeaders } from "./quota-headers.ts";
 import type { Dependent, Streams } from "./streams.ts";
 import type { Principal } from "./tenants.ts";
 
@@ -71,6 +72,8 @@ export interface ResumptionOptions {
   readonly kept: KeptStream;
   /** Names this reader, as `OwnWord` says. */
   readonly reader: string;
+  /** Beside those of the stream. */
+  readonly extraHeaders: QuotaHeaders | undefined;
 }
 
 /** How a resumed stream ended: over, or to be continued at the upstream by a new GET. */
@@ -114,7 +117,7 @@ class Resumption implements Dependent {
   }
 
   async run(): Promise<{ continuation: Continuation; bytes: number }> {
-    const { bus, streams, response, kept } = this.#options;
+    const { bus, streams, response, kept, extraHeaders } = this.#options;
     if (response.destroyed) throw new Fault("client_left", "the client left");
     const onClose = () => {
       streams.tellOwner("detach", this.#reading);
@@ -127,7 +130,7 @@ class Resumption implements Dependent {
     streams.depend(this);
     try {
       attach();
-      startEventStream(response, kept.head, kept.head.namesSession ? kept.session : undefined);
+      startEventStream(response, { ...kept.head, extraHeaders }, kept.head.namesSession ? kept.session : undefined);
       await this.#relay.replay();
       return { continuation: await this.#done.promise, bytes: this.#relay.bytes };
     } finally {

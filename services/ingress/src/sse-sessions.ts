@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "@sluice/bus";
-import { Fault } from "@sluice/contracts";
+import { Fault, toFault } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { payloadTooLarge, readBody, requireJson, type Body } from "./body.ts";
@@ -10,6 +10,7 @@ import { forwardedHeaders } from "./headers.ts";
 import type { Mcp } from "./mcp.ts";
 import { MessageStream } from "./message-stream.ts";
 import { readOperation } from "./operation.ts";
+import { statusOf } from "./refusal.ts";
 import { pathOf } from "./request-head.ts";
 import { SsePosts, type PostedHead } from "./sse-posts.ts";
 import { SseSession } from "./sse-session.ts";
@@ -65,7 +66,7 @@ export class SseSessions {
     const leave = this.#enter(principal);
     let conclude: Awaited<ReturnType<Mcp["admit"]>>;
     try {
-      conclude = await mcp.admit(arrived);
+      conclude = await mcp.admit({ ...arrived, byPath: { http: "GET", method: "sse" } });
     } catch (error) {
       leave();
       throw error;
@@ -74,7 +75,15 @@ export class SseSessions {
     const own = budget.of(principal);
     const stream = new MessageStream({ response, budget: own, keepAliveMs });
     const session = new SseSession({ carrier: mcp, stream, budget: own, log, principal, server });
-    const off = mcp.whenWithdrawn(arrived, () => void response.destroy());
+    let off: () => void;
+    try {
+      off = mcp.whenWithdrawn(arrived, () => void response.destroy());
+    } catch (error) {
+      leave();
+      const fault = toFault(error);
+      conclude({ status: statusOf(fault), bytes: 0, fault });
+      throw error;
+    }
     const onClose = () => {
       off();
       this.#sessions.delete(id);

@@ -7,6 +7,7 @@ import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
+import { CountedCalls } from "./counted-calls.ts";
 import { followTenants } from "./follow-tenants.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
@@ -27,16 +28,17 @@ export async function start({
   scope,
   report,
 }: Context<IngressConfig & BaseConfig>): Promise<void> {
-  const leases = scope.use(new Leases(bus));
+  const counted = scope.use(new CountedCalls(bus));
+  const leases = scope.use(new Leases(counted));
   const { authentication, tenants } = await followTenants({ config, bus, log, scope }, leases);
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
-  const admission = new Admission({ bus, leases, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const mcp = new Mcp({ bus, tenants, admission, argumentRules, streams, outcomes, budget, batches });
+  const mcp = new Mcp({ bus, tenants, admission, argumentRules, counted, streams, outcomes, budget, batches });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -57,6 +59,7 @@ export async function start({
     calls: connections.requests,
     streams: streams.size,
     sse_sessions: sse.size,
+    slots: counted.size,
     tenants_version: tenants.version,
   }));
   log.info({ url: `http://${config.HOST}:${port}` }, "listening");

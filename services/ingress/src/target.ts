@@ -28,10 +28,19 @@ export function ownName(
   operation: Operation,
   { servers, toolPrefix }: IngressSection,
 ): string | undefined {
-  const { target: name, method, targetKind } = operation;
-  if (name === undefined || target.name !== allServers || toolPrefix === "never") return name;
+  const { target: name } = operation;
+  const server = namedServer(target, operation, { servers, toolPrefix });
+  return server === undefined ? name : name?.slice(server.length + 1);
+}
+
+/** The server that a name at the address of all of them begins with; undefined where it says none. */
+export function namedServer(
+  target: Target,
+  { target: name, method, targetKind }: Operation,
+  { servers, toolPrefix }: Pick<IngressSection, "servers" | "toolPrefix">,
+): string | undefined {
+  if (name === undefined || target.name !== allServers || toolPrefix === "never") return undefined;
   const isUri = method.startsWith("resources/") || targetKind === "resources";
   const at = name.indexOf(isUri ? "+" : "_");
-  const isServer = at > 0 && servers.some((server) => server.name === name.slice(0, at));
-  return isServer ? name.slice(at + 1) : name;
+  return at > 0 ? servers.find((server) => server.name === name.slice(0, at))?.name : undefined;
 }

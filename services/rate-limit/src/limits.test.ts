@@ -7,34 +7,47 @@ const section = (limits: z.input<typeof limitSchema>[], version = 1): RateLimitS
   version,
   limits: limits.map((limit) => limitSchema.parse(limit)),
 });
-const call = (over: { tenant?: string; agent?: string; method?: string; target?: string }): Intent =>
+interface Over {
+  readonly tenant?: string;
+  readonly agent?: string;
+  readonly owner?: string;
+  readonly method?: string;
+  readonly target?: string;
+  readonly server?: string;
+  readonly namedServer?: string;
+}
+const call = ({ agent, owner, ...over }: Over): Intent =>
   ({
-    tenant: over.tenant ?? "acme",
-    agent: { id: over.agent ?? "sentinel-1" },
+    tenant: "acme",
+    agent: { id: agent ?? "sentinel-1", ...(owner !== undefined && { owner }) },
     protocol: "mcp",
-    method: over.method ?? "tools/call",
-    ...(over.target !== undefined && { target: over.target }),
+    server: "main",
+    method: "tools/call",
+    ...over,
   }) as Intent;
-const takes = (limits: z.input<typeof limitSchema>[], over: Parameters<typeof call>[0] = {}) =>
-  compileLimits(new Map([["acme", section(limits)]])).takesOf(call(over));
+const slot = () => "slot-1";
+const takes = (limits: z.input<typeof limitSchema>[], over: Over = {}) =>
+  compileLimits(new Map([["acme", section(limits)]])).takesOf(call(over), slot);
+const keyOf = (limit: z.input<typeof limitSchema>, over: Over) => takes([limit], over)[0]?.key;
 
 const seed = { path: "/mcp/tools/call", maxRequests: 60, windowSeconds: 60, burstAllowance: 10 };
 
 describe("limits of a call", () => {
   it("are those whose path, agent pattern and tool pattern fit, with the burst on top", () => {
-    expect(takes([seed])).toMatchObject([{ rule: "limits[0]", limit: 70, windowMs: 60_000 }]);
+    expect(takes([seed])).toMatchObject([{ rule: "limits[0]", limit: 70, windowMs: 60_000, sustained: 60 }]);
+    expect(takes([{ ...seed, burstAllowance: 0 }])[0]).not.toHaveProperty("sustained");
     expect(takes([seed], { method: "tools/list" })).toEqual([]);
     expect(takes([seed], { tenant: "other" })).toEqual([]);
     expect(takes([{ ...seed, agentPattern: "alchemy-*" }])).toEqual([]);
     const byTool = [seed, { ...seed, tool: "delete_*" }];
-    expect(takes(byTool, { target: "delete_all" }).map(({ rule }) => rule)).toEqual(["limits[0]", "limits[1]"]);
+    expect(new Set(takes(byTool, { target: "delete_all" }).map(({ rule }) => rule))).toEqual(
+      new Set(["limits[0]", "limits[1]"]),
+    );
     expect(takes(byTool, { target: "read" }).map(({ rule }) => rule)).toEqual(["limits[0]"]);
     expect(takes(byTool).map(({ rule }) => rule)).toEqual(["limits[0]"]);
   });
 
   it("have a window per agent, and per tool where the limit names tools", () => {
-    const keyOf = (limit: z.input<typeof limitSchema>, over: Parameters<typeof call>[0]) =>
-      takes([limit], over)[0]?.key;
     const byTool = { ...seed, tool: "*" };
     expect(keyOf(seed, { agent: "a" })).not.toBe(keyOf(seed, { agent: "b" }));
     expect(keyOf(seed, { target: "x" })).toBe(keyOf(seed, { target: "y" }));
@@ -51,7 +64,8 @@ describe("limits of a call", () => {
       ]),
     );
     expect(limits.version).toBe(4);
-    expect(limits.takesOf(call({}))[0]?.key).not.toBe(limits.takesOf(call({ tenant: "other" }))[0]?.key);
+    const [own, others] = [call({}), call({ tenant: "other" })].map((each) => limits.takesOf(each, slot)[0]?.key);
+    expect(own).not.toBe(others);
   });
 
   it("keep their windows when they are raised or moved, and never share one with another limit", () => {
@@ -62,6 +76,58 @@ describe("limits of a call", () => {
     expect(other?.key).not.toBe(before?.key);
     const twice = takes([seed, seed]).map(({ key }) => key);
     expect(new Set(twice).size).toBe(2);
+  });
+
+  it("have windows per owner or per tenant where they say so, in seed 001's spelling too; an agent without an owner is its own", () => {
+    const [a, b] = [{ agent: "a" }, { agent: "b" }];
+    const byTenant = { ...seed, per: "tenant" as const };
+    const byOwner = { ...seed, per: "owner" as const };
+    expect(keyOf(byTenant, a)).toBe(keyOf(byTenant, b));
+    expect(keyOf(byOwner, { ...a, owner: "o" })).toBe(keyOf(byOwner, { ...b, owner: "o" }));
+    expect(keyOf(byOwner, { ...a, owner: "o" })).not.toBe(keyOf(byOwner, { ...b, owner: "p" }));
+    expect(keyOf(byOwner, a)).not.toBe(keyOf(byOwner, b));
+    expect(keyOf(byOwner, { owner: "a" })).not.toBe(keyOf(byOwner, a));
+    const selector = `#[attributes.headers['x-verified-agent-id']]`;
+    expect(keyOf({ ...seed, keySelector: selector }, a)).toBe(keyOf(seed, a));
+    expect(keyOf({ ...seed, per: "agent", keySelector: selector.replaceAll("'", '"') }, a)).toBe(keyOf(seed, a));
+    expect(keyOf({ ...seed, keySelector: selector.replace("-id", "-owner") }, { ...a, owner: "o" })).toBe(
+      keyOf(byOwner, { ...b, owner: "o" }),
+    );
+  });
+
+  it("of a server count its calls, and at the address of all those that may be its", () => {
+    const limit = { ...seed, server: "pat*" };
+    const counts = (server: string, namedServer?: string) =>
+      takes([limit], { server, ...(namedServer !== undefined && { namedServer }) }).length > 0;
+    expect(counts("patterns")).toBe(true);
+    expect(counts("main")).toBe(false);
+    expect(counts("*")).toBe(true);
+    expect(counts("*", "patterns")).toBe(true);
+    expect(counts("*", "main")).toBe(false);
+    expect(keyOf(limit, { server: "patterns" })).toBe(keyOf(limit, { server: "*" }));
+  });
+
+  it("of calls in flight have slots, one name for all of a call; beside a window or alone", () => {
+    let names = 0;
+    const both = { path: seed.path, maxRequests: 5, windowSeconds: 60, maxConcurrent: 2, name: "slow" };
+    const limits = compileLimits(
+      new Map([["acme", section([both, { path: seed.path, per: "tenant", maxConcurrent: 9 }])]]),
+    );
+    expect(limits.takesOf(call({}), () => `s${names++}`)).toMatchObject([
+      { rule: "slow", limit: 5, policy: '"slow";q=5;w=60' },
+      { rule: "slow", slot: "s0", maxConcurrent: 2, policy: '"slow:concurrent";q=2;qu="concurrent-requests"' },
+      { rule: "limits[1]", slot: "s0", maxConcurrent: 9, policy: '"limits[1]";q=9;qu="concurrent-requests"' },
+    ]);
+    expect(names).toBe(1);
+  });
+
+  it("by a pattern of tools bound how many tools' windows one agent can begin; a tool that is named has its own", () => {
+    const [window, bound, ...rest] = takes([{ ...seed, tool: "*" }], { target: "x" });
+    expect(rest).toEqual([]);
+    expect(bound).toMatchObject({ ifNew: true, limit: 1_000, windowMs: 60_000, rule: "limits[0]" });
+    expect(bound?.key).toBe(takes([{ ...seed, tool: "*" }], { target: "y" })[1]?.key);
+    expect(bound?.key).not.toBe(window?.key);
+    expect(takes([{ ...seed, tool: "x" }], { target: "x" })).toHaveLength(1);
   });
 
   it("have keys that are short and show nothing of what agents sent", () => {

@@ -20,20 +20,28 @@ function world() {
   let asked = 0;
   const limits = compileLimits(new Map([["acme", section]]));
   const local = new LocalWindows({ now: () => 0 });
+  let slots = 0;
+  const refused: string[] = [];
+  const moved: unknown[] = [];
   const deps: Deps = {
     limits: () => limits,
+    instance: "r-1",
+    nextSlot: () => `slot-${slots++}`,
+    refused: (tenant, rule) => void refused.push(`${tenant} ${rule}`),
     windows: {
       take: (calls) => {
         asked++;
         return local.take(calls);
       },
       give: async (calls, windows) => void given.push({ calls, windows }),
+      hold: async (held) => void moved.push({ held }),
+      end: async (ended) => void moved.push({ ended }),
     },
     reply: (subject, payload) => void replies.push({ subject, answer: decodeJson(payload) }),
     ignored: (reason) => void ignored.push(reason),
     counted: () => {},
   };
-  return { deps, replies, ignored, given, asked: () => asked };
+  return { deps, replies, ignored, given, moved, refused, asked: () => asked };
 }
 
 const unlimited = { ok: true, lease: { ms: leasing.maxMs } };
@@ -53,11 +61,11 @@ const message = (body: unknown, reply?: string) => ({
 
 describe("admission", () => {
   it("decides a batch in order, asking the windows once; a call that one limit refuses uses up no other", async () => {
-    const { deps, replies, asked } = world();
+    const { deps, replies, asked, refused } = world();
     const calls = [call("x", "ping"), call("slow"), call("slow"), call("x"), call("x"), call("x")];
     await handleAdmission(deps, message({ from: "i", calls }, "box"));
     expect(asked()).toBe(1);
-    expect(replies).toEqual([
+    expect(replies).toMatchObject([
       {
         subject: "box",
         answer: {
@@ -70,6 +78,26 @@ describe("admission", () => {
             { ok: true },
             { ok: true },
             { ok: false, rule: "limits[0]", retryAfterSeconds: 62 },
+          ],
+        },
+      },
+    ]);
+    expect(refused).toEqual(["acme limits[1]", "acme limits[0]"]);
+  });
+
+  it("tells what is left of each limit that counted the call, and where it was counted; of a refused one, the limit that refused", async () => {
+    const { deps, replies } = world();
+    await handleAdmission(deps, message({ from: "i", calls: [call("slow"), call("slow")] }, "box"));
+    const burst = { policy: '"limits[0]";q=2;w=60;sluice-burst=1', left: 2, seconds: 60 };
+    expect(replies).toMatchObject([
+      {
+        answer: {
+          verdicts: [
+            {
+              counted: { by: "r-1", windows: [{ part: 0 }, { part: 0 }] },
+              quotas: [burst, { policy: '"limits[1]";q=1;w=600', left: 0, seconds: 600 }],
+            },
+            { quotas: [{ policy: '"limits[1]";q=1;w=600', left: 0, seconds: 612 }] },
           ],
         },
       },
@@ -89,6 +117,18 @@ describe("admission", () => {
     for (const body of [{}, { calls: [] }, Buffer.from("{")]) await handleAdmission(deps, message(body, "box"));
     expect(replies).toEqual([]);
     expect(ignored).toHaveLength(4);
+  });
+});
+
+describe("slots", () => {
+  it("go the way ingress says: ended or held; what names anything but a slot of ours is refused whole", async () => {
+    const { deps, moved, ignored } = world();
+    const slot = { id: "i-1", keys: ["gw:rs:a"] };
+    await handleGiveBack(deps, message({ ended: [slot], held: [{ ...slot, id: "i-2" }] }));
+    expect(moved).toEqual([{ ended: [slot] }, { held: [{ ...slot, id: "i-2" }] }]);
+    await handleGiveBack(deps, message({ held: [slot, { id: "i-3", keys: ["gw:rl:a"] }] }));
+    expect(moved).toHaveLength(2);
+    expect(ignored).toHaveLength(1);
   });
 });
 

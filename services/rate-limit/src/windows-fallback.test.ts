@@ -67,6 +67,31 @@ describe("without Redis", () => {
     expect(await w.passing(10, 64)).toBe(10);
   }, 60_000);
 
+  it("each replica grants its share of calls in flight, those that began before included once they are renewed; Redis hears of all when it is back", async () => {
+    await using w = await world(3);
+    const [key, other] = [`gw:rs:${randomUUID()}`, `gw:rs:${randomUUID()}`];
+    const begin = async (slot: string, of = key) => {
+      const [taken] = await w.windows.take([[{ key: of, slot, maxConcurrent: 6 }]]);
+      return taken?.ok === true;
+    };
+    expect(await begin("before")).toBe(true);
+    await part.kill("SIGKILL");
+    expect([await begin("a"), await begin("b"), await begin("c")]).toEqual([true, true, false]);
+    await w.windows.end([{ id: "b", keys: [key] }]);
+    await w.windows.hold([{ id: "before", keys: [key] }]);
+    expect(await begin("c")).toBe(false);
+    expect(await begin("x", other)).toBe(true);
+    await w.windows.end([{ id: "x", keys: [other] }]);
+    const back = w.nextChange();
+    await part.restart();
+    await back;
+    const begun = [];
+    for (const slot of ["c", "d", "e", "f", "g"]) begun.push(await begin(slot));
+    expect(begun).toEqual([true, true, true, true, false]);
+    await w.windows.end([{ id: "a", keys: [key] }]);
+    expect([await begin("g"), await begin("h")]).toEqual([true, false]);
+  }, 60_000);
+
   it("only the calls that find out wait for a Redis that hangs; those after are answered at once, until it goes on", async () => {
     await using w = await world(2);
     expect(await w.passing(10, 64)).toBe(10);

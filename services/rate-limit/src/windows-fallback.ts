@@ -1,9 +1,9 @@
-import type { CountedWindow } from "@sluice/contracts";
-import type { Take, Taken, Windows } from "./windows.ts";
+import type { CountedWindow, Slot } from "@sluice/contracts";
+import { isSlot, type Take, type Taken, type Windows } from "./windows.ts";
 
 export interface FallbackOptions {
   readonly shared: Windows;
-  readonly local: Windows;
+  readonly local: Windows & { slots(): readonly Slot[] };
   /** Replicas that live, this one included. */
   readonly replicas: () => number;
   readonly onChange: (state: FallbackState) => void;
@@ -44,14 +44,23 @@ export class FallbackWindows implements Windows, Disposable {
       }
     }
     const replicas = Math.max(1, this.#options.replicas());
-    return this.#options.local.take(
-      calls.map((takes) => takes.map((take) => ({ ...take, limit: shareOf(take.limit, replicas) }))),
-    );
+    return this.#options.local.take(calls.map((takes) => takes.map((take) => shareOf(take, replicas))));
   }
 
-  /** Local windows never lease. */
+  /** What was counted in Redis and cannot be taken back there stays counted; what was counted here is known here alone. */
   async give(calls: number, windows: readonly CountedWindow[]): Promise<void> {
+    await this.#options.local.give(calls, windows);
     if (!this.#isLocal) await this.#options.shared.give(calls, windows);
+  }
+
+  /** Calls that began while Redis was there take part of this replica's share, and those of a share go on in Redis. */
+  async hold(slots: readonly Slot[]): Promise<void> {
+    await (this.#isLocal ? this.#options.local : this.#options.shared).hold(slots);
+  }
+
+  async end(slots: readonly Slot[]): Promise<void> {
+    await this.#options.local.end(slots);
+    if (!this.#isLocal) await this.#options.shared.end(slots);
   }
 
   #leave(error: unknown): void {
@@ -69,6 +78,7 @@ export class FallbackWindows implements Windows, Disposable {
   async #probe(): Promise<void> {
     try {
       await this.#options.shared.take([[probe]]);
+      await this.#options.shared.hold(this.#options.local.slots());
     } catch {
       return this.#probeLater();
     }
@@ -83,6 +93,12 @@ export class FallbackWindows implements Windows, Disposable {
 }
 
 /** At least one call, unless the limit itself is none. */
-function shareOf(limit: number, replicas: number): number {
-  return limit === 0 ? 0 : Math.max(1, Math.floor(limit / replicas));
+function shareOf(take: Take, replicas: number): Take {
+  const share = (limit: number) => (limit === 0 ? 0 : Math.max(1, Math.floor(limit / replicas)));
+  if (isSlot(take)) return { ...take, maxConcurrent: share(take.maxConcurrent) };
+  return {
+    ...take,
+    limit: share(take.limit),
+    ...(take.sustained !== undefined && { sustained: share(take.sustained) }),
+  };
 }

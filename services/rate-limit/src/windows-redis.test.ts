@@ -31,9 +31,9 @@ async function connect() {
 
 const freshKey = () => `gw:rl:${randomUUID()}`;
 
-/** Without what only windows in Redis tell: where was counted. */
+/** Without what differs by nature: where was counted, and by whom. */
 const decisionsOf = (answers: readonly Taken[]) =>
-  answers.map((taken) => (taken.ok ? { ok: true, lease: taken.lease } : taken));
+  answers.map((taken) => (taken.ok ? { ok: true, lease: taken.lease, left: taken.left } : taken));
 
 describe("windows in Redis", () => {
   it("A28: of 500 parallel calls over 3 connections exactly the limit of 100 passes, and the rest learn when to come back", async () => {
@@ -68,12 +68,13 @@ describe("windows in Redis", () => {
     const slot = fc.record({
       name: fc.constantFrom("a", "b"),
       limit: fc.constantFrom(0, 1, 2, 5),
+      sustained: fc.constantFrom(undefined, 1, 3),
       windowMs: fc.constantFrom(100_000, 600_000),
     });
-    const batch = fc.array(
-      fc.uniqueArray(slot, { selector: (take) => take.name + take.windowMs + take.limit, maxLength: 3 }),
-      { minLength: 1, maxLength: 6 },
-    );
+    const batch = fc.array(fc.uniqueArray(slot, { selector: (take) => Object.values(take).join(), maxLength: 3 }), {
+      minLength: 1,
+      maxLength: 6,
+    });
     const sequence = fc.array(
       fc.record({ waitMs: fc.oneof(fc.nat(5_000), fc.nat(130_000), fc.nat(2_000_000)), batch }),
       { maxLength: 15 },
@@ -87,7 +88,12 @@ describe("windows in Redis", () => {
           clock.now += waitMs;
           await connection.redis.set(clockKey, clock.now);
           const takes = calls.map((call) =>
-            call.map(({ name, limit, windowMs }) => ({ key: `${run}:${name}:${windowMs}:${limit}`, limit, windowMs })),
+            call.map(({ name, limit, windowMs, sustained }) => ({
+              key: `${run}:${name}:${windowMs}:${limit}:${sustained}`,
+              limit,
+              windowMs,
+              ...(sustained !== undefined && { sustained }),
+            })),
           );
           expect(decisionsOf(await shared.take(takes))).toEqual(decisionsOf(await local.take(takes)));
         }
@@ -196,7 +202,7 @@ describe("windows in Redis", () => {
       const answers = await w.windows.take(Array.from({ length: 8 }, () => [wide, narrow]));
       const leased = answers.filter((taken) => taken.ok && taken.lease !== undefined);
       expect(leased).toMatchObject([
-        { lease: { calls: 4, ms: 200 }, windows: [{ key: wide.key }, { key: narrow.key }] },
+        { lease: { calls: 4, ms: 200 }, counted: { windows: [{ key: wide.key }, { key: narrow.key }] } },
       ]);
     });
 
@@ -207,7 +213,7 @@ describe("windows in Redis", () => {
       const [, , , taken] = await w.windows.take(Array.from({ length: 4 }, () => [take]));
       if (taken?.ok !== true) throw new Error("the call did not pass");
       expect(taken.lease?.calls).toBe(4);
-      const windows = taken.windows ?? [];
+      const windows = taken.counted.windows ?? [];
       await w.windows.give(3, windows);
       await w.at(start + 1_200);
       const small = { ...take, limit: 999 };

@@ -40,6 +40,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.callAll,
         subjects.ask("rate-limit", "give"),
         subjects.ask("policy", "arguments"),
+        subjects.ownRateLimit("*"),
         subjects.ownAll,
         subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
@@ -57,7 +58,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     readConf("rate-limit"),
     {
       publish: [],
-      subscribe: [subjects.admitLimit, subjects.ask("rate-limit", "*"), subjects.aliveAll("rate-limit")],
+      subscribe: [
+        subjects.admitLimit,
+        subjects.ask("rate-limit", "*"),
+        subjects.ownRateLimit("*"),
+        subjects.aliveAll("rate-limit"),
+      ],
     },
   ],
   "session-manager": [{ publish: [], subscribe: [subjects.admitSession, subjects.ask("session-manager", "*")] }],

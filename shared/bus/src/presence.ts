@@ -1,11 +1,19 @@
-import { aliveEveryMs, deadAfterMs, subjects, type ServiceName } from "@sluice/contracts";
+import { aliveEveryMs, deadAfterMs, decodeJson, encodeJson, subjects, type ServiceName } from "@sluice/contracts";
 import type { Bus } from "./bus.ts";
 
-/** Tells every `aliveEveryMs` that this replica lives. */
-export function announce(bus: Bus): Disposable {
+const mostProblems = 50;
+const longestProblem = 500;
+const nothing = new Uint8Array();
+
+/**
+ * Tells every `aliveEveryMs` that this replica lives, and what operators have to mend in it, which must hold no secret.
+ */
+export function announce(bus: Bus, problems: () => readonly string[] = () => []): Disposable {
   const subject = subjects.alive(bus.service, bus.instance);
   const beat = () => {
-    if (bus.connected) bus.tell(subject, new Uint8Array());
+    if (!bus.connected) return;
+    const told = problems().slice(0, mostProblems);
+    bus.tell(subject, told.length === 0 ? nothing : encodeJson(told.map((text) => text.slice(0, longestProblem))));
   };
   beat();
   const timer = setInterval(beat, aliveEveryMs);
@@ -16,6 +24,7 @@ export function announce(bus: Bus): Disposable {
 export class Presence implements Disposable {
   readonly #bus: Bus;
   readonly #lastHeard = new Map<string, number>();
+  readonly #problems = new Map<string, Uint8Array>();
   readonly #timer: NodeJS.Timeout;
   readonly #off: () => void;
   #listeningSince = Date.now();
@@ -23,7 +32,10 @@ export class Presence implements Disposable {
   constructor(bus: Bus, service: ServiceName, onDead: (instance: string) => void) {
     this.#bus = bus;
     bus.listen(subjects.aliveAll(service), (message) => {
-      this.#lastHeard.set(message.subject.slice(message.subject.lastIndexOf(".") + 1), Date.now());
+      const instance = message.subject.slice(message.subject.lastIndexOf(".") + 1);
+      this.#lastHeard.set(instance, Date.now());
+      if (message.data.length > 0) this.#problems.set(instance, message.data);
+      else this.#problems.delete(instance);
     });
     this.#off = bus.onReconnect(() => this.#forgive());
     this.#timer = setInterval(() => this.#sweep(onDead), aliveEveryMs).unref();
@@ -32,6 +44,11 @@ export class Presence implements Disposable {
   /** How many replicas live, as far as heard. */
   get count(): number {
     return this.#lastHeard.size;
+  }
+
+  /** What the replicas that live say is to be mended, each thing once. */
+  get problems(): readonly string[] {
+    return [...new Set([...this.#problems.values()].flatMap((data) => decodeJson<string[]>(data)))];
   }
 
   /** Whether every replica that lives must have been heard by now: `count` is no smaller than their number. */
@@ -55,6 +72,7 @@ export class Presence implements Disposable {
     for (const [instance, heard] of this.#lastHeard) {
       if (now - heard <= deadAfterMs) continue;
       this.#lastHeard.delete(instance);
+      this.#problems.delete(instance);
       onDead(instance);
     }
   }

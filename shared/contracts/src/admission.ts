@@ -42,11 +42,29 @@ export type PolicyVerdict =
 export type LimitVerdict =
   | {
       readonly ok: true;
-      /** Where the call, and what is leased, was counted: what rate-limit needs to take calls back. */
-      readonly windows?: readonly CountedWindow[];
+      /** What was counted for the call and what is leased with it; absent where no limit applies. */
+      readonly counted?: Counted;
       readonly lease?: LimitLease;
+      /** How far each limit that counted the call is used. */
+      readonly quotas?: readonly Quota[];
     }
-  | { readonly ok: false; readonly rule: string; readonly retryAfterSeconds: number };
+  | {
+      readonly ok: false;
+      readonly rule: string;
+      readonly retryAfterSeconds: number;
+      /** Calls in flight refused it: the end of one may be on its way. */
+      readonly isBusy?: boolean;
+      readonly quotas?: readonly Quota[];
+    };
+
+/** What rate-limit needs to take back what it counted. */
+export interface Counted {
+  readonly windows?: readonly CountedWindow[];
+  /** The call's places among those in flight, which it has until ingress says that it ended. */
+  readonly slot?: Slot;
+  /** The replica that counted, where it did so by itself because Redis is away. */
+  readonly by?: string;
+}
 
 /** More calls of the same kind that may pass without being asked about, already counted. What is not used is given back. */
 export interface LimitLease {
@@ -59,11 +77,38 @@ export interface LimitLease {
 export interface CountedWindow {
   readonly key: string;
   readonly part: number;
+  /** It counted the call only where that was the first in the window before it. */
+  readonly ifNew?: boolean;
 }
 
-/** Calls that were counted and not carried out (`gw.ask.v1.rate-limit.give`); nobody answers. */
+/** A call in flight, by a name of its own, and the counts that it is in. */
+export interface Slot {
+  readonly id: string;
+  readonly keys: readonly string[];
+}
+
+/** What an agent is told of a limit (draft-ietf-httpapi-ratelimit-headers). */
+export interface Quota {
+  /** The item of `RateLimit-Policy`. */
+  readonly policy: string;
+  /** Calls that would pass now. */
+  readonly left: number;
+  /** For so long no more than those pass. */
+  readonly seconds?: number;
+}
+
+/** For so long a slot counts after ingress last said that its call is in flight; it says so every `slotRenewMs`. */
+export const slotLifeMs = 15_000;
+export const slotRenewMs = 5_000;
+
+/**
+ * What becomes of what was counted (`gw.ask.v1.rate-limit.give`, or the replica's own subject where `by` names one); nobody
+ * answers. `leases` are calls that were not carried out, `ended` are over, and `held` are in flight still.
+ */
 export interface GiveBack {
-  readonly leases: readonly { readonly calls: number; readonly windows: readonly CountedWindow[] }[];
+  readonly leases?: readonly { readonly calls: number; readonly windows: readonly CountedWindow[] }[];
+  readonly ended?: readonly Slot[];
+  readonly held?: readonly Slot[];
 }
 
 /** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */

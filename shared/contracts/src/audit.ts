@@ -52,6 +52,8 @@ export const intentSchema = z.object({
     .optional(),
   /** `*` stands for all of the tenant together. */
   server: z.string().max(128),
+  /** Where it does: the server that the prefix of the target's name says. */
+  namedServer: z.string().max(128).optional(),
   /** The name of the legacy session, never its id. */
   session: z.string().refine(isSessionName).optional(),
   /** The JSON-RPC id as it was written. */

@@ -1,9 +1,11 @@
 import { z } from "zod";
-import { accessRuleSchema, patternSchema } from "./access-rule.ts";
+import { accessRuleSchema } from "./access-rule.ts";
 import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
 import { confName as name } from "./conf-name.ts";
+import { limitSchema } from "./limits.ts";
 import { allowedMethodsSchema, routeSchema } from "./routes.ts";
-import { credentialsSchema, secretReference } from "./upstream-credentials.ts";
+import { secretReference } from "./secret-reference.ts";
+import { credentialsSchema } from "./upstream-credentials.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints, of which there must be one. */
 
@@ -54,21 +56,6 @@ export const registrationSchema = z.strictObject({
   description: z.string().max(1_024).optional(),
   version: z.string().min(1).max(64).default("1.0.0"),
 });
-
-export const limitSchema = z.strictObject({
-  /** Protocol and method, such as `/mcp/tools/call`. */
-  path: z
-    .string()
-    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
-  /** Only calls to tools that match; each tool has a window of its own. */
-  tool: patternSchema.optional(),
-  agentPattern: patternSchema.default("*"),
-  maxRequests: z.int().min(0).max(1_000_000_000),
-  windowSeconds: z.int().min(1).max(86_400),
-  /** How far over `maxRequests` one window may go. */
-  burstAllowance: z.int().min(0).max(1_000_000_000).default(0),
-});
-export type Limit = z.infer<typeof limitSchema>;
 
 export const agentEntrySchema = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9._@:-]{1,128}$/, "must be 1 to 128 letters, digits or . _ @ : -"),

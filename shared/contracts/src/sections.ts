@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { accessRuleSchema } from "./access-rule.ts";
-import { endpointSchema, limitSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
 import { methodSectionSchema } from "./routes.ts";
 

@@ -52,6 +52,8 @@ export const subjects = {
   ownAll: "gw.own.v1.egress.*",
   /** A word to the ingress replica that has a client's event stream: a message for it, or that somebody else reads it now. */
   ownIngress: (instance: string, verb: "post" | "replaced") => `gw.own.v1.ingress.${instance}.${verb}`,
+  /** Words to the rate-limit replica that counted something by itself, because Redis was away. */
+  ownRateLimit: (instance: string) => `gw.own.v1.rate-limit.${instance}.give`,
   /** Presence of a replica, every `aliveEveryMs`. */
   alive: (service: ServiceName, instance: string) => `gw.alive.v1.${service}.${instance}`,
   aliveAll: (service: ServiceName) => `gw.alive.v1.${service}.*`,

@@ -1,9 +1,5 @@
 import { z } from "zod";
-
-/** Where a secret is kept; the service that needs it reads it there, and the configuration never holds it. */
-export const secretReference = z
-  .string()
-  .regex(/^\$\{(?:env|file):[^}]+\}$/, "must be a reference: ${env:NAME} or ${file:PATH}");
+import { secretReference } from "./secret-reference.ts";
 
 /** Names that belong to the protocol, to the connection, to the gateway's own statements, or to signing. */
 const reservedHeader =

@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from "node:fs";
 import { weakSecretReason } from "@sluice/signing";
 import { z } from "zod";
 
@@ -59,29 +58,16 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/**
- * Reads a service's settings from environment variables. `NAME_FILE` gives the file that holds NAME (Docker and
- * Kubernetes secrets). Values never appear in the error.
- */
+/** Reads a service's settings from environment variables. Values never appear in the error. */
 export function loadConfig<Schema extends z.ZodType>(
   schema: Schema,
   env: NodeJS.ProcessEnv = process.env,
 ): z.infer<Schema> {
-  const parsed = schema.safeParse(withFiles(env));
+  const parsed = schema.safeParse(env);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
     const isMissing = issue.code === "invalid_type" && issue.message.endsWith("received undefined");
     return `  ${issue.path.join(".")}: ${isMissing ? "is missing" : issue.message}`;
   });
   throw new ConfigError(`the environment is not usable:\n${problems.join("\n")}`);
-}
-
-function withFiles(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const merged = { ...env };
-  for (const [name, path] of Object.entries(env)) {
-    if (!/^(NATS_PASSWORD|DATABASE_URL|REDIS_URL|ADMIN_TOKEN)_FILE$/.test(name) || path === undefined) continue;
-    if (!existsSync(path)) throw new ConfigError(`${name}: there is no file ${path}`);
-    merged[name.slice(0, -"_FILE".length)] = readFileSync(path, "utf8").trim();
-  }
-  return merged;
 }

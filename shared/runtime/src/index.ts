@@ -2,5 +2,4 @@ export * from "./config.ts";
 export * from "./run.ts";
 export * from "./guard.ts";
 export * from "./health.ts";
-export * from "./secrets.ts";
 export * from "./serve.ts";

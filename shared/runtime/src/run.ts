@@ -1,9 +1,11 @@
 import type { z } from "zod";
 import { announce, Bus } from "@sluice/bus";
 import type { ServiceName } from "@sluice/contracts";
+import { Secrets } from "@sluice/secrets";
 import { createLog, createMetrics, describeError, type Log, type Registry } from "@sluice/telemetry";
 import { baseConfigSchema, ConfigError, loadConfig, type BaseConfig } from "./config.ts";
 import { serveHealth } from "./health.ts";
+import { settingsOf } from "./settings.ts";
 
 /** What a service gets to work with. */
 export interface Context<Config> {
@@ -11,6 +13,8 @@ export interface Context<Config> {
   readonly bus: Bus;
   readonly log: Log;
   readonly metrics: Registry;
+  /** What references in the configuration stand for; the only way to a secret. */
+  readonly secrets: Secrets;
   /** Closed last-opened-first when the service stops. */
   readonly scope: AsyncDisposableStack;
   /** Fires when the service is asked to stop. */
@@ -19,6 +23,8 @@ export interface Context<Config> {
   nobodyWaits(): boolean;
   /** Adds to what `/health` shows. */
   report(details: () => Record<string, unknown>): void;
+  /** Adds to what operators are told to mend, in the admin API; no secrets. */
+  complain(problems: () => string[]): void;
   /** Adds a condition to readiness. */
   requireReady(check: () => boolean): void;
 }
@@ -44,8 +50,11 @@ export async function run<Schema extends z.ZodType>(service: Service<Schema>): P
   let log = createLog(service.name, "info");
   const scope = new AsyncDisposableStack();
   try {
-    const config = { ...loadConfig(baseConfigSchema), ...(loadConfig(service.config) as object) } as z.infer<Schema> &
-      BaseConfig;
+    const env = await settingsOf([baseConfigSchema, service.config], log);
+    const config = {
+      ...loadConfig(baseConfigSchema, env),
+      ...(loadConfig(service.config, env) as object),
+    } as z.infer<Schema> & BaseConfig;
     log = createLog(service.name, config.LOG_LEVEL);
     const opened = open({
       service,
@@ -112,21 +121,31 @@ async function open<Schema extends z.ZodType>({
   scope.use(health);
   const bus = scope.use(await connect(service.name, config, log));
   state.bus = bus;
-  scope.use(announce(bus));
+  const secrets = scope.use(new Secrets({ env: process.env, log, metrics }));
+  const problems = [() => secretProblems(secrets)];
+  scope.use(announce(bus, () => problems.flatMap((tell) => tell())));
   await service.start({
     config,
     bus,
     log,
     metrics,
+    secrets,
     scope,
     stopping,
     nobodyWaits,
     report: (details) => void reports.push(details),
+    complain: (tell) => void problems.push(tell),
     requireReady: (check) => void checks.push(check),
   });
   await bus.flush();
   state.started = true;
   log.info({ health: `http://${config.HEALTH_HOST}:${health.port}`, instance: bus.instance }, "ready");
+}
+
+function secretProblems(secrets: Secrets): string[] {
+  return [...secrets.states()].flatMap(({ reference, usable, problem }) =>
+    problem === undefined ? [] : [`${reference}: ${problem.reason}${usable ? "; its last value stays in use" : ""}`],
+  );
 }
 
 function connect(service: ServiceName, config: BaseConfig, log: Log): Promise<Bus> {

@@ -1,3 +1,4 @@
 export * from "./fake-upstream.ts";
+export * from "./fake-vault.ts";
 export * from "./test-house.ts";
 export * from "./until.ts";

@@ -11,6 +11,8 @@ export interface AdminParts {
   readonly credentials: Credentials;
   /** Replicas alive, by service. */
   replicas(): Readonly<Record<string, number>>;
+  /** What services say is to be mended. */
+  problems(): readonly { readonly service: string; readonly problem: string }[];
   /** The OpenAPI document of all routes. */
   openApi(): Record<string, unknown>;
 }

@@ -25,6 +25,10 @@ const answer = z.object({
   }),
   tenants: z.array(z.string()).readonly(),
   services: z.record(z.string(), z.int()).describe("replicas alive, by service"),
+  problems: z
+    .array(z.object({ service: z.string(), problem: z.string() }))
+    .readonly()
+    .describe("what services say is to be mended, such as an endpoint whose secret is missing"),
 });
 
 export const statusRoute = adminRoute({
@@ -33,9 +37,10 @@ export const statusRoute = adminRoute({
   summary: "The configuration in force, its tenants, and the replicas alive",
   role: "auditor",
   answer,
-  handle: (_input, { configuration, replicas }) => ({
+  handle: (_input, { configuration, replicas, problems }) => ({
     configuration: { ...configuration.status },
     tenants: configuration.tenants,
     services: replicas(),
+    problems: problems(),
   }),
 });

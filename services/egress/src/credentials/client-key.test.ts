@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readClientKey } from "./client-key.ts";
 
 const reference = "${env:CLIENT_KEY}";
@@ -9,11 +9,9 @@ const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const ec = generateKeyPairSync("ec", { namedCurve: "P-384" });
 const ed = generateKeyPairSync("ed25519");
 
-function read(text: string, settings: Parameters<typeof readClientKey>[1] = {}) {
-  vi.stubEnv("CLIENT_KEY", text);
-  return readClientKey(reference, settings);
+function read(text: string, settings: Parameters<typeof readClientKey>[2] = {}) {
+  return readClientKey(reference, text, settings);
 }
-afterEach(() => void vi.unstubAllEnvs());
 
 describe("a private key", () => {
   test.each([

@@ -1,6 +1,6 @@
 import { createPrivateKey, type JsonWebKeyInput, type KeyObject, type webcrypto } from "node:crypto";
 import { assertionAlgorithms, type ClientCredentials } from "@sluice/contracts";
-import { resolveSecret } from "@sluice/runtime";
+import { SecretProblem } from "@sluice/secrets";
 
 type Algorithm = NonNullable<ClientCredentials["algorithm"]>;
 type Import = Parameters<KeyObject["toCryptoKey"]>[0];
@@ -17,28 +17,30 @@ export interface ClientKey {
   readonly key: webcrypto.CryptoKey;
   readonly kid?: string;
   readonly algorithm: Algorithm;
-  /** Tells keys apart, without telling the key. */
-  readonly object: KeyObject;
 }
 
 /**
  * Reads a private key: PKCS#8 in PEM, or a JWK, whose `kid` and `alg` hold where the settings have none.
- * @throws Error that names the reference and what is wrong, never the key
+ * @throws SecretProblem that names the reference and what is wrong, never the key
  */
-export function readClientKey(reference: string, settings: Pick<ClientCredentials, "algorithm" | "keyId">): ClientKey {
-  const text = resolveSecret(reference).trim();
-  const { object, kid, alg } = parse(reference, text);
+export function readClientKey(
+  reference: string,
+  text: string,
+  settings: Pick<ClientCredentials, "algorithm" | "keyId">,
+): ClientKey {
+  const { object, kid, alg } = parse(reference, text.trim());
   const algorithm = settings.algorithm ?? assertionAlgorithms.find((known) => known === alg) ?? fitting(object);
   const parameters = algorithm === undefined ? undefined : importParameters(object, algorithm);
   if (algorithm === undefined || parameters === undefined)
-    throw new Error(
-      `${reference}: a key of type ${object.asymmetricKeyType} does not fit ${algorithm ?? "any algorithm"}`,
+    throw new SecretProblem(
+      reference,
+      `a key of type ${object.asymmetricKeyType} does not fit ${algorithm ?? "any algorithm"}`,
     );
   if ((object.asymmetricKeyDetails?.modulusLength ?? minRsaBits) < minRsaBits)
-    throw new Error(`${reference}: an RSA key must have at least ${minRsaBits} bits`);
+    throw new SecretProblem(reference, `an RSA key must have at least ${minRsaBits} bits`);
   const keyId = settings.keyId ?? kid;
   const key = object.toCryptoKey(parameters, false, ["sign"]);
-  return { object, key, algorithm, ...(keyId !== undefined && { kid: keyId }) };
+  return { key, algorithm, ...(keyId !== undefined && { kid: keyId }) };
 }
 
 function parse(reference: string, text: string): { object: KeyObject; kid?: string; alg?: unknown } {
@@ -48,7 +50,7 @@ function parse(reference: string, text: string): { object: KeyObject; kid?: stri
     const object = createPrivateKey({ key, format: "jwk" });
     return { object, alg: key.alg, ...(typeof key.kid === "string" && { kid: key.kid }) };
   } catch {
-    throw new Error(`${reference}: is not a private key: it must be PKCS#8 in PEM, unencrypted, or a private JWK`);
+    throw new SecretProblem(reference, "is not a private key: it must be PKCS#8 in PEM, unencrypted, or a private JWK");
   }
 }
 

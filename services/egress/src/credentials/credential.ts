@@ -1,4 +1,5 @@
 import type { Endpoint } from "@sluice/contracts";
+import type { Secrets } from "@sluice/secrets";
 import type { Dispatcher } from "undici";
 
 export type Fields = Readonly<Record<string, string>>;
@@ -7,6 +8,8 @@ export type Fields = Readonly<Record<string, string>>;
 export interface Credential {
   /** Two of the same identity are interchangeable: an edit of the configuration that leaves it alone keeps what was fetched. */
   readonly identity?: string;
+  /** Takes over secrets as they are now, where it stays. @throws SecretProblem where they are of no use */
+  secretChanged?(): void;
   /**
    * The header fields for one request, in lower case; a promise only where something must be fetched first.
    * @throws Fault `upstream_failed` where there is nothing to show
@@ -28,4 +31,6 @@ export interface CredentialContext {
   readonly tenant: string;
   readonly endpoint: Endpoint;
   readonly tokens: TokenRequests;
+  /** They hold what the endpoint refers to. */
+  readonly secrets: Pick<Secrets, "value" | "again">;
 }
