@@ -86,7 +86,7 @@ function covers(pattern: string, subject: string): boolean {
 const oneOf = (pattern: string) => pattern.replaceAll("*", "x1").replace(/>$/, "x1.x2");
 const others = (service: ServiceName) => serviceNames.filter((name) => name !== service);
 
-/** Who may publish there, and nobody else; `by: "each"` stands for the service in the subject. */
+/** Who may publish there, and nobody else. */
 const publishers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.admit.v1.mcp.policy.limit.-": ["ingress"],
   "gw.call.v1.egress.mcp": ["ingress"],
@@ -99,6 +99,7 @@ const publishers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.own.v1.egress.cancel": ["ingress", "egress"],
   "gw.own.v1.ingress.i1.post": ["ingress"],
   "gw.own.v1.ingress.i1.replaced": ["egress"],
+  "gw.own.v1.rate-limit.i1.give": ["ingress"],
   "gw.dead.v1.audit": ["audit"],
   "gw.audit.v1.ingress": ["ingress"],
   "gw.audit.v1.egress": ["egress"],
@@ -151,6 +152,7 @@ const hearers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.ask.v1.rate-limit.give": ["rate-limit"],
   "gw.own.v1.egress.cancel": ["egress"],
   "gw.own.v1.ingress.i1.post": ["ingress"],
+  "gw.own.v1.rate-limit.i1.give": ["rate-limit"],
   "gw.audit.v1.>": [],
   "gw.dead.v1.audit": [],
 };

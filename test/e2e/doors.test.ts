@@ -47,6 +47,7 @@ async function registered() {
     log: unused,
     metrics: new Registry(),
     authentication: unused,
+    resource: unused,
     mcp: unused,
     sse: unused,
     paths: unused,

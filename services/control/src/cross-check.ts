@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { checkConditions } from "./check-conditions.ts";
+import { askedUrls, checkAuthentication } from "./authentication-check.ts";
 import { checkLimits } from "./check-limits.ts";
 import { checkRoutes } from "./check-routes.ts";
 
@@ -65,7 +66,7 @@ export const knownHashes: ReadonlySet<string> = new Set(knownKeys.flatMap((key) 
 /** What the shape alone can't say: names and keys that must be unique, keys that everybody knows, forbidden addresses, limits on nothing. */
 export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
   const holders = new Map<string, string>();
-  return Object.entries(conf.tenants).flatMap(([name, tenant]) => {
+  const ofTenants = Object.entries(conf.tenants).flatMap(([name, tenant]) => {
     const path = ["tenants", name];
     const endpoints = tenant.mcp.endpoints.map((endpoint) => endpoint.name);
     const agentEndpoints = tenant.a2a.endpoints.map((endpoint) => endpoint.name);
@@ -82,12 +83,14 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });
+  return [...ofTenants, ...checkAuthentication(conf)];
 }
 
 const nothingBehind = "has nothing behind it: give it mcp.endpoints, a2a.endpoints or both";
 
 /** Everything in a tenant's configuration that Sluice will connect to. */
-function urlsOf({ mcp, a2a }: Tenant): Address[] {
+function urlsOf(tenant: Tenant): Address[] {
+  const { mcp, a2a } = tenant;
   return [
     ...mcp.endpoints.flatMap(({ url, credentials }, index) => [
       { path: ["mcp", "endpoints", index, "url"], url },
@@ -97,6 +100,7 @@ function urlsOf({ mcp, a2a }: Tenant): Address[] {
       ...named(["a2a", "endpoints", index], { url, card }),
       ...addressesOf(["a2a", "endpoints", index], credentials),
     ]),
+    ...askedUrls(tenant),
   ];
 }
 

@@ -34,7 +34,8 @@ export function cutSections(conf: Conf, version: number): AllSections {
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
-  const takesKeys = tenant.authentication.length > 0;
+  const byKey = tenant.authentication.filter((method) => method.type === "apiKey");
+  const takesKeys = byKey.length > 0;
   const keys = (takesKeys ? tenant.agents : []).flatMap((agent) =>
     agent.apiKeys.map((hash) => [hash.slice("sha256:".length), agentOf(agent)]),
   );
@@ -46,9 +47,11 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
     mcpEnabled: tenant.settings.mcp_enabled,
     ...(methods !== undefined && { methods }),
     deniedWith200: tenant.settings.denied_status === 200,
-    keyHeaders: tenant.authentication.map((method) => method.headerName.toLowerCase()),
+    keyHeaders: byKey.map((method) => method.headerName.toLowerCase()),
     keys: Object.fromEntries(keys),
     agents: tenant.agents.filter(({ apiKeys }) => !takesKeys || apiKeys.length === 0).map(agentOf),
+    keyEndpoints: byKey.filter(({ validationEndpoint }) => validationEndpoint !== undefined),
+    oauth2: tenant.authentication.filter((method) => method.type === "oauth2ClientCredentials"),
     toolPrefix: tenant.mcp.toolPrefix,
     registration: tenant.mcp.registration,
     servers: tenant.mcp.endpoints.map(({ name, responseTimeoutMs, maxPayloadBytes = most, forwardHeaders }) => ({

@@ -151,7 +151,7 @@ describe("an upstream's URL", () => {
     ],
   ])("%s is refused unless the operator allowed its network (A25)", (url) => {
     expect(refusalOf(withUrl(url))).toMatch(
-      /^tenants\.yaml:9:11: tenants\.acme\.mcp\.endpoints\.0\.url: .*set UPSTREAM_NETWORKS of control and egress/,
+      /^tenants\.yaml:9:11: tenants\.acme\.mcp\.endpoints\.0\.url: .*set UPSTREAM_NETWORKS of control, egress and ingress/,
     );
   });
 

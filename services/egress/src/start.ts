@@ -1,11 +1,11 @@
 import { OutcomeLog, Presence } from "@sluice/bus";
 import { subjects, type OwnVerb } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
+import { GuardedServers } from "@sluice/oauth";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { measureBreakers } from "./breaker-metric.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
-import { TokenServers } from "./credentials/index.ts";
 import { followConf } from "./follow-conf.ts";
 import { Principals } from "./principals.ts";
 import { ListPages } from "./list-pages.ts";
@@ -87,7 +87,7 @@ function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>)
 
 function openUpstreams({ config, log, metrics, scope, secrets }: Context<EgressConfig & BaseConfig>): Upstreams {
   const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
-  const tokenServers = scope.use(new TokenServers({ guard }));
+  const tokenServers = scope.use(new GuardedServers({ guard }));
   const upstreams = scope.use(
     new Upstreams({
       connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,

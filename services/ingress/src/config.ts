@@ -1,3 +1,4 @@
+import { upstreamNetworks } from "@sluice/net";
 import { integer, list } from "@sluice/runtime";
 import { z } from "zod";
 
@@ -10,6 +11,8 @@ export const configSchema = z.object({
   ALLOWED_HOSTS: list.default([]),
   /** Origins of web pages that may call; others are answered with 403. Requests without an Origin are not pages. */
   ALLOWED_ORIGINS: list.default([]),
+  /** Networks that authorization servers and validation endpoints may be in beside public addresses. */
+  UPSTREAM_NETWORKS: upstreamNetworks,
   ADMISSION_TIMEOUT_MS: integer(100, 60_000).default(2_000),
   /** How long a client may take to send a request's head, and the whole of it. */
   HEADERS_TIMEOUT_MS: integer(1_000, 600_000).default(10_000),

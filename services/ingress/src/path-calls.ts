@@ -9,6 +9,7 @@ import type { Mcp } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
 import { thisMoment } from "./outcome.ts";
 import { gather, initializeResult, plainError, registeredTools, type Outcome } from "./path-answer.ts";
+import { mcpScopes } from "./protected-resource.ts";
 import { readForm, readPathCall, type PathMethod } from "./path-call.ts";
 import { renderPlainFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
@@ -166,15 +167,24 @@ function plain(outcome: Outcome, method: PathMethod): { status: number; body: st
 }
 
 function registrationOf(
-  { registration, keyHeaders }: IngressSection,
+  section: IngressSection,
   { tenant, server, url }: { tenant: string; server: string | undefined; url: string | undefined },
 ) {
+  const { registration } = section;
   const name = server ?? registration.name ?? tenant;
   return {
     name,
     version: registration.version,
     description: registration.description ?? `MCP tools of ${name}`,
     endpoint: `${url?.replace(/\/+$/, "") ?? ""}/mcp${server === undefined ? "" : `/${server}`}`,
-    authentication: { type: "apiKey", header: keyHeaders[0] },
+    authentication: howToAuthenticate(section),
   };
+}
+
+/** The first way that the tenant has; how it goes by OAuth stands in the metadata of the resource. */
+function howToAuthenticate({ keyHeaders: [header], oauth2: [oauth2] }: IngressSection) {
+  if (header !== undefined || oauth2 === undefined) return { type: "apiKey", header };
+  const { type, issuer, tokenUrl } = oauth2;
+  const scopes = mcpScopes(oauth2);
+  return { type, ...(issuer && { issuer }), ...(tokenUrl && { tokenUrl }), ...(scopes.length > 0 && { scopes }) };
 }

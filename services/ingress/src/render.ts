@@ -30,7 +30,7 @@ function write(response: ServerResponse, fault: Fault, body: string): void {
   response.writeHead(statusOf(fault), {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
-    ...extraHeaders(fault),
+    ...extraHeaders(fault, response),
     // A body that was not read to its end would be taken for the next request.
     ...(response.req.complete ? {} : { connection: "close" }),
   });
@@ -47,11 +47,12 @@ export function isHidden(fault: Fault): boolean {
   return fault instanceof Refusal && fault.hidden;
 }
 
-function extraHeaders(fault: Fault): Record<string, string> {
+function extraHeaders(fault: Fault, response: ServerResponse): Record<string, string> {
   const retryAfter = fault.details["retryAfterSeconds"] ?? fault.row.retryAfterSeconds;
   return {
     ...(fault instanceof Refusal && fault.shown.headers),
     ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
-    ...(fault.kind === "unauthorized" && { "www-authenticate": 'Bearer realm="sluice"' }),
+    ...(fault.kind === "unauthorized" &&
+      !response.hasHeader("www-authenticate") && { "www-authenticate": 'Bearer realm="sluice"' }),
   };
 }

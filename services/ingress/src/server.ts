@@ -1,14 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
-import { addDoors, type Doors, type Fail } from "./doors.ts";
+import type { ProtectedResource } from "./protected-resource.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
+import { addMetadata, addRoutes, type Doors, type Fail } from "./routes.ts";
 import type { Principal } from "./tenants.ts";
 
 declare module "fastify" {
@@ -22,19 +23,33 @@ export interface ServerParts extends Doors {
   readonly log: Log;
   readonly metrics: Registry;
   readonly authentication: Authentication;
+  readonly resource: ProtectedResource;
 }
 
-/** The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1). */
-export function createServer({ config, log, metrics, authentication, ...doors }: ServerParts): FastifyInstance {
+/**
+ * The agents' door. Every request, known route or not, is authenticated before anything else is looked at (P1), but for
+ * what is read in order to log in.
+ */
+export function createServer({
+  config,
+  log,
+  metrics,
+  authentication,
+  resource,
+  ...doors
+}: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
     allowedHosts: config.ALLOWED_HOSTS,
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
-  const fail = failureRenderer(log);
+  const fail = failureRenderer(log, resource);
+  const look = ({ rawHeaders, headers }: IncomingMessage) => {
+    requireOneHost(rawHeaders);
+    guard(headers);
+  };
   const enter = (request: IncomingMessage): Principal | Promise<Principal> => {
-    requireOneHost(request.rawHeaders);
-    guard(request.headers);
+    look(request);
     return authentication.authenticate(request);
   };
   const app = fastify({
@@ -62,21 +77,37 @@ export function createServer({ config, log, metrics, authentication, ...doors }:
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook("onRequest", (request, reply, next) => {
-    const pass = (principal: Principal) => {
+  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, look, enter }, fail));
+  addRoutes(app, doors, fail);
+  addMetadata(app, resource, fail);
+  return app;
+}
+
+interface Doorkeeper {
+  /** Whether what is public is served. */
+  readonly isOpen: () => boolean;
+  /** @throws Fault where the request is for somebody else, or from a foreign page */
+  readonly look: (request: IncomingMessage) => void;
+  /** Looks, and says who comes. @throws Fault */
+  readonly enter: (request: IncomingMessage) => Principal | Promise<Principal>;
+}
+
+/** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
+function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
+  return (request, reply, next) => {
+    const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const entered = enter(request.raw);
+      const isPublic = request.routeOptions.config.isPublic === true && isOpen();
+      const entered = isPublic ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
-      else pass(entered);
+      else pass(entered ?? null);
     } catch (error) {
       fail(reply, error);
     }
-  });
-  addDoors(app, doors, fail);
-  return app;
+  };
 }
 
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
@@ -85,10 +116,14 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
 }
 
 /** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
-function failureRenderer(log: Log): Fail {
+function failureRenderer(log: Log, resource: ProtectedResource): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
+    // A path that the router cannot read has none.
+    const { server } = (reply.request.params ?? {}) as { server?: string };
+    const challenge = resource.challenge(fault, server);
+    if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
   };
 }

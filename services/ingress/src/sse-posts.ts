@@ -24,7 +24,7 @@ const noBody = Buffer.alloc(0);
 export interface PostedHead {
   readonly session: string;
   /** As the replica that got the message verified it. */
-  readonly principal: Pick<Principal, "tenant" | "agent">;
+  readonly principal: Pick<Principal, "tenant" | "agent" | "servers">;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
 }

@@ -10,6 +10,7 @@ import { forwardedHeaders } from "./headers.ts";
 import type { Mcp } from "./mcp.ts";
 import { MessageStream } from "./message-stream.ts";
 import { readOperation } from "./operation.ts";
+import { requireReach } from "./reach.ts";
 import { statusOf } from "./refusal.ts";
 import { pathOf } from "./request-head.ts";
 import { SsePosts, type PostedHead } from "./sse-posts.ts";
@@ -112,10 +113,10 @@ export class SseSessions {
     const owner = sessionForm.exec(session)?.[1];
     if (owner === undefined) throw unknownSession();
     const { traceparent } = request.headers;
-    const { tenant, agent } = principal;
+    const { tenant, agent, servers } = principal;
     const head: PostedHead = {
       session,
-      principal: { tenant, agent },
+      principal: { tenant, agent, ...(servers !== undefined && { servers }) },
       path: pathOf(request),
       headers: {
         ...forwardedHeaders(request.headers, {
@@ -148,6 +149,7 @@ export class SseSessions {
   async #accept({ session: id, principal, path, headers }: PostedHead, body: Body): Promise<void> {
     const session = this.#sessions.get(id);
     if (session === undefined || !isSame(session.principal, principal)) throw unknownSession();
+    requireReach(principal, session.server);
     this.#requireSize(session, body);
     if (isBatch(body.bytes)) {
       for (const message of await this.#options.batches.read(body, headers)) {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { OutcomeLog } from "@sluice/bus";
+import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
@@ -8,7 +8,7 @@ import { BodyBudget } from "./budget.ts";
 import type { IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
-import { followTenants } from "./follow-tenants.ts";
+import { openIdentity } from "./identity.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { PathCalls } from "./path-calls.ts";
@@ -20,17 +20,19 @@ import { Streams } from "./streams.ts";
 const idleSweepMs = 100;
 
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
-export async function start({
-  config,
-  bus,
-  log,
-  metrics,
-  scope,
-  report,
-}: Context<IngressConfig & BaseConfig>): Promise<void> {
+export async function start(context: Context<IngressConfig & BaseConfig>): Promise<void> {
+  const { config, bus, log, metrics, scope, report } = context;
+  const identity = openIdentity(context);
+  const { tenants } = identity;
   const counted = scope.use(new CountedCalls(bus));
   const leases = scope.use(new Leases(counted));
-  const { authentication, tenants } = await followTenants({ config, bus, log, scope }, leases);
+  scope.use(
+    await watchSection(bus, "ingress", async (sections) => {
+      if (await identity.configure(sections)) leases.configure(tenants.version);
+    }),
+  );
+  await identity.followIssued();
+  identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
   const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
@@ -51,7 +53,7 @@ export async function start({
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, authentication, mcp, sse, paths, tenants });
+  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

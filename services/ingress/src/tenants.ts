@@ -1,5 +1,12 @@
 import type { SectionMap } from "@sluice/bus";
-import { allServers, Fault, type Agent, type IngressSection, type MethodSection } from "@sluice/contracts";
+import {
+  allServers,
+  Fault,
+  type Agent,
+  type IngressSection,
+  type MethodSection,
+  type Protocol,
+} from "@sluice/contracts";
 import type { Authentication } from "./auth/authentication.ts";
 import { Uses, type Use } from "./uses.ts";
 
@@ -18,6 +25,12 @@ export interface Principal {
   readonly user?: string;
   /** Unix milliseconds; what is done with the credential ends then. */
   readonly expiresAtMs?: number;
+  /** Whether it may be no good any more without anybody telling: then its method is asked each second while it is used. */
+  readonly isPerishable?: boolean;
+  /** Scopes that its method wants, by protocol. */
+  readonly neededScopes?: Readonly<Partial<Record<Protocol, readonly string[]>>>;
+  /** The servers that the credential is for; all where it is absent. */
+  readonly servers?: readonly string[];
 }
 
 /** What ingress knows of the tenants; replaced as a whole at each change. */

@@ -14,11 +14,11 @@ interface Held extends Use {
 /** How long a use may outlive its credential. */
 const sweepMs = 1_000;
 
-/** The streams and waiting calls: each ends when it is allowed no more. Those that expire by themselves are looked at each second. */
+/** The streams and waiting calls: each ends when it is allowed no more. Those that can end without anybody telling are looked at each second. */
 export class Uses {
   readonly #allows: (use: Use) => boolean;
   readonly #lasting = new Set<Held>();
-  readonly #expiring = new Set<Held>();
+  readonly #perishable = new Set<Held>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(allows: (use: Use) => boolean) {
@@ -28,15 +28,15 @@ export class Uses {
   /** Gives back what takes it off again. */
   add({ principal, server }: Use, end: () => void): () => void {
     const held = { principal, server, end };
-    if (principal.expiresAtMs === undefined) {
+    if (principal.expiresAtMs === undefined && principal.isPerishable !== true) {
       this.#lasting.add(held);
       return () => this.#lasting.delete(held);
     }
-    this.#expiring.add(held);
-    this.#sweep ??= setInterval(() => this.#check(this.#expiring), sweepMs).unref();
+    this.#perishable.add(held);
+    this.#sweep ??= setInterval(() => this.#check(this.#perishable), sweepMs).unref();
     return () => {
-      this.#expiring.delete(held);
-      if (this.#expiring.size > 0) return;
+      this.#perishable.delete(held);
+      if (this.#perishable.size > 0) return;
       clearInterval(this.#sweep);
       this.#sweep = undefined;
     };
@@ -45,7 +45,7 @@ export class Uses {
   /** Ends all that are allowed no more. */
   reconsider(): void {
     this.#check(this.#lasting);
-    this.#check(this.#expiring);
+    this.#check(this.#perishable);
   }
 
   #check(uses: ReadonlySet<Held>): void {

@@ -11,6 +11,9 @@ export const maxScopes = 128;
 export const listedKinds = ["tools", "prompts", "resources"] as const;
 export type ListedKind = (typeof listedKinds)[number];
 
+/** What an agent can be called. */
+export const agentIdPattern = /^[A-Za-z0-9._@:-]{1,128}$/;
+
 /** Who calls, as ingress verified it. */
 export const agentSchema = z.object({
   id: z.string().max(256),

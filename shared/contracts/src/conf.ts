@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { accessRuleSchema } from "./access-rule.ts";
+import { agentIdPattern } from "./audit.ts";
+import { authenticationSchema } from "./authentication.ts";
 import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
 import { confName as name } from "./conf-name.ts";
 import { limitSchema } from "./limits.ts";
@@ -58,24 +60,12 @@ export const registrationSchema = z.strictObject({
 });
 
 export const agentEntrySchema = z.strictObject({
-  id: z.string().regex(/^[A-Za-z0-9._@:-]{1,128}$/, "must be 1 to 128 letters, digits or . _ @ : -"),
+  id: z.string().regex(agentIdPattern, "must be 1 to 128 letters, digits or . _ @ : -"),
   name: z.string().max(256).optional(),
   owner: z.string().max(256).optional(),
   /** `sha256:<hex>` of each key that is valid for this agent, beside those of the key store; the key itself is never stored. */
   apiKeys: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hex digits")).default([]),
 });
-
-/** Names that HTTP, MCP or this gateway gives a meaning of their own. */
-const takenHeader =
-  /^(?:authorization|host|accept|cookie|origin|connection|user-agent|referer|date|via|te|trailer|transfer-encoding|upgrade|expect|range|forwarded|last-event-id|traceparent|tracestate|(?:accept|content|mcp|if|sec|proxy|cache|keep|set|x-forwarded|x-verified-agent|nats)-.*)$/i;
-
-const keyHeader = z
-  .string()
-  .regex(/^[A-Za-z0-9-]{1,64}$/, "must be a header name: letters, digits and dashes, at most 64")
-  .refine(
-    (headerName) => !takenHeader.test(headerName),
-    "has a meaning of its own: name another one, such as x-agent-api-key (Authorization: Bearer is taken beside it)",
-  );
 
 export const tenantSchema = z.strictObject({
   settings: z
@@ -92,9 +82,7 @@ export const tenantSchema = z.strictObject({
       denied_status: z.literal([403, 200]).default(403),
     })
     .prefault({}),
-  authentication: z
-    .array(z.strictObject({ type: z.literal("apiKey"), headerName: keyHeader.default("x-agent-api-key") }))
-    .default([{ type: "apiKey", headerName: "x-agent-api-key" }]),
+  authentication: authenticationSchema.prefault([{ type: "apiKey" }]),
   agents: z.array(agentEntrySchema).default([]),
   mcp: z
     .strictObject({

@@ -14,6 +14,7 @@ interface FaultRow {
 /** Every way in which a request can fail, once. The key is what stands in `error` of a body and in the audit trail. */
 export const faults = {
   unauthorized: { status: 401, rpcCode: 1401, blame: "client" },
+  insufficient_scope: { status: 403, rpcCode: 1403, blame: "policy" },
   tool_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   prompt_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   resource_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },

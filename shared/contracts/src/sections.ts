@@ -3,6 +3,7 @@ import { accessRuleSchema } from "./access-rule.ts";
 import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
+import { ingressMethods } from "./authentication.ts";
 import { methodSectionSchema } from "./routes.ts";
 
 /**
@@ -26,6 +27,7 @@ export const ingressSectionSchema = z.object({
   keys: z.record(z.string(), agentSchema),
   /** The tenant's agents that have no key there; the key store may have one. */
   agents: z.array(agentSchema).default([]),
+  ...ingressMethods,
   /** How the servers share the address that stands for all of them. */
   toolPrefix: prefixModeSchema,
   registration: registrationSchema.prefault({}),

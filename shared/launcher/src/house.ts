@@ -283,8 +283,8 @@ function ownEnv({
   state: HouseState;
   port: number | undefined;
 }): Record<string, string> {
-  if (service === "ingress") return { PORT: String(port) };
   const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
+  if (service === "ingress") return { PORT: String(port), ...networks };
   if (service === "egress") return networks;
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };

@@ -63,6 +63,6 @@ function rangeOf(address: ipaddr.IPv4 | ipaddr.IPv6): string | undefined {
 }
 
 function refusal(address: string, range: string): Refusal {
-  const reason = `${address} is no public address (${range}); to allow it, set UPSTREAM_NETWORKS of control and egress to a network that holds it`;
+  const reason = `${address} is no public address (${range}); to allow it, set UPSTREAM_NETWORKS of control, egress and ingress to a network that holds it`;
   return { address, range, reason };
 }

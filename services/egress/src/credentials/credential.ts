@@ -1,6 +1,6 @@
 import type { Endpoint } from "@sluice/contracts";
+import type { Reach } from "@sluice/oauth";
 import type { Secrets } from "@sluice/secrets";
-import type { Dispatcher } from "undici";
 
 export type Fields = Readonly<Record<string, string>>;
 
@@ -21,8 +21,7 @@ export interface Credential {
 
 /** How authorization servers are reached. */
 export interface TokenRequests {
-  /** What an address is reached through. @throws TokenProblem where it must not be asked */
-  readonly reach: (url: URL) => Dispatcher;
+  readonly reach: Reach;
   /** Told why a token could not be fetched, for operators; holds no secret. */
   readonly report: (problem: string) => void;
 }

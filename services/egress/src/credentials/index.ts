@@ -3,7 +3,6 @@ import type { Credential, CredentialContext } from "./credential.ts";
 import { headerCredential } from "./header.ts";
 import { clientCredentials } from "./oauth2-client-credentials.ts";
 
-export { TokenServers } from "./token-servers.ts";
 export type { Credential, Fields, TokenRequests } from "./credential.ts";
 
 type Kinds = {

@@ -1,20 +1,12 @@
 import { Fault, type ClientCredentials } from "@sluice/contracts";
-import { requireStrong } from "@sluice/secrets";
+import { discover, openClient, problemOf, requestOptions, ServerProblem, type OAuthClient } from "@sluice/oauth";
 import {
   clientCredentialsGrantRequest,
-  ClientSecretBasic,
-  ClientSecretPost,
-  modifyAssertion,
-  PrivateKeyJwt,
   processClientCredentialsResponse,
   type AuthorizationServer,
-  type ClientAuth,
 } from "oauth4webapi";
-import { discover, requestOptions } from "./authorization-server.ts";
-import { readClientKey } from "./client-key.ts";
 import type { Credential, CredentialContext, TokenRequests } from "./credential.ts";
 import { TokenKeeper, type Token } from "./token-keeper.ts";
-import { problemOf, TokenProblem } from "./token-problem.ts";
 
 /** Where the server does not say how long a token lives. */
 const unsaidLifetimeMs = 300_000;
@@ -28,11 +20,11 @@ export function clientCredentials(
   { tenant, endpoint, tokens, secrets }: CredentialContext,
 ): Credential {
   for (const address of [settings.tokenUrl, settings.issuer]) if (address !== undefined) tokens.reach(new URL(address));
-  const authenticate = authentication(settings, secrets);
+  const client = openClient(settings, secrets);
   const keeper = new TokenKeeper({
-    fetch: tokenRequest({ settings, authenticate, tokens }),
+    fetch: tokenRequest({ settings, client, tokens }),
     failed: (error) => {
-      if (error instanceof TokenProblem && isAboutClient(error)) authenticate.lookAgain();
+      if (error instanceof ServerProblem && error.isAboutClient) client.lookAgain();
       tokens.report(
         `tenant ${tenant}, endpoint ${endpoint.name}: no token from its authorization server: ${problemOf(error)}`,
       );
@@ -48,68 +40,39 @@ export function clientCredentials(
       const token = keeper.take();
       return typeof token === "string" ? bearer(token) : token.then(bearer);
     },
-    secretChanged: () => authenticate.read(),
+    secretChanged: () => client.read(),
     refused: (fields) => keeper.drop((fields["authorization"] ?? "").slice("Bearer ".length)),
   };
-}
-
-/** The secret may be an old one: RFC 6749 §5.2 has 401 or 400 for a client that is not known by it. */
-function isAboutClient({ status }: TokenProblem): boolean {
-  return status === 400 || status === 401;
 }
 
 function bearer(token: string) {
   return { authorization: `Bearer ${token}` };
 }
 
-/** How the gateway proves who it is to the authorization server: with the last secret that is good for it. */
-interface Authentication {
-  current(): ClientAuth;
-  /** Takes over the secret as it is now. @throws SecretProblem where it is of no use; the one before stays */
-  read(): void;
-  /** Looks whether there is a newer one. */
-  lookAgain(): void;
-}
-
-function authentication(settings: ClientCredentials, secrets: CredentialContext["secrets"]): Authentication {
-  const reference = (settings.authMethod === "private_key_jwt" ? settings.privateKey : settings.clientSecret) ?? "";
-  let current = clientAuth(settings, reference, secrets.value(reference));
-  return {
-    current: () => current,
-    lookAgain: () => secrets.again(reference),
-    read: () => (current = clientAuth(settings, reference, secrets.value(reference))),
-  };
-}
-
-function clientAuth(settings: ClientCredentials, reference: string, secret: string): ClientAuth {
-  if (settings.authMethod === "private_key_jwt") {
-    const { algorithm, ...key } = readClientKey(reference, secret, settings);
-    return PrivateKeyJwt(key, { [modifyAssertion]: (header) => (header["alg"] = algorithm) });
-  }
-  requireStrong(reference, secret);
-  return settings.authMethod === "client_secret_post" ? ClientSecretPost(secret) : ClientSecretBasic(secret);
-}
-
 interface TokenRequest {
   readonly settings: ClientCredentials;
-  readonly authenticate: Authentication;
+  readonly client: OAuthClient;
   readonly tokens: TokenRequests;
 }
 
-function tokenRequest({ settings, authenticate, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
-  const client = { client_id: settings.clientId };
+function tokenRequest({ settings, client, tokens }: TokenRequest): (signal: AbortSignal) => Promise<Token> {
+  const identified = { client_id: settings.clientId };
   const parameters = {
     ...(settings.scopes.length > 0 && { scope: settings.scopes.join(" ") }),
     ...(settings.resource !== undefined && { resource: settings.resource }),
     ...(settings.audience !== undefined && { audience: settings.audience }),
   };
   return async (signal) => {
-    const options = requestOptions(tokens, signal);
+    const options = requestOptions(tokens.reach, signal);
     const server = await serverOf(settings, options);
-    const response = await clientCredentialsGrantRequest(server, client, authenticate.current(), parameters, options);
-    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(server, client, response);
-    if (token_type !== "bearer") throw new TokenProblem("its token is of another type than bearer");
-    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new TokenProblem("its token can't stand in a header field");
+    const response = await clientCredentialsGrantRequest(server, identified, client.current(), parameters, options);
+    const { access_token, token_type, expires_in } = await processClientCredentialsResponse(
+      server,
+      identified,
+      response,
+    );
+    if (token_type !== "bearer") throw new ServerProblem("its token is of another type than bearer");
+    if (!/^[\x21-\x7e]+$/.test(access_token)) throw new ServerProblem("its token can't stand in a header field");
     return { value: access_token, lifetimeMs: expires_in === undefined ? unsaidLifetimeMs : expires_in * 1000 };
   };
 }
@@ -120,5 +83,7 @@ async function serverOf(
   options: ReturnType<typeof requestOptions>,
 ): Promise<AuthorizationServer> {
   if (tokenUrl !== undefined) return { issuer: issuer ?? tokenUrl, token_endpoint: tokenUrl };
-  return await discover(issuer ?? "", options);
+  const server = await discover(issuer ?? "", options);
+  if (server.token_endpoint === undefined) throw new ServerProblem("its metadata names no token endpoint");
+  return server;
 }

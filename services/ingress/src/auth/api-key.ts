@@ -1,12 +1,14 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
+import { isCredentialText } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
+import { InvalidCredential } from "./asked-credentials.ts";
 import type { AuthContext, AuthMethod } from "./auth-method.ts";
+import { bearerOf } from "./bearer.ts";
 import type { Issued } from "./issued.ts";
 
-const longestKey = 512;
-const bearer = /^Bearer +([\x21-\x7e]+)$/i;
+export const longestKey = 512;
 const none: ReadonlySet<string> = new Set();
 
 /**
@@ -46,9 +48,9 @@ class ApiKeys implements AuthMethod {
       const principal = this.#find(headers[name]);
       if (principal !== undefined && this.#headersFor(principal).has(name)) found.push(principal);
     }
-    const byToken = this.#find(bearer.exec(headers.authorization ?? "")?.[1]);
+    const byToken = this.#find(bearerOf(headers));
     const first = found[0] ?? byToken;
-    if (first === undefined) return undefined;
+    if (first === undefined) return this.#refuseOwn(headers);
     const own = [...this.#headersFor(first)].filter((name) => headers[name] !== undefined);
     const agrees = ({ tenant, agent }: Principal) => tenant === first.tenant && agent.id === first.agent.id;
     return own.length === found.length && found.every(agrees) && (byToken === undefined || agrees(byToken))
@@ -72,6 +74,12 @@ class ApiKeys implements AuthMethod {
 
   #byHash(keyHash: string): Principal | undefined {
     return this.#keys.get(keyHash) ?? this.#issued.find("key", keyHash);
+  }
+
+  /** A key that Sluice made and that is not good any more is shown to nobody else. */
+  #refuseOwn(headers: IncomingMessage["headers"]): undefined {
+    const shown = [bearerOf(headers), ...[...this.#headers].map((name) => headers[name])];
+    if (shown.some((text) => typeof text === "string" && isCredentialText("key", text))) throw new InvalidCredential();
   }
 }
 

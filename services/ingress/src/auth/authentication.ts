@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
+import { Fault } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import { unauthorized, type AuthMethod } from "./auth-method.ts";
+import type { AuthMethod, AuthProblem } from "./auth-method.ts";
 
 /** All methods together. */
 export class Authentication {
@@ -17,6 +18,14 @@ export class Authentication {
     for (const method of this.#methods) method.configure(sections);
   }
 
+  get problems(): readonly AuthProblem[] {
+    return this.#methods.flatMap((method) => method.problems ?? []);
+  }
+
+  secretChanged(): void {
+    for (const method of this.#methods) method.secretChanged?.();
+  }
+
   /**
    * Who calls; a promise only where a method gives one.
    * @throws Fault `unauthorized`, the same for a missing, wrong or malformed credential.
@@ -27,7 +36,7 @@ export class Authentication {
       if (found instanceof Promise) return found.then((principal) => principal ?? this.authenticate(request, at + 1));
       if (found !== undefined) return found;
     }
-    throw unauthorized();
+    throw new Fault("unauthorized", "send a valid API key in x-agent-api-key or as Authorization: Bearer");
   }
 
   /** Whether the credential that this principal came with is good still. */

@@ -2,12 +2,12 @@ import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { credentialHash, isCredentialText } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
-import { unauthorized, type AuthContext, type AuthMethod } from "./auth-method.ts";
+import { InvalidCredential } from "./asked-credentials.ts";
+import type { AuthContext, AuthMethod } from "./auth-method.ts";
+import { bearerOf } from "./bearer.ts";
 import type { Issued } from "./issued.ts";
 
-const bearer = /^Bearer +(slt_[\x21-\x7e]+)$/i;
-
-/** Gateway tokens, which control makes for a run of an agent: as a bearer token, with no API key beside it. */
+/** Gateway tokens, which control makes for a run of an agent: as a bearer token, with no API key beside it. One that is not good is shown to nobody else. */
 class GatewayTokens implements AuthMethod {
   readonly name = "gatewayToken";
   readonly #issued: Issued;
@@ -24,12 +24,12 @@ class GatewayTokens implements AuthMethod {
   }
 
   authenticate({ headers }: Pick<IncomingMessage, "headers">): Principal | undefined {
-    const text = bearer.exec(headers.authorization ?? "")?.[1];
+    const text = bearerOf(headers);
     if (text === undefined || !isCredentialText("token", text)) return undefined;
     const principal = this.#issued.find("token", credentialHash(text));
-    if (principal === undefined) return undefined;
+    if (principal === undefined) throw new InvalidCredential();
     const keyHeaders = this.#keyHeadersOf.get(principal.tenant) ?? [];
-    if (keyHeaders.some((name) => headers[name] !== undefined)) throw unauthorized();
+    if (keyHeaders.some((name) => headers[name] !== undefined)) throw new InvalidCredential();
     return principal;
   }
 

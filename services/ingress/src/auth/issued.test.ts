@@ -120,7 +120,17 @@ describe("a gateway token", () => {
     expect(keys.authenticate({ headers } as unknown as IncomingMessage)).toBeUndefined();
   });
 
+  it("that is not good any more is refused, and so is a key: neither is shown to whoever else verifies credentials", () => {
+    issued.removed(token.id);
+    issued.removed(key.id);
+    expect(() => by({ authorization: `Bearer ${tokenText}` })).toThrow(/not valid here/);
+    const keys = apiKey({ issued });
+    keys.configure(sections({}));
+    for (const headers of [{ "x-key": keyText }, { authorization: `Bearer ${keyText}` }])
+      expect(() => keys.authenticate({ headers } as unknown as IncomingMessage)).toThrow(/not valid here/);
+  });
+
   it("beside a key speaks for nobody", () => {
-    expect(() => by({ authorization: `Bearer ${tokenText}`, "x-key": keyText })).toThrow(/valid API key/);
+    expect(() => by({ authorization: `Bearer ${tokenText}`, "x-key": keyText })).toThrow(/not valid here/);
   });
 });

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { createAddressGuard, upstreamNetworks, type GuardedConnectorOptions } from "@sluice/net";
 import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { TokenServers } from "./token-servers.ts";
+import { GuardedServers } from "./guarded-servers.ts";
 
 const guard = createAddressGuard(upstreamNetworks.parse("127.0.0.0/8,10.1.0.0/16"));
 const names: Record<string, string> = {
@@ -16,7 +16,7 @@ const resolve = ((host: string, _options: unknown, callback: (error: null, found
   callback(null, [{ address: names[host] ?? "", family: 4 }])) as unknown as NonNullable<
   GuardedConnectorOptions["resolve"]
 >;
-const servers = new TokenServers({ guard, resolve });
+const servers = new GuardedServers({ guard, resolve });
 const server = createServer((_request, response) => response.end("here"));
 
 beforeAll(() => new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening)));

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { createAddressGuard, guardedAgent, type AddressGuard, type GuardedConnectorOptions } from "@sluice/net";
 import type { Agent, Dispatcher } from "undici";
-import { TokenProblem } from "./token-problem.ts";
+import { ServerProblem } from "./server-problem.ts";
 
 const timeoutMs = 5_000;
 
@@ -9,7 +9,7 @@ const timeoutMs = 5_000;
  * The connections to authorization servers: over TLS to addresses that the guard lets pass, in clear to those of them
  * that are not public, such as this machine or a network that the operator allowed.
  */
-export class TokenServers implements AsyncDisposable {
+export class GuardedServers implements AsyncDisposable {
   readonly #guard: AddressGuard;
   readonly #insideOnly: AddressGuard;
   readonly #overTls: Agent;
@@ -22,12 +22,12 @@ export class TokenServers implements AsyncDisposable {
     this.#inClear = guardedAgent({ ...options, timeoutMs, guard: this.#insideOnly });
   }
 
-  /** @throws TokenProblem for an address that must not be asked; what a name stands for is judged when connecting */
+  /** @throws ServerProblem for an address that must not be asked; what a name stands for is judged when connecting */
   reach(url: URL): Dispatcher {
     const overTls = url.protocol === "https:";
-    if (!overTls && url.protocol !== "http:") throw new TokenProblem(`${url.origin} must be an https:// address`);
+    if (!overTls && url.protocol !== "http:") throw new ServerProblem(`${url.origin} must be an https:// address`);
     const refusal = (overTls ? this.#guard : this.#insideOnly).refusalOfUrl(url.href);
-    if (refusal !== undefined) throw new TokenProblem(refusal.reason);
+    if (refusal !== undefined) throw new ServerProblem(refusal.reason);
     return overTls ? this.#overTls : this.#inClear;
   }
 

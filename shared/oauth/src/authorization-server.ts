@@ -5,9 +5,8 @@ import {
   processDiscoveryResponse,
   type AuthorizationServer,
 } from "oauth4webapi";
-import { request } from "undici";
-import type { TokenRequests } from "./credential.ts";
-import { TokenProblem } from "./token-problem.ts";
+import { request, type Dispatcher } from "undici";
+import { ServerProblem } from "./server-problem.ts";
 
 const maxAnswerBytes = 256 * 1024;
 
@@ -17,8 +16,11 @@ const errorCodes = new Set([
   ...["invalid_scope", "invalid_target", "access_denied", "server_error", "temporarily_unavailable"],
 ]);
 
+/** What an address is reached through. @throws ServerProblem where it must not be asked */
+export type Reach = (url: URL) => Dispatcher;
+
 /** What every request of oauth4webapi is made with: it follows no redirect and reads no more than a bounded answer. */
-export function requestOptions(tokens: TokenRequests, signal: AbortSignal) {
+export function requestOptions(reach: Reach, signal: AbortSignal) {
   return {
     signal,
     // `reach` decides for each address, also for those that metadata names.
@@ -26,7 +28,7 @@ export function requestOptions(tokens: TokenRequests, signal: AbortSignal) {
     [allowInsecureRequests]: true,
     [customFetch]: async (url: string, { method, headers, body }: FetchOptions) => {
       const answer = await request(url, {
-        dispatcher: tokens.reach(new URL(url)),
+        dispatcher: reach(new URL(url)),
         method,
         headers,
         body: body?.toString() ?? null,
@@ -57,30 +59,30 @@ export async function discover(
   const identifier = new URL(issuer);
   const ask = (algorithm: "oauth2" | "oidc") => discoveryRequest(identifier, { ...options, algorithm });
   const response = await ask("oauth2").catch((error: unknown) => {
-    const { status = 0 } = error as TokenProblem;
-    if (error instanceof TokenProblem && status >= 400 && status < 500) return ask("oidc");
+    const { status = 0 } = error as ServerProblem;
+    if (error instanceof ServerProblem && status >= 400 && status < 500) return ask("oidc");
     throw error;
   });
   const metadata = await processDiscoveryResponse(identifier, response);
-  if (metadata.issuer !== issuer) throw new TokenProblem("its metadata names another issuer than the configuration");
-  if (metadata.token_endpoint === undefined) throw new TokenProblem("its metadata names no token endpoint");
-  return { issuer, token_endpoint: metadata.token_endpoint };
+  if (metadata.issuer !== issuer) throw new ServerProblem("its metadata names another issuer than the configuration");
+  return metadata;
 }
 
-async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Buffer<ArrayBuffer>> {
+/** A whole answer, where it is of a size that such answers have. @throws ServerProblem */
+export async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Buffer<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of body) {
     size += part.length;
-    if (size > maxAnswerBytes) throw new TokenProblem("its answer is too large");
+    if (size > maxAnswerBytes) throw new ServerProblem("its answer is too large");
     parts.push(part);
   }
   return Buffer.concat(parts);
 }
 
-function refusal(status: number, body: Buffer): TokenProblem {
+function refusal(status: number, body: Buffer): ServerProblem {
   const code = errorCodeOf(body);
-  return new TokenProblem(`it answered ${status}${code === undefined ? "" : ` ${code}`}`, status);
+  return new ServerProblem(`it answered ${status}${code === undefined ? "" : ` ${code}`}`, status);
 }
 
 function errorCodeOf(body: Buffer): string | undefined {

@@ -6,9 +6,9 @@ const meanings: Readonly<Record<string, string>> = {
   [UNSUPPORTED_OPERATION]: "its token is of another type than bearer",
 };
 
-/** Why an authorization server gave no token, in words that hold nothing of what was sent or answered. */
-export class TokenProblem extends Error {
-  override readonly name = "TokenProblem";
+/** Why an authorization server was of no use, in words that hold nothing of what was sent or answered. */
+export class ServerProblem extends Error {
+  override readonly name = "ServerProblem";
   /** HTTP status of the answer, where it was the problem. */
   readonly status: number | undefined;
 
@@ -16,11 +16,16 @@ export class TokenProblem extends Error {
     super(message);
     this.status = status;
   }
+
+  /** The secret shown may be an old one: RFC 6749 §5.2 has 401 or 400 for a client that is not known by it. */
+  get isAboutClient(): boolean {
+    return this.status === 400 || this.status === 401;
+  }
 }
 
 /** Libraries put answers into their messages and causes; their codes are constants. */
 export function problemOf(error: unknown): string {
-  if (error instanceof TokenProblem || error instanceof AddressRefused) return error.message;
+  if (error instanceof ServerProblem || error instanceof AddressRefused) return error.message;
   const { name, code } = error as { name?: string; code?: unknown };
   if (name === "TimeoutError") return "it did not answer in time";
   const constant = typeof code === "string" ? code : String(name);

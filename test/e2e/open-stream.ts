@@ -1,0 +1,24 @@
+import { get } from "node:http";
+
+/** An event stream (HTTP+SSE) that was opened; `closed` says when it ended. */
+export interface OpenStream {
+  readonly closed: Promise<number>;
+}
+
+export async function openStream(gateway: string, headers: Record<string, string>): Promise<OpenStream> {
+  const { promise: opened, resolve, reject } = Promise.withResolvers<OpenStream>();
+  const request = get(`${gateway}/mcp/sse`, { headers: { accept: "text/event-stream", ...headers } }, (response) => {
+    if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));
+    const closed = new Promise<number>((done) => response.once("close", () => done(Date.now())));
+    response.on("error", () => {});
+    response.once("data", () => resolve({ closed }));
+    response.resume();
+  });
+  request.on("error", reject);
+  return await opened;
+}
+
+/** Whether it is open still. */
+export async function isOpen({ closed }: OpenStream): Promise<boolean> {
+  return await Promise.race([closed.then(() => false), Promise.resolve(true)]);
+}
