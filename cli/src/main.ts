@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { serviceNames } from "@sluice/contracts";
 import { addAuditCommands } from "./audit/index.ts";
 import { addCheckCommand } from "./check.ts";
+import { addPolicyCommands } from "./policy/index.ts";
 import { addConfCommands } from "./conf/index.ts";
 import { addKeyCommands } from "./keys/index.ts";
 import { addServiceCommand } from "./service.ts";
@@ -19,6 +20,7 @@ addCheckCommand(program);
 addConfCommands(program);
 addToolsCommands(program);
 addAuditCommands(program);
+addPolicyCommands(program);
 addKeyCommands(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 

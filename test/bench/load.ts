@@ -1,6 +1,7 @@
 /** The load generator: a closed loop over raw keep-alive sockets, told by the parent what to run. */
 import { connect, type Socket } from "node:net";
 import { endWithParent } from "./child.ts";
+import { agentDigits, agentKey } from "./rule-tenants.ts";
 import { ResponseReader, type Response } from "./response-reader.ts";
 import {
   answerBytes,
@@ -53,6 +54,7 @@ interface Run {
 
 let run: Run | undefined;
 let nextId = firstId;
+let nextAgent = 0;
 let connections: Connection[] = [];
 /** What went wrong between two runs. */
 let broken: string | undefined;
@@ -68,14 +70,16 @@ class Connection {
   readonly #socket: Socket;
   readonly #request: Buffer;
   readonly #idAt: number;
+  readonly #agents: Agents | undefined;
   readonly #verify: Verify;
   readonly #reader = new ResponseReader();
   #sentAtMs = 0;
   #id = "";
 
-  constructor(socket: Socket, request: Buffer, verify: Verify) {
+  constructor(socket: Socket, { request, agents }: Prepared, verify: Verify) {
     this.#socket = socket;
-    this.#request = request;
+    this.#request = Buffer.from(request);
+    this.#agents = agents;
     this.#idAt = request.indexOf("\r\n\r\n") + 4 + idOffset;
     this.#verify = verify;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -86,6 +90,10 @@ class Connection {
   send(): void {
     this.#id = String(nextId++);
     this.#request.write(this.#id, this.#idAt, idDigits, "latin1");
+    if (this.#agents !== undefined) {
+      const number = String(nextAgent++ % this.#agents.count).padStart(agentDigits, "0");
+      this.#request.write(number, this.#agents.at, agentDigits, "latin1");
+    }
     this.#sentAtMs = performance.now();
     this.#socket.write(this.#request);
   }
@@ -163,6 +171,24 @@ function countOf(part: string, text: string): number {
   return count;
 }
 
+/** Whose turn it is stands at this place of the request. */
+interface Agents {
+  readonly count: number;
+  readonly at: number;
+}
+
+interface Prepared {
+  readonly request: Buffer;
+  readonly agents: Agents | undefined;
+}
+
+function prepare(target: Target, workload: Workload): Prepared {
+  if (workload.agents === undefined) return { request: requestBytes(target, workload), agents: undefined };
+  const key = agentKey(target.key, 0);
+  const request = requestBytes({ ...target, key }, workload);
+  return { request, agents: { count: workload.agents, at: request.indexOf(key) + key.length - agentDigits } };
+}
+
 function requestBytes(target: Target, workload: Workload): Buffer {
   const body = requestBody(workload);
   const lines = [
@@ -180,7 +206,7 @@ function requestBytes(target: Target, workload: Workload): Buffer {
 }
 
 async function open(target: Target, workload: Workload, count: number): Promise<void> {
-  const request = requestBytes(target, workload);
+  const prepared = prepare(target, workload);
   const verify = verifierOf(workload);
   broken = undefined;
   connections = await Promise.all(
@@ -189,7 +215,7 @@ async function open(target: Target, workload: Workload, count: number): Promise<
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       socket.once("connect", resolve).once("error", reject);
       await promise;
-      return new Connection(socket, Buffer.from(request), verify);
+      return new Connection(socket, prepared, verify);
     }),
   );
 }

@@ -8,7 +8,7 @@ import { reportText, sampleText } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
 import { startSluice } from "./sluice.ts";
 import { soak } from "./soak.ts";
-import { isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
+import { isAboutRules, isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 interface House extends Meters {
   /** In the order of each turn. */
@@ -35,7 +35,8 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
     const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
     const { ready, pid } = stack.use(await startBaseline(upstream.port, credentials, nodeArgs));
     const target = { port: ready.port, path: "/mcp", key: credentials.keys.bench };
-    const targetOf: Subject["targetOf"] = (workload) => (isFederated(workload) ? undefined : target);
+    const targetOf: Subject["targetOf"] = (workload) =>
+      isFederated(workload) || isAboutRules(workload) ? undefined : target;
     subjects.push({ name: "baseline", targetOf, processes: [{ name: "baseline", pid }] });
   }
   if (wanted !== "baseline") {
@@ -58,18 +59,34 @@ async function nameProfiles(dir: string, subjects: readonly Subject[]): Promise<
   console.log(`CPU profiles: ${dir}`);
 }
 
-async function runTurns(house: House, cell: Cell, options: BenchOptions): Promise<Row[]> {
-  const samples = { baseline: [] as Sample[], sluice: [] as Sample[] };
+/** Cells that are compared with each other take turns. */
+async function runTurns(house: House, cells: readonly Cell[], options: BenchOptions): Promise<Row[]> {
+  const runs = cells.map((cell) => ({ cell, samples: { baseline: [] as Sample[], sluice: [] as Sample[] } }));
   for (let turn = 1; turn <= options.turns; turn += 1) {
-    for (const subject of house.subjects) {
-      const sample = await measure(house, { subject, cell, warmUpMs: options.warmUpMs, measureMs: options.measureMs });
-      if (!sample) continue;
-      samples[subject.name].push(sample);
-      const at = `${cell.workload.padEnd(23)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
-      console.log(`${at} ${sampleText(sample)}`);
+    for (const { cell, samples } of runs) {
+      for (const subject of house.subjects) {
+        const { warmUpMs, measureMs } = options;
+        const sample = await measure(house, { subject, cell, warmUpMs, measureMs });
+        if (!sample) continue;
+        samples[subject.name].push(sample);
+        const at = `${cell.workload.padEnd(23)} at ${String(cell.concurrency).padEnd(3)} turn ${turn}/${options.turns} ${subject.name.padEnd(8)}`;
+        console.log(`${at} ${sampleText(sample)}`);
+      }
     }
   }
-  return rowsOf(cell, samples.baseline, samples.sluice);
+  return runs.flatMap(({ cell, samples }) => rowsOf(cell, samples.baseline, samples.sluice));
+}
+
+/** Each cell by itself, but for those whose figures are set against each other. */
+function groupsOf(cells: readonly Cell[]): Cell[][] {
+  const groups = new Map<string, Cell[]>();
+  for (const cell of cells) {
+    const name = isAboutRules(workloads[cell.workload])
+      ? `rules ${cell.concurrency}`
+      : `${cell.workload} ${cell.concurrency}`;
+    groups.set(name, [...(groups.get(name) ?? []), cell]);
+  }
+  return [...groups.values()];
 }
 
 /** Compiled code and full pools on both sides before the first figure is taken: compiling costs as much CPU as some ten thousand calls. */
@@ -93,7 +110,7 @@ async function bench(options: BenchOptions, house: House): Promise<Row[]> {
   console.log("warming up …");
   await warmUp(house, options);
   const rows: Row[] = [];
-  for (const cell of options.cells) rows.push(...(await runTurns(house, cell, options)));
+  for (const cells of groupsOf(options.cells)) rows.push(...(await runTurns(house, cells, options)));
   console.log(reportText(rows));
   return rows;
 }

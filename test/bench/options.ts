@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import type { Cell } from "./measure.ts";
-import { isFederated, workloadNames, workloads, type WorkloadName } from "./workloads.ts";
+import { isAboutRules, isFederated, workloadNames, workloads, type WorkloadName } from "./workloads.ts";
 
 export interface BenchOptions {
   readonly workloads: readonly WorkloadName[];
@@ -20,9 +20,10 @@ export const usage = `npm run bench -- [options]
   --quick              about two minutes: two short turns, concurrency 1, 16 and 64
   --workload NAME      only this one (may be repeated, or a list with commas):
                        ${workloadNames.slice(0, 4).join(", ")},
-                       ${workloadNames.slice(4).join(", ")}
-  --concurrency N      only this one instead of 1, 16, 64, 250, federated lists 1, 16, 64 (may be repeated, or a
-                       list with commas)
+                       ${workloadNames.slice(4, 7).join(", ")},
+                       ${workloadNames.slice(7).join(", ")}
+  --concurrency N      only this one instead of 1, 16, 64, 250, federated lists 1, 16, 64, rules 64 (may be
+                       repeated, or a list with commas)
   --seconds N          length of each measured run (default 3, quick 0.9)
   --turns N            runs of each cell; the median counts (default 3, quick 2)
   --only NAME          baseline or sluice alone, so without ratios
@@ -72,13 +73,15 @@ function split(values: readonly string[] | undefined): string[] | undefined {
 
 function workloadsOf(named: readonly string[] | undefined, only: BenchOptions["only"]): readonly WorkloadName[] {
   const wanted = named?.map(workloadOf) ?? workloadNames;
-  const possible = only === "baseline" ? wanted.filter((name) => !isFederated(workloads[name])) : wanted;
+  const isPossible = (name: WorkloadName) => !isFederated(workloads[name]) && !isAboutRules(workloads[name]);
+  const possible = only === "baseline" ? wanted.filter(isPossible) : wanted;
   if (possible.length > 0) return possible;
   throw new Error(`--only baseline leaves nothing to do: a bare proxy has no ${wanted.join(", ")}`);
 }
 
 /** A merged list is much work: without the cache, 250 at once would measure the queue alone. */
 function usualConcurrencies(name: WorkloadName, quick: boolean): readonly number[] {
+  if (isAboutRules(workloads[name])) return [64];
   return quick || isFederated(workloads[name]) ? [1, 16, 64] : [1, 16, 64, 250];
 }
 

@@ -10,6 +10,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Target } from "./load.ts";
 import { isAlive, treeOf, type NamedProcess } from "./proc.ts";
 import { sha256, type Credentials, type Subject } from "./processes.ts";
+import { agents, fewRules, manyAgents, rules } from "./rule-tenants.ts";
 import { federatedNames, protocolVersion, requestBody, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 /** `<data>/run.json` of `sluice up`. */
@@ -46,9 +47,16 @@ function tenants(options: SluiceOptions, secretFile: string): object {
     "bench-uncached": one.map((each) => ({ ...each, ...unkept })),
     "bench-federated": several,
     "bench-federated-uncached": several.map((each) => ({ ...each, ...unkept })),
+    "bench-rules-few": one,
+    "bench-rules-many": one,
+  };
+  const { keys } = options.credentials;
+  const aboutRules: Partial<Record<TenantName, object>> = {
+    "bench-rules-few": { agents: agents(keys["bench-rules-few"], 10), accessRules: fewRules, limits: [] },
+    "bench-rules-many": { agents: agents(keys["bench-rules-many"], manyAgents), accessRules: rules, limits: [] },
   };
   const tenant = (name: TenantName) => ({
-    agents: [{ id: "bench-1", apiKeys: [`sha256:${sha256(options.credentials.keys[name])}`] }],
+    agents: [{ id: "bench-1", apiKeys: [`sha256:${sha256(keys[name])}`] }],
     mcp: { endpoints: endpoints[name] },
     accessRules: [
       { agentPattern: "other-*", allowedTools: ["*"], deniedTools: ["echo-*"] },
@@ -58,6 +66,7 @@ function tenants(options: SluiceOptions, secretFile: string): object {
       { path: "/mcp/tools/call", ...hugeLimit },
       { path: "/mcp/tools/list", ...hugeLimit },
     ],
+    ...aboutRules[name],
   });
   return { tenants: Object.fromEntries(tenantNames.map((name) => [name, tenant(name)])) };
 }

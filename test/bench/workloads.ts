@@ -8,12 +8,21 @@ export const workloadNames = [
   "tools-list-uncached",
   "federated-list",
   "federated-list-uncached",
+  "rules-few",
+  "rules-many",
 ] as const;
 
 export type WorkloadName = (typeof workloadNames)[number];
 
 /** Sluice's tenants: lists are kept or not, of one upstream or of several together. */
-export const tenantNames = ["bench", "bench-uncached", "bench-federated", "bench-federated-uncached"] as const;
+export const tenantNames = [
+  "bench",
+  "bench-uncached",
+  "bench-federated",
+  "bench-federated-uncached",
+  "bench-rules-few",
+  "bench-rules-many",
+] as const;
 
 export type TenantName = (typeof tenantNames)[number];
 
@@ -25,6 +34,8 @@ export interface Workload {
   readonly textBytes: number;
   /** Who sends it, to Sluice. */
   readonly tenant: TenantName;
+  /** By so many agents in turn; one where it is not said. */
+  readonly agents?: number;
 }
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
@@ -35,7 +46,13 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
   "tools-list-uncached": listing("tools-list-uncached", "bench-uncached"),
   "federated-list": listing("federated-list", "bench-federated"),
   "federated-list-uncached": listing("federated-list-uncached", "bench-federated-uncached"),
+  "rules-few": calling("rules-few", "bench-rules-few", 10),
+  "rules-many": calling("rules-many", "bench-rules-many", 10_000),
 };
+
+function calling(name: WorkloadName, tenant: TenantName, agents: number): Workload {
+  return { name, method: "tools/call", tool: "echo-256", textBytes: 256, tenant, agents };
+}
 
 function listing(name: WorkloadName, tenant: TenantName): Workload {
   return { name, method: "tools/list", textBytes: 0, tenant };
@@ -44,6 +61,11 @@ function listing(name: WorkloadName, tenant: TenantName): Workload {
 /** Whether several upstreams are merged, which no bare proxy can do. */
 export function isFederated({ tenant }: Workload): boolean {
   return tenant.startsWith("bench-federated");
+}
+
+/** Whether policy is what is measured: it has nothing beside it in a bare proxy. */
+export function isAboutRules({ tenant }: Workload): boolean {
+  return tenant.startsWith("bench-rules");
 }
 
 /** The upstreams that are merged are one process; each has a path of its own and lists other tools. */

@@ -45,6 +45,8 @@ export const outcomeColumns = {
   events: "bigint",
   upstream: "text",
   definition: "text",
+  shadow_decision: "text",
+  shadow_rule: "text",
 } as const;
 
 /** The columns that an operator's action fills. */
@@ -121,6 +123,8 @@ export function outcomeRow(outcome: Outcome): EventRow {
     events: outcome.events,
     upstream: outcome.upstream,
     definition: outcome.definition,
+    shadow_decision: outcome.shadow?.decision,
+    shadow_rule: outcome.shadow?.rule,
   };
 }
 

@@ -1,9 +1,9 @@
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { createAddressGuard, upstreamNetworks } from "@sluice/net";
 import { loadConfig } from "@sluice/runtime";
 import { z } from "zod";
+import { fileOf } from "./conf-path.ts";
 import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
 import { readConf } from "./read-conf.ts";
 
@@ -45,13 +45,4 @@ async function problemsOf(file: string, warnings: Problem[]): Promise<ConfProble
     if (error instanceof ConfProblems) return error;
     throw error;
   }
-}
-
-/** A directory stands for its `tenants.yaml`. */
-async function fileOf(place: string): Promise<string> {
-  const isDirectory = await stat(place).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  return isDirectory ? join(place, "tenants.yaml") : place;
 }

@@ -47,8 +47,10 @@ export interface Restored {
 
 const fileEdit: EditionOrigin = { kind: "file" };
 
-interface Accepted {
+/** What is in force, and the text that says so. */
+export interface Accepted {
   readonly conf: Conf;
+  readonly file: string;
   readonly text: string;
   readonly by: EditionOrigin;
   readonly digest: string;
@@ -85,6 +87,11 @@ export class Configuration {
       ...(this.#good !== undefined && this.#good.warnings.length > 0 && { warnings: this.#good.warnings }),
       ...(this.#publishing !== undefined && { publishing: this.#publishing }),
     };
+  }
+
+  /** Undefined where the file is broken since the start of this process. */
+  get inForce(): Accepted | undefined {
+    return this.#good;
   }
 
   get tenants(): readonly string[] {
@@ -242,7 +249,7 @@ export class Configuration {
     const { guard } = this.#options;
     const by = this.#coming?.text === text ? this.#coming.by : fileEdit;
     const conf = readConf(text, { file, guard, warn: (warning) => void warnings.push(lineOf(warning)) });
-    return { conf, text, by, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
+    return { conf, file, text, by, warnings, digest: createHash("sha256").update(JSON.stringify(conf)).digest("hex") };
   }
 
   async #readText(): Promise<string> {

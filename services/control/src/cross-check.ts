@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { checkConditions } from "./check-conditions.ts";
 import { askedUrls, checkAuthentication } from "./authentication-check.ts";
 import { checkLimits } from "./check-limits.ts";
 import { checkRoutes } from "./check-routes.ts";
@@ -9,6 +10,8 @@ import { checkRoutes } from "./check-routes.ts";
 export interface Finding {
   readonly path: readonly PropertyKey[];
   readonly reason: string;
+  /** Where it is a place within the value: how many characters of the value come before. */
+  readonly offset?: number;
 }
 
 const knownKeys = [
@@ -74,6 +77,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...(endpoints.length + agentEndpoints.length === 0 ? [{ path, reason: nothingBehind }] : []),
       ...repeated(agents, (index) => [...path, "agents", index, "id"], "agent"),
       ...checkKeys(path, tenant, holders),
+      ...checkConditions(path, tenant),
       ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
       ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),

@@ -8,6 +8,7 @@ import { ConfProblems, type Problem } from "./conf-problems.ts";
 import { warningsOf } from "./conf-warnings.ts";
 import { crossCheck, type Finding } from "./cross-check.ts";
 import { findingsOf } from "./issue-findings.ts";
+import { offsetWithin } from "./scalar-offset.ts";
 
 export interface ConfSource {
   /** As problems name it. */
@@ -42,7 +43,12 @@ export function readConf(text: string, { file, guard, warn }: ConfSource): Conf 
   const findings = parsed.success
     ? check(parsed.data, guard)
     : parsed.error.issues.flatMap((issue) => findingsOf(issue, (path) => valueAt(plain, path)));
-  const tell = ({ path, reason }: Finding) => at(offsetOf(document, path), reason, path.join(".") || "the file");
+  const tell = ({ path, reason, offset }: Finding) => {
+    const within = offset === undefined ? undefined : offsetWithin(document, { text, path, offset });
+    const isFound = offset === undefined || within !== undefined;
+    const told = isFound ? reason : `${reason} (at character ${offset + 1} of it)`;
+    return at(within ?? offsetOf(document, path), told, path.join(".") || "the file");
+  };
   if (!parsed.success || findings.length > 0)
     throw new ConfProblems(findings.map(tell), { insecure: findings.some(isInsecure) });
   if (warn !== undefined) for (const warning of warningsOf(parsed.data)) warn(tell(warning));

@@ -34,11 +34,17 @@ export class Principals {
 
   /** Policy's view of what this caller may see of a list; the same evaluator that admits calls. */
   listFilter(head: CallHead): (kind: ListedKind, names: string[]) => Promise<readonly boolean[]> {
-    const { tenant, agent, server } = head;
+    const { tenant, agent, issuer, user, scopes, server } = head;
+    const who = {
+      agent,
+      ...(issuer !== undefined && { issuer }),
+      ...(user !== undefined && { user }),
+      ...(scopes !== undefined && { scopes }),
+    };
     return async (kind, names) => {
       const answers = await Promise.all(
         slices(names).map((slice) => {
-          const question: FilterQuestion = { tenant, agent: agent.id, protocol: "mcp", server, kind, names: slice };
+          const question: FilterQuestion = { tenant, ...who, protocol: "mcp", server, kind, names: slice };
           return this.#ask("policy", "filter", question);
         }),
       );

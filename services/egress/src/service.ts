@@ -134,6 +134,7 @@ export class Egress {
       ...(call.definition !== undefined && { definition: call.definition }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
+      ...(head.shadow !== undefined && { shadow: head.shadow }),
     });
     this.#parts.calls.count(call, ending);
     span.end({

@@ -87,6 +87,8 @@ export function callHeadOf(
     stream: name,
     rule: admitted.policy.rule,
     policyVersion: admitted.policyVersion,
+    ...principalClaims(principal),
+    ...(admitted.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
     ...(intent.target !== undefined && { target: intent.target }),
     ...(intent.targetKind !== undefined && { targetKind: intent.targetKind }),

@@ -4,6 +4,7 @@ import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
+import type { ArgumentRules } from "./arguments.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
@@ -26,6 +27,7 @@ export interface McpParts {
   readonly bus: Bus;
   readonly tenants: Tenants;
   readonly admission: Admission;
+  readonly argumentRules: ArgumentRules;
   readonly counted: CountedCalls;
   readonly streams: Streams;
   readonly outcomes: OutcomeLog;
@@ -169,7 +171,7 @@ export class Mcp {
     let admitted: Admitted | undefined;
     let slot: Slot | undefined;
     try {
-      admitted = await this.#parts.admission.ask(intent);
+      admitted = await this.#ask(intent, journey.body);
       requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
       slot = this.#parts.counted.begin(admitted.limit);
       await this.#carryOut(journey, intent, admitted);
@@ -182,6 +184,22 @@ export class Mcp {
     } finally {
       off();
       this.#parts.counted.end(slot);
+    }
+  }
+
+  /** What policy has to see of the arguments it is asked apart, and only where nothing else stands against the call. */
+  async #ask(intent: Intent, { bytes }: Body): Promise<Admitted> {
+    const { admission, argumentRules, counted } = this.#parts;
+    const admitted = await admission.ask(intent);
+    const { policy, limit, session } = admitted;
+    if (policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
+    let isRefused = true;
+    try {
+      const decided = await argumentRules.decide(intent, admitted, bytes);
+      isRefused = !decided.policy.ok;
+      return decided;
+    } finally {
+      if (isRefused && policy.ok) counted.giveBack(1, limit.counted);
     }
   }
 

@@ -27,6 +27,7 @@ export function outcomeOf(
     by,
     ...(rule !== undefined && { rule }),
     ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
+    ...(admitted?.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(fault !== undefined && { fault: fault.kind }),
   };
 }

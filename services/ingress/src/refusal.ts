@@ -71,8 +71,9 @@ export function requireAdmitted(
   if (session?.ok === false)
     throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
   if (policy.ok) {
-    if (limit.ok) return;
-    throw limited(limit, intent, deniedWith200);
+    if (!limit.ok) throw limited(limit, intent, deniedWith200);
+    if (policy.needsArguments === true) throw new Fault("internal", "policy did not see the arguments");
+    return;
   }
   const fault = denial(policy, intent);
   if (policy.hide === true && policy.fault !== "protocol_disabled") {
@@ -113,13 +114,13 @@ const kinds: Record<AccessFault, { use: string; name: string; allowed: string }>
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
 };
 
-function denial({ fault, allowed }: Denied, intent: Intent): Fault {
+function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {
   const { agent } = intent;
   const { target = "" } = intent.resumes ?? intent;
   if (fault === "protocol_disabled") return protocolDisabled(intent.protocol);
   const kind = kinds[fault];
   return new Fault(fault, `Agent '${agent.id}' is not authorized to ${kind.use} '${target}'`, {
-    details: { [kind.allowed]: allowed },
+    details: { [kind.allowed]: allowed, ...(argumentRule !== undefined && { rule: argumentRule }) },
   });
 }
 

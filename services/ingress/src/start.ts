@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Admission } from "./admission.ts";
+import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import { ClientAuthorities } from "./client-authorities.ts";
@@ -42,7 +43,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
-  const mcp = new Mcp({ bus, tenants, admission, counted, streams, outcomes, budget, batches });
+  const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const mcp = new Mcp({ bus, tenants, admission, argumentRules, counted, streams, outcomes, budget, batches });
   const sse = new SseSessions({
     bus,
     mcp,

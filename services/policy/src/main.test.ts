@@ -50,7 +50,14 @@ const sections = (allowedTools: string[], version: number): AllSections => ({
 });
 
 async function visible(...names: string[]): Promise<readonly boolean[]> {
-  const question = encodeJson({ tenant: "acme", agent: "a", protocol: "mcp", server: "s", kind: "tools", names });
+  const question = encodeJson({
+    tenant: "acme",
+    agent: { id: "a" },
+    protocol: "mcp",
+    server: "s",
+    kind: "tools",
+    names,
+  });
   const answer = await bus.ask(subjects.ask("policy", "filter"), question, { timeoutMs: 10_000 });
   return decodeJson<FilterAnswer>(answer.data).keep;
 }

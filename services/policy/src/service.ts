@@ -1,17 +1,19 @@
 import { watchSection, type Incoming, readCalls } from "@sluice/bus";
+import { compileRules, type Rulebook } from "@sluice/access";
 import {
-  decodeJson,
   encodeJson,
-  listedKinds,
   subjects,
   type AdmissionAnswer,
+  type ArgumentsAnswer,
   type FilterAnswer,
-  type FilterQuestion,
+  type Intent,
+  type PolicyVerdict,
 } from "@sluice/contracts";
 import { servingFor, type Context } from "@sluice/runtime";
 import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import type { Config } from "./config.ts";
-import { compileRules, type Rulebook } from "./evaluator.ts";
+import { readArgumentsQuestion, readFilterQuestion } from "./read-questions.ts";
+import { ShadowReport } from "./shadow-report.ts";
 
 /** What the handlers need of the world. */
 export interface Deps {
@@ -19,10 +21,14 @@ export interface Deps {
   readonly rulebook: () => Rulebook;
   readonly reply: (subject: string, payload: Uint8Array) => void;
   readonly ignored: (reason: string) => void;
-  readonly counted: (allowed: number, denied: number) => void;
+  /** Called for each verdict that is final. */
+  readonly counted: (tenant: string, verdict: PolicyVerdict) => void;
 }
 
-/** What the rules say of a call depends on nothing but the call, so an answer may be used again, but not after this service died. */
+/**
+ * Where no condition was asked, what the rules say depends on nothing but agent, method and target, so an answer may be used
+ * again, but not after this service died.
+ */
 const leaseMs = 1_000;
 
 /** Decides about each call of a batch, all by the same version of the rules. */
@@ -31,27 +37,44 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
   if (calls === undefined || message.reply === undefined)
     return deps.ignored("not an admission request that waits for an answer");
   const rulebook = deps.rulebook();
-  let denied = 0;
   const verdicts = calls.map((call) => {
-    const { tenant, agent, protocol } = call;
-    const { method, target, targetKind } = call.resumes ?? call;
-    const verdict = rulebook.decide({ tenant, agent: agent.id, protocol, method, target, targetKind });
-    if (!verdict.ok) denied++;
-    return verdict.ok ? { ...verdict, leaseMs } : verdict;
+    const verdict = rulebook.decide(call.resumes === undefined ? call : resumed(call, call.resumes));
+    if (verdict.needsArguments === true) return verdict;
+    deps.counted(call.tenant, verdict);
+    const isLeased = verdict.ok && verdict.isConditional !== true && verdict.shadow === undefined;
+    return isLeased ? { ...verdict, leaseMs } : verdict;
   });
-  deps.counted(verdicts.length - denied, denied);
   const answer: AdmissionAnswer = { by: "policy", version: rulebook.version, verdicts };
   deps.reply(message.reply, encodeJson(answer));
 }
 
-/** Says what of a list an agent may see: what it may use. */
+/** The rest of an answer: the arguments of the call that it was given to are gone, and were looked at then. */
+function resumed(call: Intent, resumes: NonNullable<Intent["resumes"]>) {
+  const { targetKind: _, target: __, ...rest } = call;
+  return { ...rest, ...resumes, asListed: true };
+}
+
+/** Decides about one call whose verdict depends on its arguments, with these. */
+export function handleArguments(deps: Deps, message: Incoming): void {
+  const question = readArgumentsQuestion(message);
+  if (question === undefined || message.reply === undefined)
+    return deps.ignored("not a question about arguments that waits for an answer");
+  const rulebook = deps.rulebook();
+  const { call, args } = question;
+  const verdict = rulebook.decide({ ...call, args });
+  deps.counted(call.tenant, verdict);
+  const answer: ArgumentsAnswer = { version: rulebook.version, verdict };
+  deps.reply(message.reply, encodeJson(answer));
+}
+
+/** Says what of a list a caller may see: what it may use. */
 export function handleFilter(deps: Deps, message: Incoming): void {
-  const question = readQuestion(message);
+  const question = readFilterQuestion(message);
   if (question === undefined || message.reply === undefined)
     return deps.ignored("not a filter question that waits for an answer");
   const rulebook = deps.rulebook();
-  const { tenant, agent, protocol, kind, names } = question;
-  const keep = names.map((target) => rulebook.shows({ tenant, agent, protocol, kind, target }));
+  const { names, ...asked } = question;
+  const keep = names.map((target) => rulebook.shows({ ...asked, target }));
   const answer: FilterAnswer = { keep };
   deps.reply(message.reply, encodeJson(answer));
 }
@@ -65,6 +88,7 @@ export async function startPolicy(context: Context<Config>): Promise<void> {
     labelNames: ["verdict"],
     registers: [metrics],
   });
+  const shadows = new ShadowReport({ log, metrics });
   let rulebook = compileRules(new Map());
   scope.use(
     await watchSection(bus, "policy", (sections) => {
@@ -76,29 +100,17 @@ export async function startPolicy(context: Context<Config>): Promise<void> {
     rulebook: () => rulebook,
     reply: (subject, payload) => bus.tell(subject, payload),
     ignored: createIgnoredLog(log),
-    counted: (allowed, denied) => {
-      if (allowed > 0) decisions.inc({ verdict: "allow" }, allowed);
-      if (denied > 0) decisions.inc({ verdict: "deny" }, denied);
+    counted: (tenant, { ok, rule, shadow }) => {
+      decisions.inc(ok ? allowed : denied);
+      if (shadow !== undefined) shadows.add(tenant, { rule, shadow });
     },
   };
   report(() => ({ rules_version: rulebook.version, tenants: rulebook.tenants }));
   const serve = servingFor(context, deps.ignored);
   serve(subjects.ask("policy", "filter"), (message) => handleFilter(deps, message));
+  serve(subjects.ask("policy", "arguments"), (message) => handleArguments(deps, message));
   serve(subjects.admitPolicy, (message) => handleAdmission(deps, message));
 }
 
-function readQuestion(message: Incoming): FilterQuestion | undefined {
-  try {
-    const question = decodeJson<FilterQuestion>(message.data);
-    const { tenant, agent, kind, names } = question;
-    const usable =
-      typeof tenant === "string" &&
-      typeof agent === "string" &&
-      listedKinds.includes(kind) &&
-      Array.isArray(names) &&
-      names.every((name) => typeof name === "string");
-    return usable ? question : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const allowed = { verdict: "allow" };
+const denied = { verdict: "deny" };

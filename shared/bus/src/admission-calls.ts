@@ -17,7 +17,8 @@ export function readCalls(message: Incoming): readonly Intent[] | undefined {
   }
 }
 
-function isDecidable(call: Intent): boolean {
+/** Whether a call holds what is decided upon. */
+export function isDecidable(call: Intent): boolean {
   return (
     typeof call.tenant === "string" &&
     typeof call.agent.id === "string" &&

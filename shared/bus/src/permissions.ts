@@ -41,6 +41,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.audit("ingress"),
         subjects.callAll,
         subjects.ask("rate-limit", "give"),
+        subjects.ask("policy", "arguments"),
         subjects.ownRateLimit("*"),
         subjects.ownAll,
         subjects.ownIngress("*", "post"),

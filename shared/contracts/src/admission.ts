@@ -1,5 +1,5 @@
 import type { Protocol } from "./subjects.ts";
-import type { Intent, ListedKind } from "./audit.ts";
+import type { Intent, ListedKind, ShadowDecision } from "./audit.ts";
 
 /** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
 export interface AdmissionRequest {
@@ -9,15 +9,25 @@ export interface AdmissionRequest {
 
 export const maxAdmissionBatch = 64;
 
+/** What stands in a verdict of either kind. */
+interface Conditional {
+  /** Policy has to see the arguments before the call may go on (`gw.ask.v1.policy.arguments`). */
+  readonly needsArguments?: true;
+  /** What rules in shadow mode would have made of it. */
+  readonly shadow?: ShadowDecision;
+  /** A condition was asked: it holds for this call alone. */
+  readonly isConditional?: true;
+}
+
 /** Why policy lets a call pass or not. `rule` names what decided, for the audit trail and `explain`. */
 export type PolicyVerdict =
-  | {
+  | (Conditional & {
       readonly ok: true;
       readonly rule: string;
       /** For so long the same call of the same agent may pass without being asked about, under the same version. */
       readonly leaseMs?: number;
-    }
-  | {
+    })
+  | (Conditional & {
       readonly ok: false;
       readonly rule: string;
       readonly fault: "tool_access_denied" | "prompt_access_denied" | "resource_access_denied" | "protocol_disabled";
@@ -25,7 +35,9 @@ export type PolicyVerdict =
       readonly allowed: readonly string[];
       /** The tenant wants the refusal to look as if there were no such thing. */
       readonly hide?: boolean;
-    };
+      /** The rule whose condition on arguments stands against the call: with others it may pass. */
+      readonly argumentRule?: string;
+    });
 
 export type LimitVerdict =
   | {
@@ -119,10 +131,25 @@ export type AdmissionAnswer =
   | { readonly by: "rate-limit"; readonly version: number; readonly verdicts: readonly LimitVerdict[] }
   | { readonly by: "session-manager"; readonly verdicts: readonly SessionVerdict[] };
 
-/** Asks policy which of these the agent may see (`gw.ask.v1.policy.filter`). */
-export interface FilterQuestion {
+/**
+ * Asks policy about one call whose verdict depends on its arguments (`gw.ask.v1.policy.arguments`), which follow as the body:
+ * no stream holds this subject, so content is on it that must not be kept.
+ */
+export interface ArgumentsQuestion {
+  readonly call: Intent;
+}
+
+export interface ArgumentsAnswer {
+  readonly version: number;
+  readonly verdict: PolicyVerdict;
+}
+
+/** Arguments of more bytes are not decided upon, and so refused where a rule looks at them. */
+export const mostArgumentBytes = 256 * 1024;
+
+/** Asks policy which of these the caller may see (`gw.ask.v1.policy.filter`). */
+export interface FilterQuestion extends Pick<Intent, "agent" | "issuer" | "user" | "scopes"> {
   readonly tenant: string;
-  readonly agent: string;
   readonly protocol: Protocol;
   readonly server: string;
   readonly kind: ListedKind;

@@ -66,6 +66,10 @@ export const intentSchema = z.object({
 });
 export type Intent = z.infer<typeof intentSchema>;
 
+/** What the decision would have been, had the rules in shadow mode counted; only where that differs. */
+export const shadowDecisionSchema = z.object({ decision: z.enum(["allow", "deny"]), rule: z.string().max(512) });
+export type ShadowDecision = z.infer<typeof shadowDecisionSchema>;
+
 /** How the attempt ended; exactly one is kept per call, the first that is stored. */
 export const outcomeSchema = z.object({
   call: z.string().max(64),
@@ -74,6 +78,7 @@ export const outcomeSchema = z.object({
   decision: z.enum(["allow", "deny"]),
   rule: z.string().max(512).optional(),
   policyVersion: z.number().int().optional(),
+  shadow: shadowDecisionSchema.optional(),
   fault: z.string().max(64).optional(),
   /** The HTTP status the client got; 499 where it left before there was one. */
   status: z.number().int(),

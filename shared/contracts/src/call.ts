@@ -1,4 +1,4 @@
-import type { Agent, ListedKind } from "./audit.ts";
+import type { Agent, Intent, ListedKind, ShadowDecision } from "./audit.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
 /** Names all servers of a tenant together; no endpoint can be called so. */
@@ -8,7 +8,7 @@ export const allServers = "*";
 export const takeCallMs = 3_000;
 
 /** What ingress hands to egress with the body: everything egress needs to forward, and nothing the agent authenticated with. */
-export interface CallHead {
+export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly call: string;
   /** W3C trace context of the request that it is part of. */
   readonly traceparent: string;
@@ -45,6 +45,7 @@ export interface CallHead {
   readonly resumeFrom?: string;
   readonly rule?: string;
   readonly policyVersion?: number;
+  readonly shadow?: ShadowDecision;
   /** Bytes of the body that follow in chunks; absent when the whole body is in this message. */
   readonly chunked?: { readonly bytes: number; readonly sha256: string };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { accessRuleSchema } from "./access-rule.ts";
 import { agentIdPattern } from "./audit.ts";
 import { authenticationSchema } from "./authentication.ts";
 import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
@@ -11,8 +12,6 @@ import { credentialsSchema } from "./upstream-credentials.ts";
 import { checkTlsIsUsed, upstreamTlsSchema } from "./upstream-tls.ts";
 
 /** `conf/tenants.yaml`: what a platform engineer edits. Names come from the seeds; everything has a default but the endpoints, of which there must be one. */
-
-const pattern = z.string().min(1).max(256);
 
 const payloadBytes = z
   .int()
@@ -69,19 +68,6 @@ export const registrationSchema = z.strictObject({
   description: z.string().max(1_024).optional(),
   version: z.string().min(1).max(64).default("1.0.0"),
 });
-
-export const accessRuleSchema = z.strictObject({
-  agentPattern: pattern,
-  allowedTools: z.array(pattern).default([]),
-  deniedTools: z.array(pattern).default([]),
-  /** Where a rule of an agent states what is allowed, even as an empty list, nothing else of that kind is; else everything that is not denied. */
-  allowedPrompts: z.array(pattern).optional(),
-  deniedPrompts: z.array(pattern).optional(),
-  /** Patterns of URIs; of a template's text where templates are listed. */
-  allowedResources: z.array(pattern).optional(),
-  deniedResources: z.array(pattern).optional(),
-});
-export type AccessRule = z.infer<typeof accessRuleSchema>;
 
 export const agentEntrySchema = z.strictObject({
   id: z.string().regex(agentIdPattern, "must be 1 to 128 letters, digits or . _ @ : -"),

@@ -1,8 +1,7 @@
 import { z } from "zod";
+import { patternSchema } from "./access-rule.ts";
 
 /** How often, and how many at once: the entries of `limits` in `conf/tenants.yaml` (seed 001 §4). */
-
-const pattern = z.string().min(1).max(256);
 
 /** Who shares what a limit counts: one agent, all agents of one owner, or the whole tenant. */
 export const sharedBySchema = z.enum(["agent", "owner", "tenant"]);
@@ -37,10 +36,10 @@ export const limitSchema = z
       )
       .optional(),
     /** Only calls to endpoints whose name matches; they share what is counted. */
-    server: pattern.optional(),
+    server: patternSchema.optional(),
     /** Only calls to tools that match; each tool is counted by itself. */
-    tool: pattern.optional(),
-    agentPattern: pattern.default("*"),
+    tool: patternSchema.optional(),
+    agentPattern: patternSchema.default("*"),
     /** Calls that pass in a window, and how long a window is. */
     maxRequests: z.int().min(0).max(1_000_000_000).optional(),
     windowSeconds: z.int().min(1).max(86_400).optional(),

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { accessRuleSchema, endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
+import { accessRuleSchema } from "./access-rule.ts";
+import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
 import { ingressMethods } from "./authentication.ts";

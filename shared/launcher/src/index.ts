@@ -1,4 +1,5 @@
 export { checkConfiguration, confCheckMain } from "./check-configuration.ts";
+export { explainCall } from "./explain-call.ts";
 export { lockDataDir } from "./data-lock.ts";
 export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";

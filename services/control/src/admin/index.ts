@@ -1,3 +1,4 @@
+import { explainRoute } from "./explain.ts";
 import { confDiffRoute } from "./conf-diff.ts";
 import { confHistoryRoute } from "./conf-history.ts";
 import { confRollbackRoute } from "./conf-rollback.ts";
@@ -16,6 +17,7 @@ import { toolRoutes } from "./tools.ts";
 export const adminRoutes: readonly AdminRoute[] = [
   openApiRoute,
   statusRoute,
+  explainRoute,
   confHistoryRoute,
   confShowRoute,
   confDiffRoute,

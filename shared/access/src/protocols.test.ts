@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { compileRules } from "./evaluator.ts";
+import { compileRules } from "./rulebook.ts";
 
 const section = { version: 1, mcpEnabled: true, hideDenied: false, accessRules: [] };
 const decide = (a2aEnabled: boolean | undefined) =>
   compileRules(new Map([["acme", { ...section, ...(a2aEnabled !== undefined && { a2aEnabled }) }]])).decide({
     tenant: "acme",
-    agent: "a-1",
+    agent: { id: "a-1" },
     protocol: "a2a",
     method: "tasks/send",
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AccessRule, ListedKind, PolicySection } from "@sluice/contracts";
-import { compileRules } from "./evaluator.ts";
+import { compileRules } from "./rulebook.ts";
 
 const section = (accessRules: Partial<AccessRule>[], rest: Partial<PolicySection> = {}): PolicySection => ({
   version: 1,
@@ -19,7 +19,7 @@ interface Asked {
 
 function decide(rules: PolicySection, asked: Asked) {
   const rulebook = compileRules(new Map([["acme", rules]]));
-  return rulebook.decide({ tenant: "acme", agent: "a", protocol: "mcp", ...asked });
+  return rulebook.decide({ tenant: "acme", protocol: "mcp", ...asked, agent: { id: asked.agent ?? "a" } });
 }
 
 const resourceMethods = ["resources/read", "resources/subscribe", "resources/unsubscribe"];
@@ -82,7 +82,12 @@ describe.each(openByDefault)("A12: %o of %s", (how, target, kind, fault) => {
   });
 
   it("is shown in a list exactly where it is allowed", () => {
-    const shown = { tenant: "acme", agent: "a", protocol: "mcp", kind: kind.toLowerCase() as ListedKind } as const;
+    const shown = {
+      tenant: "acme",
+      agent: { id: "a" },
+      protocol: "mcp",
+      kind: kind.toLowerCase() as ListedKind,
+    } as const;
     for (const rule of [{}, { [allowed]: [] }, { [allowed]: [target] }, { [denied]: [target] }]) {
       const rules = section([rule]);
       const rulebook = compileRules(new Map([["acme", rules]]));

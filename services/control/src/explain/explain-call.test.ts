@@ -1,0 +1,79 @@
+import { createAddressGuard } from "@sluice/net";
+import { describe, expect, it } from "vitest";
+import { readConf } from "../read-conf.ts";
+import { explainCall } from "./explain-call.ts";
+import { explanationSchema, questionSchema, type Question } from "./question.ts";
+
+const file = "tenants.yaml";
+const text = `tenants:
+  acme:
+    agents:
+      - id: a-1
+        owner: search
+        apiKeys: [sha256:${"ab".repeat(32)}]
+    mcp: { endpoints: [{ name: main, url: "https://mcp.example.com/mcp" }] }
+    accessRules:
+      - agentPattern: "a-*"
+        when: "agent.owner == 'search' && args.path.startsWith('/tmp/')"
+        allowedTools: [list, read]
+      - agentPattern: "*"
+        deniedTools:
+          - "write_*"
+          - "del*"
+      - { agentPattern: "*", mode: shadow, deniedTools: [read] }
+`;
+const accepted = { conf: readConf(text, { file, guard: createAddressGuard([]) }), file, text };
+const ask = (question: Partial<Question>) => {
+  const answer = explainCall(accepted, questionSchema.parse({ tenant: "acme", agent: "a-1", ...question }));
+  return explanationSchema.parse(answer);
+};
+
+describe("explain (P5)", () => {
+  it("names the rule that decided, its line and column, and what rules in shadow mode would change", () => {
+    expect(ask({ tool: "read", args: { path: "/tmp/x" } })).toMatchObject({
+      decision: "allow",
+      rule: "accessRules[0].allowedTools[1]",
+      at: { file, line: 11, column: 30 },
+      shadow: { decision: "deny", rule: "accessRules[2].deniedTools[0]", at: { line: 16 } },
+      statements: [
+        { mode: "shadow", decides: false },
+        { effect: "allow", decides: true },
+      ],
+    });
+    expect(ask({ tool: "delete" })).toMatchObject({
+      decision: "deny",
+      rule: "accessRules[1].deniedTools[1]",
+      at: { file, line: 15, column: 13 },
+    });
+  });
+
+  it("says that a call depends on arguments where none are given", () => {
+    expect(ask({ tool: "read" })).toMatchObject({ decision: "depends on arguments" });
+    expect(ask({ tool: "read", owner: "others" })).toMatchObject({ decision: "deny", rule: "default-deny" });
+    expect(ask({ tool: "read", args: {} })).toMatchObject({
+      decision: "deny",
+      argumentRule: "accessRules[0].allowedTools[1]",
+      allowed: ["list", "read"],
+    });
+  });
+
+  it("explains prompts and resources, and what a setting decides", () => {
+    expect(ask({ prompt: "p" })).toMatchObject({ decision: "allow", rule: "default-allow" });
+    expect(ask({ resource: "file:///x" })).toMatchObject({ decision: "allow", rule: "default-allow" });
+    const off = { ...accepted, conf: structuredClone(accepted.conf) };
+    Object.assign(off.conf.tenants["acme"]?.settings ?? {}, { mcp_enabled: false });
+    const question = questionSchema.parse({ tenant: "acme", agent: "a-1", tool: "read" });
+    expect(explainCall(off, question)).toMatchObject({
+      decision: "deny",
+      rule: "settings.mcp_enabled",
+      statements: [],
+    });
+  });
+
+  it("refuses a question about nobody, nothing or two things", () => {
+    expect(() => ask({ tenant: "other", tool: "x" })).toThrow("no tenant other");
+    expect(() => ask({ server: "other", tool: "x" })).toThrow("no server other");
+    expect(() => ask({})).toThrow("name one of tool, prompt and resource");
+    expect(() => ask({ tool: "x", prompt: "y" })).toThrow("name one of");
+  });
+});

@@ -1,0 +1,88 @@
+import { compileRules, explain, type Operation } from "@sluice/access";
+import { Fault, type Agent, type Tenant } from "@sluice/contracts";
+import { LineCounter, parseDocument } from "yaml";
+import { offsetOf } from "../conf-location.ts";
+import type { Accepted } from "../configuration.ts";
+import { cutSections } from "../cut-sections.ts";
+import type { ExplainedCall, Question } from "./question.ts";
+
+type Place = NonNullable<ExplainedCall["at"]>;
+
+/** Says which rule decides a call under this configuration, where it is written, and what the others say. @throws Fault `not_found` */
+export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, question: Question): ExplainedCall {
+  const { tenants } = accepted.conf;
+  const tenant = Object.hasOwn(tenants, question.tenant) ? tenants[question.tenant] : undefined;
+  if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${question.tenant}`);
+  requireServer(tenant, question);
+  const { policy } = cutSections(accepted.conf, 0);
+  const section = policy.get(question.tenant);
+  const rulebook = compileRules(new Map(section === undefined ? [] : [[question.tenant, section]]));
+  const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, tenant));
+  const placeOf = places(accepted, question.tenant);
+  const { rule, shadow } = verdict;
+  return {
+    decision: verdict.needsArguments === true ? "depends on arguments" : verdict.ok ? "allow" : "deny",
+    ...placed(rule, placeOf),
+    ...(!verdict.ok && verdict.argumentRule !== undefined && { argumentRule: verdict.argumentRule }),
+    ...(shadow !== undefined && { shadow: { decision: shadow.decision, ...placed(shadow.rule, placeOf) } }),
+    statements: statements.map((statement) => ({ ...statement, ...placed(statement.rule, placeOf) })),
+    silent,
+    others,
+    ...(!verdict.ok && { allowed: verdict.allowed }),
+  };
+}
+
+function requireServer(tenant: Tenant, { server }: Question): void {
+  const endpoints = tenant.mcp?.endpoints ?? [];
+  if (server === undefined || endpoints.some(({ name }) => name === server)) return;
+  throw new Fault("not_found", `the tenant has no server ${server}`);
+}
+
+function operationOf(question: Question, tenant: Tenant): Operation {
+  const { tool, prompt, resource, scopes, issuer, user, args } = question;
+  const [method, target] =
+    tool !== undefined
+      ? ["tools/call", tool]
+      : prompt !== undefined
+        ? ["prompts/get", prompt]
+        : ["resources/read", resource ?? ""];
+  return {
+    tenant: question.tenant,
+    agent: agentOf(question, tenant),
+    protocol: "mcp",
+    method,
+    target,
+    ...(scopes !== undefined && { scopes }),
+    ...(issuer !== undefined && { issuer }),
+    ...(user !== undefined && { user }),
+    ...(args !== undefined && { args }),
+  };
+}
+
+function agentOf({ agent, agentName, owner }: Question, { agents }: Tenant): Agent {
+  const known = agents.find(({ id }) => id === agent);
+  const nameHere = agentName ?? known?.name;
+  const ownerHere = owner ?? known?.owner;
+  return {
+    id: agent,
+    ...(nameHere !== undefined && { name: nameHere }),
+    ...(ownerHere !== undefined && { owner: ownerHere }),
+  };
+}
+
+/** Finds what a verdict names in the file; what stands in none (a default) has no place. */
+function places({ file, text }: Pick<Accepted, "file" | "text">, tenant: string): (rule: string) => Place | undefined {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, merge: true });
+  return (rule) => {
+    if (!rule.startsWith("accessRules[")) return undefined;
+    const path = rule.split(/[.[\]]+/).filter((part) => part !== "");
+    const { line, col } = lines.linePos(offsetOf(document, ["tenants", tenant, ...path]));
+    return { file, line, column: col };
+  };
+}
+
+function placed(rule: string, placeOf: (rule: string) => Place | undefined): { rule: string; at?: Place } {
+  const at = placeOf(rule);
+  return { rule, ...(at !== undefined && { at }) };
+}

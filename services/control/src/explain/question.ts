@@ -1,0 +1,67 @@
+import { z } from "zod";
+
+const name = z.string().min(1).max(2_048);
+
+/** A call to be explained: who, what, and as far as rules look at it, with which arguments. */
+export const questionSchema = z
+  .strictObject({
+    tenant: z.string(),
+    agent: z
+      .string()
+      .min(1)
+      .max(256)
+      .describe("the agent's id; its name and owner are those of the configuration unless given"),
+    agentName: z.string().max(256).optional(),
+    owner: z.string().max(256).optional(),
+    scopes: z.array(z.string()).optional().describe("of the agent's token"),
+    issuer: z.string().optional().describe("of the agent's token"),
+    user: z.string().optional().describe("on whose behalf the agent acts"),
+    tool: name.optional(),
+    prompt: name.optional(),
+    resource: name.optional().describe("a URI"),
+    server: z.string().optional().describe("must be an endpoint of the tenant; rules are about the server's own names"),
+    args: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe("the arguments; without them a condition on arguments stays open"),
+  })
+  .refine(({ tool, prompt, resource }) => [tool, prompt, resource].filter((one) => one !== undefined).length === 1, {
+    error: "name one of tool, prompt and resource",
+  });
+export type Question = z.infer<typeof questionSchema>;
+
+const at = z.object({ file: z.string(), line: z.int(), column: z.int() });
+const condition = z.enum(["met", "unmet", "failed", "open"]);
+
+export const explanationSchema = z.object({
+  decision: z.enum(["allow", "deny", "depends on arguments"]),
+  rule: z.string().describe("what decided: an entry of a rule, a setting, default-deny or default-allow"),
+  at: at.optional().describe("where that is written"),
+  argumentRule: z
+    .string()
+    .optional()
+    .describe("the rule that would allow it with other arguments, or denies it with these"),
+  shadow: z
+    .object({ decision: z.enum(["allow", "deny"]), rule: z.string(), at: at.optional() })
+    .optional()
+    .describe("what the decision would be, did the rules in shadow mode count; where that differs"),
+  statements: z
+    .array(
+      z.object({
+        rule: z.string(),
+        at: at.optional(),
+        effect: z.enum(["allow", "deny"]),
+        pattern: z.string(),
+        mode: z.enum(["enforce", "shadow"]),
+        when: z.string().optional(),
+        condition: condition.optional(),
+        says: z.string(),
+        decides: z.boolean(),
+      }),
+    )
+    .describe("what each pattern that fits says, denials first"),
+  silent: z.array(z.string()).readonly().describe("rules of the agent that have no pattern that fits"),
+  others: z.int().describe("rules that are about other agents"),
+  allowed: z.array(z.string()).readonly().optional().describe("what a refusal says that the agent may use"),
+});
+export type ExplainedCall = z.infer<typeof explanationSchema>;

@@ -1,0 +1,55 @@
+import type { Agent, Intent } from "@sluice/contracts";
+
+/** What conditions may look at in a call. */
+export interface Call extends Pick<Intent, "issuer" | "user" | "scopes"> {
+  readonly tenant: string;
+  readonly agent: Agent;
+  readonly method: string;
+  readonly target?: string | undefined;
+  /** The arguments; what conditions say of them is open where they are not known. */
+  readonly args?: unknown;
+}
+
+/** What a condition says about, as it reads it. */
+export interface Facts {
+  readonly tenant: string;
+  readonly method: string;
+  readonly target: string;
+  readonly agent: { readonly id: string; readonly name?: string; readonly owner?: string };
+  readonly token: { readonly scopes: readonly string[]; readonly issuer?: string };
+  readonly user: { readonly id?: string };
+  /** The arguments of the call; absent where they are not known. */
+  readonly args?: unknown;
+}
+
+/** The variables of a condition and their types in CEL; a member that is absent makes a condition that reads it fail. */
+export const variables = {
+  tenant: "string",
+  method: "string",
+  target: "string",
+  agent: { id: "string", name: "string", owner: "string" },
+  token: { scopes: "list<string>", issuer: "string" },
+  user: { id: "string" },
+  args: "map",
+} as const;
+
+/** What is known of a call, laid out for conditions. */
+export function factsOf({ tenant, agent, issuer, user, scopes, method, target = "", args }: Call): Facts {
+  const { id, name, owner } = agent;
+  return {
+    tenant,
+    method,
+    target,
+    agent: { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
+    token: { scopes: scopes ?? [], ...(issuer !== undefined && { issuer }) },
+    user: user === undefined ? {} : { id: user },
+    ...(args !== undefined && { args: mapped(args) }),
+  };
+}
+
+/** Objects as maps: whatever their members are called, none of them means anything to JavaScript. */
+function mapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(mapped);
+  if (typeof value !== "object" || value === null) return value;
+  return new Map(Object.entries(value).map(([name, member]) => [name, mapped(member)]));
+}

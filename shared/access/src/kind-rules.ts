@@ -1,0 +1,162 @@
+import type { PolicyVerdict } from "@sluice/contracts";
+import type { CompiledRule } from "./compiled-rule.ts";
+import type { Said } from "./condition.ts";
+import { entriesOf, type Entry } from "./entries.ts";
+import type { Inquiry } from "./inquiry.ts";
+import type { Kind } from "./kinds.ts";
+import { nameable } from "./nameable.ts";
+import { PatternIndex } from "./pattern-index.ts";
+import { spellingsOf } from "./uri-spellings.ts";
+
+/** What some of the rules say of a call. */
+interface Judgement {
+  readonly ok: boolean;
+  readonly rule: string;
+  /** It may be otherwise, depending on the arguments. */
+  readonly open?: boolean;
+  /** The rule whose condition on arguments made it a refusal. */
+  readonly argumentRule?: string;
+}
+
+const denyByDefault = "default-deny";
+const allowByDefault = "default-allow";
+const allowedByDefault: PolicyVerdict = { ok: true, rule: allowByDefault };
+
+/**
+ * What the rules of an agent say about one kind of thing. A denial wins over a permission. Where nothing states what is
+ * allowed, prompts and resources are, and tools are not; who states it closes the kind, whatever the condition of the rule.
+ */
+export class KindRules {
+  readonly #kind: Kind;
+  readonly #hide: boolean;
+  readonly #denied = new PatternIndex<Entry>();
+  readonly #allowed = new PatternIndex<Entry>();
+  readonly #stating: readonly CompiledRule[];
+  readonly #isClosed: boolean;
+  readonly #isClosedInShadow: boolean;
+  readonly #isPlain: boolean;
+  readonly #hasShadow: boolean;
+  /** What a refusal says is allowed, where no condition counts. */
+  readonly #names: readonly string[];
+  readonly #refused: PolicyVerdict;
+  readonly #default: PolicyVerdict;
+
+  constructor(kind: Kind, rules: readonly CompiledRule[], hide: boolean) {
+    this.#kind = kind;
+    this.#hide = hide;
+    const concerned = rules.filter(
+      ({ rule }) => rule[kind.allowed] !== undefined || (rule[kind.denied]?.length ?? 0) > 0,
+    );
+    this.#stating = concerned.filter(({ rule }) => rule[kind.allowed] !== undefined);
+    this.#isClosed = kind.alwaysClosed || this.#stating.some(({ isShadow }) => !isShadow);
+    this.#isClosedInShadow = kind.alwaysClosed || this.#stating.length > 0;
+    this.#hasShadow = concerned.some(({ isShadow }) => isShadow);
+    this.#isPlain = !this.#hasShadow && concerned.every(({ condition }) => condition === undefined);
+    for (const by of concerned) {
+      const { denied, allowed } = entriesOf(by, kind);
+      for (const entry of denied) this.#denied.add(entry);
+      for (const entry of allowed) this.#allowed.add(entry);
+    }
+    this.#names = this.#isPlain ? this.#nameable(undefined) : [];
+    this.#refused = this.#refusal(denyByDefault, this.#names);
+    this.#default = this.#isClosed ? this.#refused : allowedByDefault;
+  }
+
+  decide(target: string | undefined, inquiry: Inquiry): PolicyVerdict {
+    if (target === undefined || target === "")
+      return this.#isPlain ? this.#refused : this.#refusal(denyByDefault, this.#nameable(inquiry));
+    if (!this.#isPlain) return this.#decideCarefully(target, inquiry);
+    if (this.#kind.uris) return this.#decideUri(target);
+    const denied = this.#denied.first(target);
+    if (denied !== undefined) return this.#refusal(denied.place, this.#names);
+    return this.#allowed.first(target)?.permission ?? this.#default;
+  }
+
+  /** Every entry that names the target, denials first, in the order in which they are looked at. */
+  entriesOf(target: string): readonly Entry[] {
+    const spellings = this.#spellings(target);
+    const find = (index: PatternIndex<Entry>) => spellings.flatMap((spelling) => index.all(spelling));
+    const found = [...find(this.#denied), ...find(this.#allowed)];
+    return [...new Map(found.map((entry) => [entry.place, entry])).values()];
+  }
+
+  /** Servers take several spellings for one URI: any that is denied denies, and only where all are allowed it is. */
+  #decideUri(uri: string): PolicyVerdict {
+    const spellings = spellingsOf(uri);
+    for (const spelling of spellings) {
+      const denied = this.#denied.first(spelling);
+      if (denied !== undefined) return this.#refusal(denied.place, this.#names);
+    }
+    const verdicts = spellings.map((spelling) => this.#allowed.first(spelling)?.permission ?? this.#default);
+    return verdicts.find(({ ok }) => !ok) ?? verdicts[0] ?? this.#refused;
+  }
+
+  #decideCarefully(target: string, inquiry: Inquiry): PolicyVerdict {
+    const spellings = this.#spellings(target);
+    const enforced = this.#judge(spellings, inquiry, false);
+    const withShadow = this.#hasShadow ? this.#judge(spellings, inquiry, true) : enforced;
+    const isOpen = enforced.open === true || withShadow.open === true;
+    const differs = !isOpen && enforced.ok !== withShadow.ok;
+    const also = {
+      ...(isOpen && { needsArguments: true as const }),
+      ...(inquiry.isConditional && { isConditional: true as const }),
+      ...(differs && { shadow: { decision: withShadow.ok ? "allow" : "deny", rule: withShadow.rule } as const }),
+    };
+    const { ok, rule, argumentRule } = enforced;
+    if (ok) return { ok, rule, ...also };
+    const refusal = this.#refusal(rule, this.#nameable(inquiry));
+    return { ...refusal, ...also, ...(argumentRule !== undefined && { argumentRule }) };
+  }
+
+  #judge(spellings: readonly string[], inquiry: Inquiry, withShadow: boolean): Judgement {
+    let mayBeDenied = false;
+    for (const spelling of spellings) {
+      for (const { by, place } of this.#denied.all(spelling)) {
+        if (by.isShadow && !withShadow) continue;
+        const said = inquiry.ask(by);
+        if (said === "open") mayBeDenied = true;
+        if (said === "met" || said === "failed")
+          return { ok: false, rule: place, ...(inquiry.dependsOnArguments(by) && { argumentRule: place }) };
+      }
+    }
+    const judgements = spellings.map((spelling) => this.#judgeAllowed(spelling, inquiry, withShadow));
+    const worst = judgements.find(({ ok }) => !ok) ?? judgements.find(({ open }) => open) ?? judgements[0];
+    if (worst === undefined) return { ok: false, rule: denyByDefault };
+    return worst.ok && mayBeDenied ? { ...worst, open: true } : worst;
+  }
+
+  #judgeAllowed(spelling: string, inquiry: Inquiry, withShadow: boolean): Judgement {
+    let open: Entry | undefined;
+    let missed: Entry | undefined;
+    for (const entry of this.#allowed.all(spelling)) {
+      if (entry.by.isShadow && !withShadow) continue;
+      const said: Said = inquiry.ask(entry.by);
+      if (said === "met") return { ok: true, rule: entry.place };
+      if (said === "open") open ??= entry;
+      else if (missed === undefined && inquiry.dependsOnArguments(entry.by)) missed = entry;
+    }
+    if (open !== undefined) return { ok: true, rule: open.place, open: true };
+    if (!(withShadow ? this.#isClosedInShadow : this.#isClosed)) return { ok: true, rule: allowByDefault };
+    return { ok: false, rule: denyByDefault, ...(missed !== undefined && { argumentRule: missed.place }) };
+  }
+
+  #spellings(target: string): readonly string[] {
+    return this.#kind.uris ? spellingsOf(target) : [target];
+  }
+
+  #refusal(rule: string, allowed: readonly string[]): Extract<PolicyVerdict, { ok: false }> {
+    return { ok: false, rule, fault: this.#kind.fault, allowed, ...(this.#hide && { hide: true }) };
+  }
+
+  /** What a refusal says is allowed: what a list would show. */
+  #nameable(inquiry: Inquiry | undefined): readonly string[] {
+    if (!this.#isClosed) return ["*"];
+    const listing = inquiry?.withoutArguments();
+    const counts = (by: CompiledRule) => {
+      if (by.isShadow) return false;
+      const said = listing?.ask(by) ?? "met";
+      return said === "met" || said === "open";
+    };
+    return nameable(this.#stating.flatMap((by) => (counts(by) ? (by.rule[this.#kind.allowed] ?? []) : [])));
+  }
+}

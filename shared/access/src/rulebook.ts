@@ -1,0 +1,177 @@
+import type { ListedKind, PolicySection, PolicyVerdict, Protocol } from "@sluice/contracts";
+import { AgentRules } from "./agent-rules.ts";
+import { compileAll, type CompiledRule } from "./compiled-rule.ts";
+import type { Call } from "./facts.ts";
+import { Inquiry } from "./inquiry.ts";
+import { indexed, PatternIndex, type Indexed } from "./pattern-index.ts";
+import { Recent } from "./recent.ts";
+
+/** What policy looks at in a call. */
+export interface Operation extends Call {
+  readonly protocol: Protocol;
+  /** What the target is, where the method does not say it. */
+  readonly targetKind?: ListedKind | undefined;
+  /** The arguments will not be known: what depends on them is decided as for a list. */
+  readonly asListed?: boolean | undefined;
+}
+
+/** One version of the rules of every tenant. */
+export interface Rulebook {
+  /** The newest version among the tenants; 0 where there is none. */
+  readonly version: number;
+  readonly tenants: number;
+  /** Decides as far as it can be decided: `needsArguments` stands in a verdict that holds only once they are known. */
+  decide(operation: Operation): PolicyVerdict;
+  /** Whether a list may show this to the agent: where it may use it, be it with some arguments only. */
+  shows(listed: Omit<Operation, "method" | "args"> & { readonly kind: ListedKind }): boolean;
+  /** What decides about a call, where rules do. */
+  rulesFor(operation: Operation): Consulted | undefined;
+}
+
+/** The rules that a call is decided by. */
+interface Consulted {
+  readonly rules: AgentRules;
+  readonly kind: ListedKind;
+  readonly inquiry: Inquiry;
+  /** Rules that the tenant has. */
+  readonly total: number;
+}
+
+/** The methods that rules restrict, and what each acts on. */
+const restricted: ReadonlyMap<string, ListedKind> = new Map([
+  ["tools/call", "tools"],
+  ["prompts/get", "prompts"],
+  ["resources/read", "resources"],
+  ["resources/subscribe", "resources"],
+  ["resources/unsubscribe", "resources"],
+]);
+/** Its target is of either kind that can be completed. */
+const completion = "completion/complete";
+/** What using a thing of a list means. */
+const methodOf: Readonly<Record<ListedKind, string>> = {
+  tools: "tools/call",
+  prompts: "prompts/get",
+  resources: "resources/read",
+};
+/** Agents whose rules are known, and sets of rules that are kept ready, per tenant. */
+const readyAgents = 16_384;
+const readySets = 2_048;
+
+const nothing: readonly string[] = [];
+const noArguments = {};
+const mcpEnabled: PolicyVerdict = { ok: true, rule: "settings.mcp_enabled" };
+const mcpDisabled: PolicyVerdict = {
+  ok: false,
+  rule: "settings.mcp_enabled",
+  fault: "protocol_disabled",
+  allowed: nothing,
+};
+const a2aEnabled: PolicyVerdict = { ok: true, rule: "settings.a2a_enabled" };
+const a2aDisabled: PolicyVerdict = {
+  ok: false,
+  rule: "settings.a2a_enabled",
+  fault: "protocol_disabled",
+  allowed: nothing,
+};
+const unknownTenant: PolicyVerdict = {
+  ok: false,
+  rule: "unknown-tenant",
+  fault: "tool_access_denied",
+  allowed: nothing,
+};
+
+/** Prepares the rules so that a decision costs the same however many there are, of them and of agents. */
+export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rulebook {
+  const tenants = new Map<string, TenantRules>();
+  let version = 0;
+  for (const [tenant, section] of sections) {
+    tenants.set(tenant, new TenantRules(section));
+    version = Math.max(version, section.version);
+  }
+  const decide = (operation: Operation) => tenants.get(operation.tenant)?.decide(operation) ?? unknownTenant;
+  return {
+    version,
+    tenants: tenants.size,
+    decide,
+    shows: ({ kind, ...listed }) => decide({ ...listed, method: methodOf[kind] }).ok,
+    rulesFor: (operation) => tenants.get(operation.tenant)?.rulesFor(operation),
+  };
+}
+
+class TenantRules {
+  readonly #enabled: boolean;
+  readonly #hasAgents: boolean;
+  readonly #hide: boolean;
+  readonly #total: number;
+  readonly #byAgent = new PatternIndex<Indexed & { readonly compiled: CompiledRule }>();
+  readonly #sets = new Recent<AgentRules>(readySets);
+  readonly #ready = new Recent<AgentRules>(readyAgents);
+
+  constructor(section: PolicySection) {
+    this.#enabled = section.mcpEnabled;
+    this.#hasAgents = section.a2aEnabled === true;
+    this.#hide = section.hideDenied;
+    this.#total = section.accessRules.length;
+    for (const compiled of compileAll(section.accessRules))
+      this.#byAgent.add({ ...indexed(compiled.rule.agentPattern, compiled.index), compiled });
+  }
+
+  decide(operation: Operation): PolicyVerdict {
+    const settled = this.#settingOf(operation);
+    if (settled !== undefined) return settled;
+    const kind = kindOf(operation);
+    if (kind === undefined) return mcpEnabled;
+    const inquiry = new Inquiry(asKnown(operation, kind));
+    const verdict = this.#rulesOf(operation.agent.id).decide(kind, operation.target, inquiry);
+    const isListed = operation.asListed === true || operation.method === completion;
+    return verdict.needsArguments === true && isListed ? asListed(verdict) : verdict;
+  }
+
+  rulesFor(operation: Operation): Consulted | undefined {
+    const kind = this.#settingOf(operation) === undefined ? kindOf(operation) : undefined;
+    if (kind === undefined) return undefined;
+    const rules = this.#rulesOf(operation.agent.id);
+    return { kind, rules, inquiry: new Inquiry(asKnown(operation, kind)), total: this.#total };
+  }
+
+  /** What the tenant's settings decide, whatever the rules say. */
+  #settingOf({ protocol }: Operation): PolicyVerdict | undefined {
+    if (protocol !== "mcp") return this.#hasAgents ? a2aEnabled : a2aDisabled;
+    return this.#enabled ? undefined : mcpDisabled;
+  }
+
+  #rulesOf(agent: string): AgentRules {
+    const ready = this.#ready.get(agent);
+    if (ready !== undefined) return ready;
+    const rules = this.#setOf(this.#byAgent.all(agent).map(({ compiled }) => compiled));
+    this.#ready.set(agent, rules);
+    return rules;
+  }
+
+  #setOf(rules: readonly CompiledRule[]): AgentRules {
+    const sorted = rules.toSorted((a, b) => a.index - b.index);
+    const name = sorted.map(({ index }) => index).join();
+    const known = this.#sets.get(name);
+    if (known !== undefined) return known;
+    const set = new AgentRules(sorted, this.#hide);
+    this.#sets.set(name, set);
+    return set;
+  }
+}
+
+function asListed(verdict: PolicyVerdict): PolicyVerdict {
+  const { needsArguments: _, ...settled } = verdict;
+  return settled;
+}
+
+/** What rules speak about in a call; undefined for what they do not restrict. */
+function kindOf({ method, target, targetKind = "prompts" }: Operation): ListedKind | undefined {
+  const kind = method === completion ? targetKind : restricted.get(method);
+  // What subscribes to nothing is a method that the modern era does not have: the server says so.
+  return kind === "resources" && target === undefined ? undefined : kind;
+}
+
+/** A resource is read without arguments: that is known from the start. */
+function asKnown(operation: Operation, kind: ListedKind): Operation {
+  return kind === "resources" && operation.args === undefined ? { ...operation, args: noArguments } : operation;
+}
