@@ -1,5 +1,6 @@
-import { answerJson, FakeUpstream, startTestHouse, type TestHouse } from "@sluice/testing";
+import { answerJson, FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { adminCall } from "./admin-call.ts";
 import { AgentAuthorization } from "./agent-authorization.ts";
 import { json, send, toolCall } from "./http.ts";
 
@@ -60,4 +61,25 @@ it("P5: two tokens of one agent are told apart by scopes and user, call by call,
     expect((await post(admin, toolCall("both", { path: "/etc/x" }))).status).toBe(403);
     expect((await post(plain, toolCall("named"))).status).toBe(200);
   }
+});
+
+it("P5: scopes and operator of a gateway token count in conditions as those of an OAuth token do", async () => {
+  const make = async (body: object) => {
+    const made = await adminCall(house, { path: "/v1/tenants/acme/tokens", body: { runtime: "run-1", ...body } });
+    expect(made.status).toBe(201);
+    return String(made.body["token"]);
+  };
+  const statusOf = async (token: string, tool: string) =>
+    (
+      await send(`${house.house.url}/mcp`, {
+        headers: { ...json, authorization: `Bearer ${token}` },
+        body: toolCall(tool),
+      })
+    ).status;
+  const scoped = await make({ scopes: ["mcp:admin"] });
+  const plain = await make({});
+  await until("the tokens on ingress", async () => (await statusOf(scoped, "open")) === 200);
+  await until("the tokens on ingress", async () => (await statusOf(plain, "open")) === 200);
+  expect([await statusOf(scoped, "scoped"), await statusOf(plain, "scoped")]).toEqual([200, 403]);
+  expect(await statusOf(scoped, "alices")).toBe(403);
 });

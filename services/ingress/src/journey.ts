@@ -61,10 +61,14 @@ export function intentOf(journey: Journey): Intent {
   };
 }
 
-/** What a token says beside who calls; nothing where there is none. */
+/** What a credential says beside who calls; undefined where that is nothing. */
 function principalClaims({ issuer, user, scopes }: Principal): Pick<Intent, "issuer" | "user" | "scopes"> | undefined {
-  if (issuer === undefined) return undefined;
-  return { issuer, ...(user !== undefined && { user }), ...(scopes !== undefined && { scopes: [...scopes] }) };
+  if (issuer === undefined && user === undefined && scopes === undefined) return undefined;
+  return {
+    ...(issuer !== undefined && { issuer }),
+    ...(user !== undefined && { user }),
+    ...(scopes !== undefined && { scopes: [...scopes] }),
+  };
 }
 
 /** What egress learns of a request. */
