@@ -21,6 +21,13 @@ export interface TokenRuleOptions {
   readonly publicUrl: string | undefined;
 }
 
+export type NeededScopes = Readonly<Record<"mcp" | "a2a", readonly string[]>>;
+
+/** The scopes that a method wants, by protocol. */
+export function neededBy({ requiredScopes: needed }: Pick<OAuth2Method, "requiredScopes">): NeededScopes {
+  return Array.isArray(needed) ? { mcp: needed, a2a: needed } : needed;
+}
+
 /** What one tenant wants of the tokens of one authorization server. */
 export class TokenRule {
   readonly #options: TokenRuleOptions;
@@ -28,17 +35,17 @@ export class TokenRule {
   readonly #tenantOf: ((claims: Claims) => unknown) | undefined;
   /** What `aud` may name, and the one server that it is for where it is not for all. */
   readonly #audiences: ReadonlyMap<string, string | undefined> | undefined;
-  readonly neededScopes: Readonly<Record<"mcp" | "a2a", readonly string[]>>;
+  readonly neededScopes: NeededScopes;
 
   /** @throws Error that says what is missing */
   constructor(options: TokenRuleOptions) {
     this.#options = options;
     const { settings } = options;
-    const { requiredScopes: needed, tenantClaim } = settings;
+    const { tenantClaim } = settings;
     this.#identityOf = identityReader(settings.identityExtraction);
     this.#tenantOf = tenantClaim && claimAt(tenantClaim.name);
     this.#audiences = audiencesOf(options);
-    this.neededScopes = Array.isArray(needed) ? { mcp: needed, a2a: needed } : needed;
+    this.neededScopes = neededBy(settings);
   }
 
   get tenant(): string {
