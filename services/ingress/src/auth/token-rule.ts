@@ -35,7 +35,10 @@ export class TokenRule {
   readonly #tenantOf: ((claims: Claims) => unknown) | undefined;
   /** What `aud` may name, and the one server that it is for where it is not for all. */
   readonly #audiences: ReadonlyMap<string, string | undefined> | undefined;
+  readonly #idOf: (claims: Claims) => unknown;
   readonly neededScopes: NeededScopes;
+  /** Called for each token that is good but for its agent's id, which is a URL, as of clients that are named by their metadata document. */
+  onUrlAsId: (() => void) | undefined;
 
   /** @throws Error that says what is missing */
   constructor(options: TokenRuleOptions) {
@@ -43,6 +46,7 @@ export class TokenRule {
     const { settings } = options;
     const { tenantClaim } = settings;
     this.#identityOf = identityReader(settings.identityExtraction);
+    this.#idOf = claimAt(settings.identityExtraction.agentId);
     this.#tenantOf = tenantClaim && claimAt(tenantClaim.name);
     this.#audiences = audiencesOf(options);
     this.neededScopes = neededBy(settings);
@@ -70,7 +74,10 @@ export class TokenRule {
     const own = settings.tenantClaim?.value ?? tenant;
     if (this.#tenantOf !== undefined && this.#tenantOf(claims) !== own) return "of another tenant";
     const identity = this.#identityOf(claims);
-    if (identity === undefined) return `without an agent id in '${settings.identityExtraction.agentId}'`;
+    if (identity === undefined) {
+      if (isUrl(this.#idOf(claims))) this.onUrlAsId?.();
+      return `without an agent id in '${settings.identityExtraction.agentId}'`;
+    }
     const scopes = scopesIn(claims);
     if (!isBounded(scopes)) return "with too many scopes";
     const { neededScopes } = this;
@@ -104,6 +111,10 @@ export class TokenRule {
     const servers = named.map((one) => audiences.get(one));
     return servers.includes(undefined) ? {} : { servers: servers.filter((server) => server !== undefined) };
   }
+}
+
+function isUrl(id: unknown): boolean {
+  return typeof id === "string" && id.startsWith("https://");
 }
 
 /** Undefined where any will do. */

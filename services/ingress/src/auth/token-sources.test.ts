@@ -31,6 +31,28 @@ const asked = (sources: TokenSources, token: string) =>
 const one = "https://one.example";
 const two = "https://two.example";
 
+describe("a token of a client that is named by a URL", () => {
+  it("is nobody's, and the operator is told once per issuer what to do, and nothing of the token", () => {
+    const told: unknown[][] = [];
+    const log = { warn: (...words: unknown[]) => told.push(words) };
+    const [first, second] = [ruleOf("acme", { issuer: one }), ruleOf("beta", { issuer: two })];
+    new TokenSources({ ...context, log } as unknown as AuthContext).configure([first, second]);
+    const url = "https://client.example/secret.json";
+    const claims = { aud: "https://gateway.example", client_id: url };
+    for (const iss of [one, one])
+      expect(first.judge({ claims: { ...claims, iss } }, 0)).toContain("without an agent id");
+    first.judge({ claims: { ...claims, iss: one, aud: "https://elsewhere.example" } }, 0);
+    expect(told).toEqual([
+      [{ tenant: "acme", issuer: one, claim: "client_id" }, expect.stringContaining("identityExtraction.agentId")],
+    ]);
+    second.judge({ claims: { ...claims, iss: two, client_id: "no id" } }, 0);
+    expect(told).toHaveLength(1);
+    second.judge({ claims: { ...claims, iss: two } }, 0);
+    expect(told).toHaveLength(2);
+    expect(JSON.stringify(told)).not.toContain("client.example");
+  });
+});
+
 describe("a token is shown", () => {
   it("as a JWT to the issuer that it names alone, and as none of these to nobody", () => {
     const sources = sourcesOf(

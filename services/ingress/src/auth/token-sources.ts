@@ -44,6 +44,7 @@ export class TokenSources {
   #sources = new Map<string, TokenSource>();
   #byIssuer = new Map<string, Set<TokenSource>>();
   #opaque: OpaqueSource[] = [];
+  readonly #toldOf = new Set<string>();
 
   constructor(context: Context) {
     this.#context = context;
@@ -67,7 +68,10 @@ export class TokenSources {
     this.#sources = new Map();
     this.#byIssuer = new Map();
     this.#opaque = [];
-    for (const rule of rules) this.#add(rule);
+    for (const rule of rules) {
+      rule.onUrlAsId = () => this.#tellOfUrl(rule);
+      this.#add(rule);
+    }
     this.#former = new Map();
   }
 
@@ -97,6 +101,17 @@ export class TokenSources {
       (prefixed.length > 0 ? prefixed : open.filter(({ prefix }) => prefix === "")).map(({ source }) => source),
     );
     return one === undefined || others.length > 0 ? [] : [one];
+  }
+
+  /** An operator can't see otherwise why clients that log in well are not let in. */
+  #tellOfUrl({ tenant, settings: { issuer, introspectionUrl, identityExtraction } }: TokenRule): void {
+    const from = issuer ?? introspectionUrl ?? "";
+    if (this.#toldOf.has(from)) return;
+    this.#toldOf.add(from);
+    this.#context.log.warn(
+      { tenant, issuer: from, claim: identityExtraction.agentId },
+      "access tokens have a URL as the agent's id, which it can't be: name another claim in identityExtraction.agentId",
+    );
   }
 
   #add(rule: TokenRule): void {
