@@ -7,6 +7,12 @@ import { bearerOf } from "./bearer.ts";
 import { TokenSources, type TokenSource } from "./token-sources.ts";
 import { TokenRule, type Accepted } from "./token-rule.ts";
 
+interface Shown {
+  readonly token: string;
+  /** Whether it was good before. */
+  readonly isKnown: boolean;
+}
+
 /** Access tokens of OAuth 2.0 (RFC 6750): JWTs by their issuer's keys, others by asking their server (RFC 7662). */
 class OAuth2 implements AuthMethod {
   readonly name = "oauth2";
@@ -23,7 +29,7 @@ class OAuth2 implements AuthMethod {
     this.#context = context;
     const { changed } = context;
     this.#sources = new TokenSources(context);
-    this.#asked = new AskedCredentials({ changed, ask: (token) => this.#ask(token) });
+    this.#asked = new AskedCredentials({ changed, ask: (token, isKnown) => this.#ask({ token, isKnown }) });
   }
 
   configure(sections: SectionMap<"ingress">): void {
@@ -73,14 +79,14 @@ class OAuth2 implements AuthMethod {
     return this.#asked.knows(principal);
   }
 
-  #ask(token: string): Promise<Finding> | undefined {
-    const sources = this.#sources.of(token);
-    return sources.length === 0 ? undefined : this.#judge(token, sources);
+  #ask(shown: Shown): Promise<Finding> | undefined {
+    const sources = this.#sources.of(shown.token);
+    return sources.length === 0 ? undefined : this.#judge(shown, sources);
   }
 
   /** Whom the token is good for: exactly one tenant, else nobody. */
-  async #judge(token: string, sources: readonly TokenSource[]): Promise<Finding> {
-    const judged = await Promise.all(sources.map((source) => judgeBy(source, token)));
+  async #judge(shown: Shown, sources: readonly TokenSource[]): Promise<Finding> {
+    const judged = await Promise.all(sources.map((source) => judgeBy(source, shown)));
     const accepted = judged.flatMap((one) => one.accepted);
     const [principal] = accepted;
     const now = Date.now();
@@ -100,9 +106,9 @@ class OAuth2 implements AuthMethod {
 /** What the rules that go by this source's word say of a token. */
 async function judgeBy(
   { prove, rules }: TokenSource,
-  token: string,
+  { token, isKnown }: Shown,
 ): Promise<{ accepted: Accepted[]; reasons: string[] }> {
-  const proven = await prove(token);
+  const proven = await prove(token, isKnown);
   if (proven === undefined) return { accepted: [], reasons: ["its issuer does not vouch for it"] };
   const accepted: Accepted[] = [];
   const reasons: string[] = [];

@@ -4,8 +4,8 @@ import { Introspection, introspectionKey } from "./introspection.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import type { Proven, TokenRule } from "./token-rule.ts";
 
-/** Says where a token comes from; undefined where it does not vouch for it. @throws Fault where that cannot be found out */
-type Prove = (token: string) => Promise<Proven | undefined>;
+/** Says where a token comes from, which may have been good before; undefined where it does not vouch for it. @throws Fault where that cannot be found out */
+type Prove = (token: string, isKnown: boolean) => Promise<Proven | undefined>;
 
 /** What stays with a source from one configuration to the next. */
 interface Prover {
@@ -118,8 +118,8 @@ export class TokenSources {
       open: () => {
         const client = openClient(settings, secrets);
         const server = new Introspection({ url, issuer, clientId, client, reach, report: this.#report });
-        const prove: Prove = async (token) => {
-          const claims = await server.ask(token);
+        const prove: Prove = async (token, isKnown) => {
+          const claims = await server.ask(token, isKnown);
           return claims && { claims };
         };
         return { prove, client };
