@@ -16,6 +16,9 @@ const cannotTell = "the API key cannot be verified at the moment";
 /** What says that the key is no good; any other error says nothing of it. */
 const refusals = new Set([400, 401, 403, 404, 410, 422]);
 
+/** What says so of the gateway's own credentials, where it shows some. */
+const refusalsOfGateway = new Set([401, 403]);
+
 interface KeyEndpoint {
   /** Two of the same are interchangeable. */
   readonly name: string;
@@ -103,7 +106,7 @@ class ApiKeyEndpoints implements AuthMethod {
 
   async #ask({ tenant, settings, identityOf }: KeyEndpoint, key: string): Promise<Finding> {
     const { log, reach, secrets } = this.#context;
-    const url = settings.validationEndpoint ?? "";
+    const { validationEndpoint: url = "", validationCredentials: credentials } = settings;
     try {
       const { statusCode, body } = await request(url, {
         method: "POST",
@@ -118,6 +121,10 @@ class ApiKeyEndpoints implements AuthMethod {
       });
       const bytes = await readBounded(body);
       const now = Date.now();
+      if (credentials !== undefined && refusalsOfGateway.has(statusCode)) {
+        secrets.again(credentials.value);
+        throw new ServerProblem(`it refused the gateway's own credentials (${statusCode})`, statusCode);
+      }
       if (refusals.has(statusCode)) return { untilMs: now };
       if (statusCode !== 200) throw new ServerProblem(`it answered ${statusCode}`, statusCode);
       const claims = claimsOf(bytes);
