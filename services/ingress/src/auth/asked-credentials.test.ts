@@ -1,5 +1,5 @@
 import { Fault } from "@sluice/contracts";
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Principal } from "../tenants.ts";
 import { AskedCredentials, type Finding } from "./asked-credentials.ts";
 
@@ -34,6 +34,8 @@ const refused = (): Finding => ({ untilMs: now });
 /** What came of it in the end, thrown or not. */
 const outcome = (secret: string) => Promise.resolve(credentials.authenticate(secret)).catch((error: unknown) => error);
 const settle = () => new Promise((resolve) => setImmediate(resolve));
+// What is told late is told to the test that it belongs to.
+afterEach(settle);
 async function answer(finding: Finding | Error): Promise<void> {
   const last = asked.at(-1)?.answer;
   if (finding instanceof Error) last?.reject(finding);
@@ -98,6 +100,7 @@ describe("what is done with it", () => {
     expect(credentials.knows(principal)).toBe(true);
     expect(asked).toHaveLength(2);
     await answer(refused());
+    await settle();
     expect(changes).toBe(1);
     expect(credentials.knows(principal)).toBe(false);
   });
@@ -148,6 +151,42 @@ describe("what is done with it", () => {
     await enter(found(3_000, "beta"));
     expect(credentials.knows(principal)).toBe(false);
   });
+
+  it("is told of once where many are refused together", async () => {
+    for (const secret of ["a", "b", "c"]) void outcome(secret);
+    for (const { answer: one } of asked) one.resolve(found());
+    await settle();
+    now += 3_000;
+    for (const secret of ["a", "b", "c"]) void outcome(secret);
+    for (const { answer: one } of asked) one.resolve(refused());
+    await settle();
+    await settle();
+    expect(changes).toBe(1);
+  });
+
+  it.each<[string, Partial<Principal>, boolean]>([
+    ["another user", { user: "bob" }, false],
+    ["fewer scopes", { scopes: ["read"] }, false],
+    ["other servers", { servers: ["mail"] }, false],
+    ["the same in another order", { scopes: ["write", "read"] }, true],
+  ])(
+    "with %s at the next confirmation goes on only where that gives the same rights",
+    async (_what, change, goesOn) => {
+      const rights = { user: "ada", scopes: ["read", "write"], servers: ["files"] };
+      const first = found();
+      const of = (more: Partial<Principal>): Finding => ({
+        untilMs: now + 3_000,
+        principal: { tenant: "acme", agent: { id: "a-1" }, method: "oauth2", ...first.principal, ...rights, ...more },
+      });
+      const principal = await enter(of({}));
+      now += 3_000;
+      expect(credentials.knows(principal)).toBe(true);
+      await answer(of(change));
+      await settle();
+      expect(credentials.knows(principal)).toBe(goesOn);
+      expect(changes).toBe(goesOn ? 0 : 1);
+    },
+  );
 
   it("is judged by the rules of now where they changed while it was asked", async () => {
     const first = outcome("secret");

@@ -54,6 +54,7 @@ export class AskedCredentials {
   readonly #good = new Map<string, { readonly principal: Principal; readonly untilMs: number }>();
   readonly #bad = new Map<string, number>();
   #asked = new Map<string, Promise<Found>>();
+  #isToTell = false;
   readonly #shown = new WeakMap<Principal, Shown>();
 
   constructor(options: AskedCredentialsOptions) {
@@ -82,13 +83,13 @@ export class AskedCredentials {
 
   /** Whether it is good as far as is known; asks again in the background where that is too long ago. */
   knows(principal: Principal): boolean {
-    const { credential, tenant, agent } = principal;
+    const { credential } = principal;
     const shown = this.#shown.get(principal);
     if (shown === undefined) return false;
     const good = this.#fresh(credential);
     if (good !== undefined) {
       shown.unansweredAtMs = undefined;
-      return good.tenant === tenant && good.agent.id === agent.id;
+      return good === principal || mayTheSame(good, principal);
     }
     const { secret, unansweredAtMs = Number.POSITIVE_INFINITY } = shown;
     if (this.#bad.has(credential) || this.#clock() - unansweredAtMs > unconfirmedMs) return false;
@@ -125,18 +126,48 @@ export class AskedCredentials {
 
   #keep({ credential, secret }: Question, { principal, untilMs }: Finding): Found {
     const now = this.#clock();
+    const before = this.#good.get(credential)?.principal;
     const wasGood = this.#good.delete(credential);
     if (principal === undefined || untilMs <= now) {
       bound(this.#bad, maxBad).set(credential, now + refusedForMs);
-      if (wasGood) this.#options.changed();
+      if (wasGood) this.#tell();
       return new InvalidCredential();
     }
     const whole = { ...principal, credential, isPerishable: true };
+    if (before !== undefined && !mayTheSame(before, whole)) this.#tell();
     this.#bad.delete(credential);
     bound(this.#good, maxGood).set(credential, { principal: whole, untilMs });
     this.#shown.set(whole, { secret });
     return whole;
   }
+
+  /** Once for all that turn bad together: who is told looks at everything that is under way. */
+  #tell(): void {
+    if (this.#isToTell) return;
+    this.#isToTell = true;
+    setImmediate(() => {
+      this.#isToTell = false;
+      this.#options.changed();
+    });
+  }
+}
+
+/** Whether both speak for the same agent and user, with the same rights: what one began the other may go on with. */
+function mayTheSame(one: Principal, other: Principal): boolean {
+  return (
+    one.tenant === other.tenant &&
+    one.agent.id === other.agent.id &&
+    one.user === other.user &&
+    areTheSame(one.scopes, other.scopes) &&
+    areTheSame(one.servers, other.servers)
+  );
+}
+
+/** In whatever order; none is another thing than an empty list. */
+function areTheSame(some: readonly string[] | undefined, others: readonly string[] | undefined): boolean {
+  if (some === undefined || others === undefined) return some === others;
+  const [first, second] = [new Set(some), new Set(others)];
+  return first.size === second.size && [...first].every((one) => second.has(one));
 }
 
 /** That there was no room to ask says nothing of who is asked. */

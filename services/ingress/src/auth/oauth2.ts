@@ -7,6 +7,8 @@ import { bearerOf } from "./bearer.ts";
 import { TokenSources, type TokenSource } from "./token-sources.ts";
 import { TokenRule, type Accepted } from "./token-rule.ts";
 
+const notOurs = "for another audience or tenant";
+
 interface Shown {
   readonly token: string;
   /** Whether it was good before. */
@@ -81,14 +83,17 @@ class OAuth2 implements AuthMethod {
 
   #ask(shown: Shown): Promise<Finding> | undefined {
     const sources = this.#sources.of(shown.token);
-    return sources.length === 0 ? undefined : this.#judge(shown, sources);
+    return sources === undefined ? undefined : this.#judge(shown, sources);
   }
 
-  /** Whom the token is good for: exactly one tenant, else nobody. */
+  /** Whom the token is good for: exactly one tenant, else nobody. @throws Fault where nobody takes it and somebody cannot say */
   async #judge(shown: Shown, sources: readonly TokenSource[]): Promise<Finding> {
-    const judged = await Promise.all(sources.map((source) => judgeBy(source, shown)));
+    const tried = await Promise.allSettled(sources.map((source) => judgeBy(source, shown)));
+    const judged = tried.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     const accepted = judged.flatMap((one) => one.accepted);
     const [principal] = accepted;
+    const failed = tried.find((one) => one.status === "rejected");
+    if (principal === undefined && failed !== undefined) throw failed.reason;
     const now = Date.now();
     if (principal !== undefined && accepted.every(({ tenant }) => tenant === principal.tenant)) {
       const servesMs = Math.min(...sources.map((source) => source.servesMs));
@@ -97,7 +102,7 @@ class OAuth2 implements AuthMethod {
     const reasons =
       accepted.length > 0
         ? [`several tenants take it: ${accepted.map(({ tenant }) => tenant).join(", ")}`]
-        : judged.flatMap((one) => one.reasons);
+        : [...judged.flatMap((one) => one.reasons), ...(sources.length === 0 ? [notOurs] : [])];
     this.#context.log.debug({ reasons }, "access token refused");
     return { untilMs: now };
   }
