@@ -84,6 +84,15 @@ export class TokenRule {
     return { ...identity, ...times, ...servers, ...origin, tenant, method: "oauth2", scopes, neededScopes };
   }
 
+  /** Whether a token can be for this tenant that says so much of itself, though nothing proves it yet. What it leaves out is open where `isWhole` does not hold. */
+  mayTake(claims: Claims, isWhole: boolean): boolean {
+    const { tenantClaim } = this.#options.settings;
+    const own = tenantClaim?.value ?? this.tenant;
+    const said = this.#tenantOf?.(claims);
+    const isOther = this.#tenantOf !== undefined && said !== own && (isWhole || said !== undefined);
+    return !isOther && ((!isWhole && claims["aud"] === undefined) || this.#serversOf(claims) !== undefined);
+  }
+
   #originOf({ claims, algorithm }: Proven): Required<Pick<Accepted, "issuer">> | string {
     const { issuer: own, introspectionUrl = "", algorithms } = this.#options.settings;
     if (algorithm !== undefined && !(algorithms as readonly string[]).includes(algorithm))
