@@ -1,4 +1,5 @@
 import type { Agent, Intent } from "@sluice/contracts";
+import { Effort } from "./effort.ts";
 
 /** What conditions may look at in a call. */
 export interface Call extends Pick<Intent, "issuer" | "user" | "scopes"> {
@@ -20,6 +21,8 @@ export interface Facts {
   readonly user: { readonly id?: string };
   /** The arguments of the call; absent where they are not known. */
   readonly args?: unknown;
+  /** No variable: what looking at the call may still take. */
+  readonly effort: Effort;
 }
 
 /** The variables of a condition and their types in CEL; a member that is absent makes a condition that reads it fail. */
@@ -36,6 +39,7 @@ export const variables = {
 /** What is known of a call, laid out for conditions. */
 export function factsOf({ tenant, agent, issuer, user, scopes, method, target = "", args }: Call): Facts {
   const { id, name, owner } = agent;
+  const effort = new Effort();
   return {
     tenant,
     method,
@@ -43,13 +47,24 @@ export function factsOf({ tenant, agent, issuer, user, scopes, method, target = 
     agent: { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
     token: { scopes: scopes ?? [], ...(issuer !== undefined && { issuer }) },
     user: user === undefined ? {} : { id: user },
-    ...(args !== undefined && { args: mapped(args) }),
+    ...(args !== undefined && { args: mapped(args, effort) }),
+    effort,
   };
 }
 
 /** Objects as maps: whatever their members are called, none of them means anything to JavaScript. */
-function mapped(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(mapped);
+function mapped(value: unknown, effort: Effort): unknown {
+  if (typeof value === "string") effort.characters += value.length;
   if (typeof value !== "object" || value === null) return value;
-  return new Map(Object.entries(value).map(([name, member]) => [name, mapped(member)]));
+  if (Array.isArray(value)) {
+    effort.values += value.length;
+    return value.map((element) => mapped(element, effort));
+  }
+  const members = new Map<string, unknown>();
+  for (const [name, member] of Object.entries(value)) {
+    effort.values++;
+    effort.characters += name.length;
+    members.set(name, mapped(member, effort));
+  }
+  return members;
 }
