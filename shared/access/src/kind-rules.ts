@@ -95,10 +95,12 @@ export class KindRules {
     const spellings = this.#spellings(target);
     const enforced = this.#judge(spellings, inquiry, false);
     const withShadow = this.#hasShadow ? this.#judge(spellings, inquiry, true) : enforced;
-    const isOpen = enforced.open === true || withShadow.open === true;
-    const differs = !isOpen && enforced.ok !== withShadow.ok;
+    // What is refused without them is refused with any arguments.
+    const isOpen = enforced.ok && (enforced.open === true || withShadow.open === true);
+    const differs = !isOpen && withShadow.open !== true && enforced.ok !== withShadow.ok;
     const also = {
       ...(isOpen && { needsArguments: true as const }),
+      ...(isOpen && enforced.open !== true && { isOpenInShadowOnly: true as const }),
       ...(inquiry.isConditional && { isConditional: true as const }),
       ...(differs && { shadow: { decision: withShadow.ok ? "allow" : "deny", rule: withShadow.rule } as const }),
     };

@@ -160,7 +160,7 @@ class TenantRules {
 }
 
 function asListed(verdict: PolicyVerdict): PolicyVerdict {
-  const { needsArguments: _, ...settled } = verdict;
+  const { needsArguments: _, isOpenInShadowOnly: __, ...settled } = verdict;
   return settled;
 }
 

@@ -1,5 +1,5 @@
 import { compileRules, explain, type Operation } from "@sluice/access";
-import { Fault, type Agent, type Tenant } from "@sluice/contracts";
+import { Fault, type Agent, type PolicyVerdict, type Tenant } from "@sluice/contracts";
 import { LineCounter, parseDocument } from "yaml";
 import { offsetOf } from "../conf-location.ts";
 import type { Accepted } from "../configuration.ts";
@@ -21,7 +21,7 @@ export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, 
   const placeOf = places(accepted, question.tenant);
   const { rule, shadow } = verdict;
   return {
-    decision: verdict.needsArguments === true ? "depends on arguments" : verdict.ok ? "allow" : "deny",
+    decision: dependsOnArguments(verdict) ? "depends on arguments" : verdict.ok ? "allow" : "deny",
     ...placed(rule, placeOf),
     ...(!verdict.ok && verdict.argumentRule !== undefined && { argumentRule: verdict.argumentRule }),
     ...(shadow !== undefined && { shadow: { decision: shadow.decision, ...placed(shadow.rule, placeOf) } }),
@@ -30,6 +30,10 @@ export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, 
     others,
     ...(!verdict.ok && { allowed: verdict.allowed }),
   };
+}
+
+function dependsOnArguments({ needsArguments, isOpenInShadowOnly }: PolicyVerdict): boolean {
+  return needsArguments === true && isOpenInShadowOnly !== true;
 }
 
 function requireServer(tenant: Tenant, { server }: Question): void {
