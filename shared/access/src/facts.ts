@@ -1,5 +1,7 @@
 import type { Agent, Intent } from "@sluice/contracts";
+import { isRawNumber } from "@sluice/json";
 import { Effort } from "./effort.ts";
+import { Members, spoil } from "./members.ts";
 
 /** What conditions may look at in a call. */
 export interface Call extends Pick<Intent, "issuer" | "user" | "scopes"> {
@@ -47,7 +49,7 @@ export function factsOf({ tenant, agent, issuer, user, scopes, method, target = 
     agent: { id, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }) },
     token: { scopes: scopes ?? [], ...(issuer !== undefined && { issuer }) },
     user: user === undefined ? {} : { id: user },
-    ...(args !== undefined && { args: mapped(args, effort) }),
+    ...(args !== undefined && { args: isRawNumber(args) ? null : mapped(args, effort) }),
     effort,
   };
 }
@@ -56,15 +58,20 @@ export function factsOf({ tenant, agent, issuer, user, scopes, method, target = 
 function mapped(value: unknown, effort: Effort): unknown {
   if (typeof value === "string") effort.characters += value.length;
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    effort.values += value.length;
-    return value.map((element) => mapped(element, effort));
-  }
-  const members = new Map<string, unknown>();
+  if (Array.isArray(value)) return mappedList(value, effort);
+  const members = new Members();
   for (const [name, member] of Object.entries(value)) {
     effort.values++;
     effort.characters += name.length;
-    members.set(name, mapped(member, effort));
+    if (isRawNumber(member)) members.addInexact(name);
+    else members.set(name, mapped(member, effort));
   }
   return members;
+}
+
+function mappedList(list: readonly unknown[], effort: Effort): unknown[] {
+  effort.values += list.length;
+  const elements: unknown[] = list.map((element) => (isRawNumber(element) ? null : mapped(element, effort)));
+  for (const [index, element] of list.entries()) if (isRawNumber(element)) spoil(elements, index);
+  return elements;
 }
