@@ -151,7 +151,7 @@ class Inspector implements Inspected {
         `${node.args[0]}() does not look for a part of the arguments or the target: that could take long`,
         node.args[2][0]?.range.start ?? node.range.start,
       );
-    this.#spend(times(text.size, Math.ceil((sought.size.fixed * charactersPerStep) / comparedPerStep)));
+    this.#spend(times(text.size, Math.ceil(((sought.size.fixed - 1) * charactersPerStep) / comparedPerStep)));
   }
 
   #loop({ receiver, variable, body }: { receiver: ASTNode; variable: string; body: ASTNode }, scope: Scope): Seen {

@@ -161,7 +161,8 @@ export class KindRules {
   /** What a refusal says is allowed: what a list would show. */
   #nameable(inquiry: Inquiry | undefined): readonly string[] {
     if (!this.#isClosed) return ["*"];
-    const listing = inquiry?.withoutArguments();
+    // Resources have no arguments, in lists neither.
+    const listing = this.#kind.uris ? inquiry : inquiry?.withoutArguments();
     const counts = (by: CompiledRule) => {
       if (by.isShadow) return false;
       const said = listing?.ask(by) ?? "met";
