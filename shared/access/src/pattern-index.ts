@@ -89,14 +89,14 @@ export class JoinedIndexes<Item extends Indexed> {
   all(text: string): readonly Item[] {
     const [only, ...others] = this.#indexes;
     if (only === undefined) return none;
-    return others.length === 0 ? only.all(text) : this.#indexes.flatMap((index) => index.all(text)).sort(compare);
+    return others.length === 0 ? only.all(text) : this.#indexes.flatMap((index) => index.all(text)).toSorted(compare);
   }
 }
 
 /** What is named exactly comes first. */
 function compare(one: Indexed, other: Indexed): number {
-  const isExact = one.start === undefined;
-  if (isExact !== (other.start === undefined)) return isExact ? -1 : 1;
+  const names = one.start === undefined;
+  if (names !== (other.start === undefined)) return names ? -1 : 1;
   return one.order - other.order;
 }
 
