@@ -19,6 +19,8 @@ const accessRules = [
   { agentPattern: "*", when: "agent.owner == 'others' && args.path == 'x'", allowedTools: ["foreign"] },
   { agentPattern: "*", when: "args.text.startsWith('hello')", allowedPrompts: ["greet"] },
   { agentPattern: "*", mode: "shadow", deniedTools: ["shadowed"] },
+  { agentPattern: "*", mode: "shadow", when: "args.text != ''", deniedTools: ["landmark-shadow"] },
+  { agentPattern: "*", mode: "shadow", when: "args.text != ''", allowedTools: ["unknown"] },
 ];
 const names = ["free", "read", "owned", "foreign", "unknown", "shadowed"];
 
@@ -180,6 +182,7 @@ describe("conditions on arguments (P5)", () => {
     expect([large.status, large.text]).toEqual([413, expect.stringContaining("may have at most 262144 bytes")]);
     expect(upstream.requests).toEqual([]);
     expect((await post(toolCall("shadowed", { text: "x".repeat(256 * 1024) }))).status).toBe(200);
+    expect((await post(toolCall("landmark-shadow", { text: "x".repeat(256 * 1024) }))).status).toBe(200);
   });
 });
 

@@ -20,6 +20,9 @@ const none = Buffer.from("{}");
 /** What a replica of policy with older rules is given to take over the current ones, doubled each time it is asked again. */
 const firstGraceMs = 50;
 const mostTries = 5;
+/** What a call waits for rules that decide nothing. */
+const shadowTimeoutMs = 250;
+const argumentsSubject = subjects.ask("policy", "arguments");
 
 export interface ArgumentRulesOptions {
   readonly bus: Bus;
@@ -42,33 +45,53 @@ export class ArgumentRules {
    * @throws Fault `payload_too_large` where the arguments are more than rules look at, `unavailable` without an answer
    */
   async decide(intent: Intent, admitted: Admitted, body: Buffer): Promise<Admitted> {
+    if (admitted.policy.isOpenInShadowOnly === true) return await this.#observe(intent, admitted, body);
     const args = await argumentsOf(body);
     if (args.length > mostArgumentBytes) {
-      if (!admitted.policy.ok) return admitted;
       throw new Fault(
         "payload_too_large",
         `access rules look at the arguments of this call, which may have at most ${mostArgumentBytes} bytes`,
         { details: { maxArgumentBytes: mostArgumentBytes } },
       );
     }
-    const { version, verdict } = await this.#ask(
-      encodeHeadAndBody({ call: intent } satisfies ArgumentsQuestion, args),
-      admitted,
-    );
+    const { version, verdict } = await this.#ask(questionOf(intent, args), admitted);
     return { ...admitted, policy: verdict, policyVersion: version };
+  }
+
+  /** Adds what rules in shadow mode would have decided, where that can be known soon; the call is decided without it. */
+  async #observe(intent: Intent, admitted: Admitted, body: Buffer): Promise<Admitted> {
+    const { needsArguments: _, isOpenInShadowOnly: __, ...policy } = admitted.policy;
+    const settled = { ...admitted, policy };
+    try {
+      const args = await argumentsOf(body);
+      if (args.length > mostArgumentBytes) return settled;
+      const { bus, timeoutMs } = this.#options;
+      const { data } = await bus.ask(argumentsSubject, questionOf(intent, args), {
+        timeoutMs: Math.min(timeoutMs, shadowTimeoutMs),
+      });
+      const { version, verdict } = decodeJson<ArgumentsAnswer>(data);
+      if (version < admitted.policyVersion || verdict.shadow === undefined) return settled;
+      return { ...settled, policy: { ...policy, shadow: verdict.shadow } };
+    } catch {
+      return settled;
+    }
   }
 
   /** An answer by older rules than those of the admission does not count. */
   async #ask(question: Uint8Array, { policyVersion }: Admitted): Promise<ArgumentsAnswer> {
     const { bus, timeoutMs } = this.#options;
     for (let tries = 0; tries < mostTries; tries++) {
-      const { data } = await bus.ask(subjects.ask("policy", "arguments"), question, { timeoutMs });
+      const { data } = await bus.ask(argumentsSubject, question, { timeoutMs });
       const answer = decodeJson<ArgumentsAnswer>(data);
       if (answer.version >= policyVersion) return answer;
       await delay(firstGraceMs * 2 ** tries);
     }
     throw new Fault("unavailable", "a service that this request needs has an old configuration");
   }
+}
+
+function questionOf(call: Intent, args: Buffer): Uint8Array {
+  return encodeHeadAndBody({ call } satisfies ArgumentsQuestion, args);
 }
 
 async function argumentsOf(body: Buffer): Promise<Buffer> {

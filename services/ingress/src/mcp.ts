@@ -192,14 +192,14 @@ export class Mcp {
     const { admission, argumentRules, counted } = this.#parts;
     const admitted = await admission.ask(intent);
     const { policy, limit, session } = admitted;
-    if (policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
+    if (!policy.ok || policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
     let isRefused = true;
     try {
       const decided = await argumentRules.decide(intent, admitted, bytes);
       isRefused = !decided.policy.ok;
       return decided;
     } finally {
-      if (isRefused && policy.ok) counted.giveBack(1, limit.counted);
+      if (isRefused) counted.giveBack(1, limit.counted);
     }
   }
 

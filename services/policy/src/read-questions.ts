@@ -7,6 +7,7 @@ import {
   type FilterQuestion,
   type Intent,
 } from "@sluice/contracts";
+import { parseExact } from "@sluice/json";
 
 /** Undefined for what is no question about a list. */
 export function readFilterQuestion(message: Incoming): FilterQuestion | undefined {
@@ -29,7 +30,7 @@ export function readFilterQuestion(message: Incoming): FilterQuestion | undefine
 export function readArgumentsQuestion(message: Incoming): { call: Intent; args: unknown } | undefined {
   try {
     const { head, body } = decodeHeadAndBody<ArgumentsQuestion>(message.data);
-    return isDecidable(head.call) ? { call: head.call, args: decodeJson<unknown>(body) } : undefined;
+    return isDecidable(head.call) ? { call: head.call, args: parseExact(body.toString("utf8")) } : undefined;
   } catch {
     return undefined;
   }

@@ -20,6 +20,7 @@ const rules: PolicySection = {
     { agentPattern: "*", when: "args.path.startsWith('/tmp/')", allowedTools: ["by-path"], deniedTools: [] },
     { agentPattern: "*", when: "'s1' in token.scopes", allowedTools: ["by-scope"], deniedTools: [] },
     { agentPattern: "*", mode: "shadow", allowedTools: [], deniedTools: ["read_later"] },
+    { agentPattern: "*", when: "args.account == 9007199254740993", allowedTools: [], deniedTools: ["read_account"] },
   ],
 };
 
@@ -129,6 +130,13 @@ describe("a question about arguments", () => {
       [true, false, false, false, false].map((ok) => [5, ok, undefined]),
     );
     expect(counted).toEqual([true, false, false, false, false]);
+  });
+
+  it("denies where a denial reads a number that a double cannot hold", () => {
+    const { deps, counted } = world();
+    for (const account of ["1", "9007199254740993", "9007199254740992.5"])
+      handleArguments(deps, question(`{"account":${account}}`, call("read_account")));
+    expect(counted).toEqual([true, false, false]);
   });
 
   it("is left unanswered where it is none", () => {

@@ -1,13 +1,18 @@
 import { Environment, EvaluationError, ParseError, TypeError as CelTypeError } from "@marcbachmann/cel-js";
+import { maxScopes } from "@sluice/contracts";
 import { variables, type Facts } from "./facts.ts";
 import { inspect } from "./condition-bounds.ts";
 import { ConditionProblem } from "./condition-problem.ts";
+import { Effort, type Amount } from "./effort.ts";
 import { compileExpression, linearMatches, type LinearPattern } from "./linear-matches.ts";
 
 /**
  * What a condition says of a call. `failed`: it could not be evaluated. `open`: that depends on arguments that are not known.
  */
 export type Said = "met" | "unmet" | "failed" | "open";
+
+/** That of the evaluation that runs: none is interrupted by another. */
+let running = new Effort();
 
 /** Small enough that no condition takes long to read, and large enough for a list of names. */
 const limits = { maxAstNodes: 256, maxDepth: 32, maxListElements: 128, maxMapEntries: 32, maxCallArguments: 4 };
@@ -31,13 +36,15 @@ export class Condition {
   /** Whether it reads the arguments of the call. */
   readonly readsArguments: boolean;
   readonly #loopsOverArguments: boolean;
+  readonly #cost: Amount;
   readonly #expression: (facts: Facts) => unknown;
 
   /** @throws ConditionProblem for what is no CEL, of the wrong type, or not allowed here. */
   constructor(text: string) {
     this.text = text;
     const checked = check(text);
-    const { readsArguments, loopsOverArguments, patterns } = inspect(checked.ast);
+    const { readsArguments, loopsOverArguments, patterns, cost } = inspect(checked.ast);
+    this.#cost = cost;
     this.readsArguments = readsArguments;
     this.#loopsOverArguments = loopsOverArguments;
     this.#expression = patterns.length === 0 ? checked.evaluate : check(...withLinearMatches(text, patterns)).evaluate;
@@ -54,37 +61,29 @@ export class Condition {
 
   /** Why it could not be evaluated; may quote arguments. */
   reason(facts: Facts): string | undefined {
+    facts.effort.restart();
     try {
       return typeof this.#evaluate(facts) === "boolean" ? undefined : "it gives neither true nor false";
     } catch (error) {
       if (this.#isOpen(facts)) return "it depends on arguments that are not given";
+      if (facts.effort.isSpent) return "it takes too long on these arguments";
       return error instanceof EvaluationError ? error.summary : "it cannot be evaluated";
     }
   }
 
   #evaluate(facts: Facts): unknown {
-    if (this.#loopsOverArguments && holdsMoreThan(mostValues, facts.args))
+    const { effort, token } = facts;
+    if (this.#loopsOverArguments && effort.values > mostValues)
       throw new EvaluationError(`a loop over arguments reads at most ${mostValues} values`);
+    if (token.scopes.length > maxScopes) throw new EvaluationError(`a token has at most ${maxScopes} scopes`);
+    effort.spend(this.#cost);
+    running = effort;
     return this.#expression(facts);
   }
 
   #isOpen(facts: Facts): boolean {
-    return this.readsArguments && facts.args === undefined;
+    return this.readsArguments && facts.args === undefined && !facts.effort.isSpent;
   }
-}
-
-/** Whether there are more members and elements in a value, at any depth. */
-function holdsMoreThan(most: number, value: unknown): boolean {
-  const open: unknown[] = [value];
-  let count = 0;
-  while (open.length > 0) {
-    const next = open.pop();
-    const inside: unknown[] = Array.isArray(next) ? next : next instanceof Map ? [...next.values()] : [];
-    count += inside.length;
-    if (count > most) return true;
-    for (const one of inside) open.push(one);
-  }
-  return false;
 }
 
 function check(
@@ -118,7 +117,7 @@ function withLinearMatches(text: string, patterns: readonly LinearPattern[]): [s
     .registerFunction(`string.${linearMatches}(string): bool`, (subject: string, expression: string) => {
       const expressionFound = compiled.get(expression);
       if (expressionFound === undefined) throw new Error("no such expression");
-      return expressionFound(subject);
+      return expressionFound(subject, running);
     });
   let renamed = text;
   for (const { nameAt } of patterns)

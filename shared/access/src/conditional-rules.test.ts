@@ -118,7 +118,7 @@ describe("conditions on arguments (P5, A12)", () => {
   it("of resources fail at once: a resource is read without arguments", () => {
     const rules = [{ when: "args.x == 1", allowedResources: ["a://b"] }];
     const read = decide(rules, { method: "resources/read", target: "a://b" });
-    expect(read.ok).toBe(false);
+    expect(read).toMatchObject({ ok: false, allowed: [] });
     expect(read.needsArguments).toBeUndefined();
   });
 });
@@ -157,13 +157,22 @@ describe("shadow mode (P5)", () => {
 
   it("asks for arguments where only a rule in shadow mode looks at them", () => {
     const rules = [everything, { ...shadow, when: "args.force == true", deniedTools: ["read"] }];
-    expect(decide(rules)).toMatchObject({ ok: true, needsArguments: true });
+    expect(decide(rules)).toMatchObject({ ok: true, needsArguments: true, isOpenInShadowOnly: true });
+    expect(decide([...rules, inTmp, { deniedTools: ["x"] }])).toMatchObject({ ok: true, isOpenInShadowOnly: true });
+    expect(decide([rules[1] ?? {}, inTmp])).not.toHaveProperty("isOpenInShadowOnly");
     expect(decide(rules, { args: { force: true } }).shadow).toEqual({
       decision: "deny",
       rule: "accessRules[1].deniedTools[0]",
     });
     expect(decide(rules, { args: { force: false } }).shadow).toBeUndefined();
   });
+});
+
+it("what is refused without its arguments is not asked for them, whatever a rule in shadow mode says", () => {
+  const verdict = decide([{ ...inTmp, mode: "shadow" }]);
+  expect(verdict.ok).toBe(false);
+  expect(verdict.needsArguments).toBeUndefined();
+  expect(verdict.shadow).toBeUndefined();
 });
 
 describe("explain (P5)", () => {

@@ -16,27 +16,10 @@ export interface Entry extends Indexed {
   readonly permission: PolicyVerdict;
 }
 
-export interface RuleEntries {
-  readonly denied: readonly Entry[];
-  readonly allowed: readonly Entry[];
-}
-
 const mostPatterns = 1_000_000;
-const made = new WeakMap<CompiledRule, Map<Kind, RuleEntries>>();
 
-/** What a rule says about one kind of thing; made once, for all agents that the rule applies to. */
-export function entriesOf(by: CompiledRule, kind: Kind): RuleEntries {
-  let ofRule = made.get(by);
-  if (ofRule === undefined) made.set(by, (ofRule = new Map<Kind, RuleEntries>()));
-  let entries = ofRule.get(kind);
-  if (entries === undefined) {
-    entries = { denied: entriesIn(by, kind, "deny"), allowed: entriesIn(by, kind, "allow") };
-    ofRule.set(kind, entries);
-  }
-  return entries;
-}
-
-function entriesIn(by: CompiledRule, kind: Kind, effect: Entry["effect"]): Entry[] {
+/** What a rule says about one kind of thing. */
+export function entriesIn(by: CompiledRule, kind: Kind, effect: Entry["effect"]): Entry[] {
   const member = effect === "deny" ? kind.denied : kind.allowed;
   return (by.rule[member] ?? []).flatMap((written, at) => {
     const place = `accessRules[${by.index}].${member}[${at}]`;

@@ -1,11 +1,13 @@
 import type { PolicyVerdict } from "@sluice/contracts";
 import type { CompiledRule } from "./compiled-rule.ts";
 import type { Said } from "./condition.ts";
-import { entriesOf, type Entry } from "./entries.ts";
+import type { Shared } from "./agent-rules.ts";
+import type { Entry } from "./entries.ts";
 import type { Inquiry } from "./inquiry.ts";
 import type { Kind } from "./kinds.ts";
 import { nameable } from "./nameable.ts";
-import { PatternIndex } from "./pattern-index.ts";
+import { JoinedIndexes, type PatternIndex } from "./pattern-index.ts";
+import { inOrder, type RuleGroup } from "./rule-group.ts";
 import { spellingsOf } from "./uri-spellings.ts";
 
 /** What some of the rules say of a call. */
@@ -18,6 +20,11 @@ interface Judgement {
   readonly argumentRule?: string;
 }
 
+/** A set of rules among those of a tenant. */
+interface SetOfRules extends Shared {
+  readonly name: string;
+}
+
 const denyByDefault = "default-deny";
 const allowByDefault = "default-allow";
 const allowedByDefault: PolicyVerdict = { ok: true, rule: allowByDefault };
@@ -28,54 +35,43 @@ const allowedByDefault: PolicyVerdict = { ok: true, rule: allowByDefault };
  */
 export class KindRules {
   readonly #kind: Kind;
-  readonly #hide: boolean;
-  readonly #denied = new PatternIndex<Entry>();
-  readonly #allowed = new PatternIndex<Entry>();
-  readonly #stating: readonly CompiledRule[];
+  readonly #set: SetOfRules;
+  readonly #groups: readonly RuleGroup[];
+  readonly #denied: JoinedIndexes<Entry>;
+  readonly #allowed: JoinedIndexes<Entry>;
   readonly #isClosed: boolean;
   readonly #isClosedInShadow: boolean;
   readonly #isPlain: boolean;
   readonly #hasShadow: boolean;
-  /** What a refusal says is allowed, where no condition counts. */
-  readonly #names: readonly string[];
-  readonly #refused: PolicyVerdict;
-  readonly #default: PolicyVerdict;
 
-  constructor(kind: Kind, rules: readonly CompiledRule[], hide: boolean) {
+  constructor(kind: Kind, groups: readonly RuleGroup[], set: SetOfRules) {
     this.#kind = kind;
-    this.#hide = hide;
-    const concerned = rules.filter(
-      ({ rule }) => rule[kind.allowed] !== undefined || (rule[kind.denied]?.length ?? 0) > 0,
-    );
-    this.#stating = concerned.filter(({ rule }) => rule[kind.allowed] !== undefined);
-    this.#isClosed = kind.alwaysClosed || this.#stating.some(({ isShadow }) => !isShadow);
-    this.#isClosedInShadow = kind.alwaysClosed || this.#stating.length > 0;
-    this.#hasShadow = concerned.some(({ isShadow }) => isShadow);
-    this.#isPlain = !this.#hasShadow && concerned.every(({ condition }) => condition === undefined);
-    for (const by of concerned) {
-      const { denied, allowed } = entriesOf(by, kind);
-      for (const entry of denied) this.#denied.add(entry);
-      for (const entry of allowed) this.#allowed.add(entry);
-    }
-    this.#names = this.#isPlain ? this.#nameable(undefined) : [];
-    this.#refused = this.#refusal(denyByDefault, this.#names);
-    this.#default = this.#isClosed ? this.#refused : allowedByDefault;
+    this.#set = set;
+    this.#groups = groups;
+    const entries = groups.map((group) => group.of(kind));
+    this.#denied = joined(entries.map(({ denied }) => denied));
+    this.#allowed = joined(entries.map(({ allowed }) => allowed));
+    this.#isClosed = kind.alwaysClosed || entries.some(({ stating }) => stating.some(({ isShadow }) => !isShadow));
+    this.#isClosedInShadow = kind.alwaysClosed || entries.some(({ stating }) => stating.length > 0);
+    this.#hasShadow = entries.some(({ concerned }) => concerned.some(({ isShadow }) => isShadow));
+    const isConditional = entries.some(({ concerned }) => concerned.some(({ condition }) => condition !== undefined));
+    this.#isPlain = !this.#hasShadow && !isConditional;
   }
 
   decide(target: string | undefined, inquiry: Inquiry): PolicyVerdict {
     if (target === undefined || target === "")
-      return this.#isPlain ? this.#refused : this.#refusal(denyByDefault, this.#nameable(inquiry));
+      return this.#refusal(denyByDefault, this.#isPlain ? this.#names() : this.#nameable(inquiry));
     if (!this.#isPlain) return this.#decideCarefully(target, inquiry);
     if (this.#kind.uris) return this.#decideUri(target);
     const denied = this.#denied.first(target);
-    if (denied !== undefined) return this.#refusal(denied.place, this.#names);
-    return this.#allowed.first(target)?.permission ?? this.#default;
+    if (denied !== undefined) return this.#refusal(denied.place, this.#names());
+    return this.#allowed.first(target)?.permission ?? this.#default();
   }
 
   /** Every entry that names the target, denials first, in the order in which they are looked at. */
   entriesOf(target: string): readonly Entry[] {
     const spellings = this.#spellings(target);
-    const find = (index: PatternIndex<Entry>) => spellings.flatMap((spelling) => index.all(spelling));
+    const find = (index: JoinedIndexes<Entry>) => spellings.flatMap((spelling) => index.all(spelling));
     const found = [...find(this.#denied), ...find(this.#allowed)];
     return [...new Map(found.map((entry) => [entry.place, entry])).values()];
   }
@@ -85,20 +81,22 @@ export class KindRules {
     const spellings = spellingsOf(uri);
     for (const spelling of spellings) {
       const denied = this.#denied.first(spelling);
-      if (denied !== undefined) return this.#refusal(denied.place, this.#names);
+      if (denied !== undefined) return this.#refusal(denied.place, this.#names());
     }
-    const verdicts = spellings.map((spelling) => this.#allowed.first(spelling)?.permission ?? this.#default);
-    return verdicts.find(({ ok }) => !ok) ?? verdicts[0] ?? this.#refused;
+    const found = spellings.map((spelling) => this.#allowed.first(spelling)?.permission);
+    return found.includes(undefined) ? this.#default() : (found[0] ?? this.#default());
   }
 
   #decideCarefully(target: string, inquiry: Inquiry): PolicyVerdict {
     const spellings = this.#spellings(target);
     const enforced = this.#judge(spellings, inquiry, false);
     const withShadow = this.#hasShadow ? this.#judge(spellings, inquiry, true) : enforced;
-    const isOpen = enforced.open === true || withShadow.open === true;
-    const differs = !isOpen && enforced.ok !== withShadow.ok;
+    // What is refused without them is refused with any arguments.
+    const isOpen = enforced.ok && (enforced.open === true || withShadow.open === true);
+    const differs = !isOpen && withShadow.open !== true && enforced.ok !== withShadow.ok;
     const also = {
       ...(isOpen && { needsArguments: true as const }),
+      ...(isOpen && enforced.open !== true && { isOpenInShadowOnly: true as const }),
       ...(inquiry.isConditional && { isConditional: true as const }),
       ...(differs && { shadow: { decision: withShadow.ok ? "allow" : "deny", rule: withShadow.rule } as const }),
     };
@@ -145,18 +143,36 @@ export class KindRules {
   }
 
   #refusal(rule: string, allowed: readonly string[]): Extract<PolicyVerdict, { ok: false }> {
-    return { ok: false, rule, fault: this.#kind.fault, allowed, ...(this.#hide && { hide: true }) };
+    return { ok: false, rule, fault: this.#kind.fault, allowed, ...(this.#set.hide && { hide: true }) };
+  }
+
+  #default(): PolicyVerdict {
+    return this.#isClosed ? this.#refusal(denyByDefault, this.#names()) : allowedByDefault;
+  }
+
+  /** What a refusal says is allowed, where no condition counts. */
+  #names(): readonly string[] {
+    const { names, name } = this.#set;
+    let known = names.get(name);
+    if (known === undefined) names.set(name, (known = this.#nameable(undefined)));
+    return known;
   }
 
   /** What a refusal says is allowed: what a list would show. */
   #nameable(inquiry: Inquiry | undefined): readonly string[] {
     if (!this.#isClosed) return ["*"];
-    const listing = inquiry?.withoutArguments();
+    // Resources have no arguments, in lists neither.
+    const listing = this.#kind.uris ? inquiry : inquiry?.withoutArguments();
     const counts = (by: CompiledRule) => {
       if (by.isShadow) return false;
       const said = listing?.ask(by) ?? "met";
       return said === "met" || said === "open";
     };
-    return nameable(this.#stating.flatMap((by) => (counts(by) ? (by.rule[this.#kind.allowed] ?? []) : [])));
+    const stating = inOrder(this.#groups.flatMap((group) => group.of(this.#kind).stating));
+    return nameable(stating.flatMap((by) => (counts(by) ? (by.rule[this.#kind.allowed] ?? []) : [])));
   }
+}
+
+function joined(indexes: readonly PatternIndex<Entry>[]): JoinedIndexes<Entry> {
+  return new JoinedIndexes(indexes.filter(({ isEmpty }) => !isEmpty));
 }

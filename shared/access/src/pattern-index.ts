@@ -35,6 +35,10 @@ export class PatternIndex<Item extends Indexed> {
       this.#lengths = [...this.#lengths, start.length].toSorted((a, b) => a - b);
   }
 
+  get isEmpty(): boolean {
+    return this.#exact.size === 0 && this.#wildcards.size === 0;
+  }
+
   /** The first of what fits. */
   first(text: string): Item | undefined {
     return this.#exact.get(text)?.[0] ?? this.#firstWildcard(text);
@@ -63,6 +67,37 @@ export class PatternIndex<Item extends Indexed> {
     }
     return first;
   }
+}
+
+/** Finds in several indexes as if they were one. */
+export class JoinedIndexes<Item extends Indexed> {
+  readonly #indexes: readonly PatternIndex<Item>[];
+
+  constructor(indexes: readonly PatternIndex<Item>[]) {
+    this.#indexes = indexes;
+  }
+
+  first(text: string): Item | undefined {
+    let first: Item | undefined;
+    for (const index of this.#indexes) {
+      const found = index.first(text);
+      if (found !== undefined && (first === undefined || compare(found, first) < 0)) first = found;
+    }
+    return first;
+  }
+
+  all(text: string): readonly Item[] {
+    const [only, ...others] = this.#indexes;
+    if (only === undefined) return none;
+    return others.length === 0 ? only.all(text) : this.#indexes.flatMap((index) => index.all(text)).toSorted(compare);
+  }
+}
+
+/** What is named exactly comes first. */
+function compare(one: Indexed, other: Indexed): number {
+  const names = one.start === undefined;
+  if (names !== (other.start === undefined)) return names ? -1 : 1;
+  return one.order - other.order;
 }
 
 const none: readonly never[] = [];

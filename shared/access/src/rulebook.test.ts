@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { AccessRule, PolicySection } from "@sluice/contracts";
+import { PatternIndex } from "./pattern-index.ts";
 import { compileRules } from "./rulebook.ts";
 
 const section = (accessRules: Partial<AccessRule>[], rest: Partial<PolicySection> = {}): PolicySection => ({
@@ -203,6 +204,20 @@ describe("a rulebook", () => {
         expect(rulebook.decide({ ...operation, agent: { id: `sentinel-${index}` } }).ok).toBe(true);
       }
     }
+  });
+
+  it("indexes each pattern once, however many agents and sets of rules there are", () => {
+    const patterns = Array.from({ length: 100 }, (_, index) => `tool-${index}`);
+    const own = Array.from({ length: 1_000 }, (_, index) => ({ agentPattern: `a-${index}`, deniedTools: ["tool-7"] }));
+    const rulebook = compileRules(new Map([["acme", section([{ allowedTools: patterns }, ...own])]]));
+    const added = vi.spyOn(PatternIndex.prototype, "add");
+    for (let index = 0; index < own.length; index++)
+      for (const target of ["tool-1", "tool-7", "unknown"]) {
+        const call = { tenant: "acme", protocol: "mcp", method: "tools/call", agent: { id: `a-${index}` } } as const;
+        expect(rulebook.decide({ ...call, target }).ok).toBe(target === "tool-1");
+      }
+    expect(added).toHaveBeenCalledTimes(patterns.length + own.length);
+    added.mockRestore();
   });
 
   it("names allowed tools only as far as 64 refusals fit one message of the bus", () => {

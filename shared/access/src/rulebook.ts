@@ -1,10 +1,11 @@
 import type { ListedKind, PolicySection, PolicyVerdict, Protocol } from "@sluice/contracts";
-import { AgentRules } from "./agent-rules.ts";
-import { compileAll, type CompiledRule } from "./compiled-rule.ts";
+import { AgentRules, type Shared } from "./agent-rules.ts";
+import { compileAll } from "./compiled-rule.ts";
 import type { Call } from "./facts.ts";
 import { Inquiry } from "./inquiry.ts";
 import { indexed, PatternIndex, type Indexed } from "./pattern-index.ts";
 import { Recent } from "./recent.ts";
+import { RuleGroup } from "./rule-group.ts";
 
 /** What policy looks at in a call. */
 export interface Operation extends Call {
@@ -56,6 +57,8 @@ const methodOf: Readonly<Record<ListedKind, string>> = {
 /** Agents whose rules are known, and sets of rules that are kept ready, per tenant. */
 const readyAgents = 16_384;
 const readySets = 2_048;
+/** Sets of rules of which what they allow is kept ready to be named in refusals. */
+const readyNames = 256;
 
 const nothing: readonly string[] = [];
 const noArguments = {};
@@ -101,19 +104,27 @@ export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rule
 class TenantRules {
   readonly #enabled: boolean;
   readonly #hasAgents: boolean;
-  readonly #hide: boolean;
+  readonly #shared: Shared;
   readonly #total: number;
-  readonly #byAgent = new PatternIndex<Indexed & { readonly compiled: CompiledRule }>();
+  readonly #byAgent = new PatternIndex<Indexed & { readonly group: RuleGroup }>();
   readonly #sets = new Recent<AgentRules>(readySets);
   readonly #ready = new Recent<AgentRules>(readyAgents);
 
   constructor(section: PolicySection) {
     this.#enabled = section.mcpEnabled;
     this.#hasAgents = section.a2aEnabled === true;
-    this.#hide = section.hideDenied;
+    this.#shared = { hide: section.hideDenied, names: new Recent(readyNames) };
     this.#total = section.accessRules.length;
-    for (const compiled of compileAll(section.accessRules))
-      this.#byAgent.add({ ...indexed(compiled.rule.agentPattern, compiled.index), compiled });
+    const groups = new Map<string, RuleGroup>();
+    for (const compiled of compileAll(section.accessRules)) {
+      const { agentPattern } = compiled.rule;
+      let group = groups.get(agentPattern);
+      if (group === undefined) {
+        groups.set(agentPattern, (group = new RuleGroup(groups.size)));
+        this.#byAgent.add({ ...indexed(agentPattern, group.number), group });
+      }
+      group.rules.push(compiled);
+    }
   }
 
   decide(operation: Operation): PolicyVerdict {
@@ -143,24 +154,23 @@ class TenantRules {
   #rulesOf(agent: string): AgentRules {
     const ready = this.#ready.get(agent);
     if (ready !== undefined) return ready;
-    const rules = this.#setOf(this.#byAgent.all(agent).map(({ compiled }) => compiled));
+    const rules = this.#setOf(this.#byAgent.all(agent).map(({ group }) => group));
     this.#ready.set(agent, rules);
     return rules;
   }
 
-  #setOf(rules: readonly CompiledRule[]): AgentRules {
-    const sorted = rules.toSorted((a, b) => a.index - b.index);
-    const name = sorted.map(({ index }) => index).join();
+  #setOf(groups: readonly RuleGroup[]): AgentRules {
+    const name = groups.map(({ number }) => number).join();
     const known = this.#sets.get(name);
     if (known !== undefined) return known;
-    const set = new AgentRules(sorted, this.#hide);
+    const set = new AgentRules(name, groups, this.#shared);
     this.#sets.set(name, set);
     return set;
   }
 }
 
 function asListed(verdict: PolicyVerdict): PolicyVerdict {
-  const { needsArguments: _, ...settled } = verdict;
+  const { needsArguments: _, isOpenInShadowOnly: __, ...settled } = verdict;
   return settled;
 }
 

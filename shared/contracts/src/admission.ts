@@ -13,6 +13,8 @@ export const maxAdmissionBatch = 64;
 interface Conditional {
   /** Policy has to see the arguments before the call may go on (`gw.ask.v1.policy.arguments`). */
   readonly needsArguments?: true;
+  /** Beside `needsArguments`: only what rules in shadow mode say depends on them, so the call is decided whatever comes of it. */
+  readonly isOpenInShadowOnly?: true;
   /** What rules in shadow mode would have made of it. */
   readonly shadow?: ShadowDecision;
   /** A condition was asked: it holds for this call alone. */

@@ -7,9 +7,12 @@ const raw = JSON as unknown as RawJson;
 /** Below it doubles are so far apart that few digits don't tell them. */
 const smallestExact = 1e-300;
 
+/** Only what is long or has an exponent can be a number that is not kept. */
+const mayChange = /[-+\d.eE]{16}|\d[eE]/;
+
 /** Parses JSON; a number that JavaScript would change is kept as it was written. @throws SyntaxError */
 export function parseExact(text: string): unknown {
-  return JSON.parse(text, keepNumbers);
+  return mayChange.test(text) ? JSON.parse(text, keepNumbers) : JSON.parse(text);
 }
 
 /** Whether `parseExact` made this of a number. */

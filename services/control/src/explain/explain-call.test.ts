@@ -70,6 +70,23 @@ describe("explain (P5)", () => {
     });
   });
 
+  it("prepares only the tenant that is asked about, and once for a configuration", () => {
+    const conf = structuredClone(accepted.conf);
+    const own = { ...accepted, conf };
+    const touched: string[] = [];
+    const watched = (name: string, tenant: object) =>
+      new Proxy(tenant, {
+        get: (target, key, self) => (touched.push(`${name}.${String(key)}`), Reflect.get(target, key, self)),
+      });
+    const [acme] = Object.values(conf.tenants);
+    Object.assign(conf.tenants, { acme: watched("acme", acme ?? {}), other: watched("other", acme ?? {}) });
+    const question = questionSchema.parse({ tenant: "acme", agent: "a-1", tool: "delete" });
+    const answers = [explainCall(own, question), explainCall(own, question)];
+    expect(answers[0]).toEqual(answers[1]);
+    expect(touched.filter((key) => key.startsWith("other."))).toEqual([]);
+    expect(touched.filter((key) => key === "acme.accessRules")).toHaveLength(1);
+  });
+
   it("refuses a question about nobody, nothing or two things", () => {
     expect(() => ask({ tenant: "other", tool: "x" })).toThrow("no tenant other");
     expect(() => ask({ server: "other", tool: "x" })).toThrow("no server other");

@@ -1,12 +1,8 @@
-import { compileRules, explain, type Operation } from "@sluice/access";
-import { Fault, type Agent, type Tenant } from "@sluice/contracts";
-import { LineCounter, parseDocument } from "yaml";
-import { offsetOf } from "../conf-location.ts";
+import { explain, type Operation } from "@sluice/access";
+import { Fault, type Agent, type PolicyVerdict, type Tenant } from "@sluice/contracts";
 import type { Accepted } from "../configuration.ts";
-import { cutSections } from "../cut-sections.ts";
+import { editionOf, type Place } from "./edition.ts";
 import type { ExplainedCall, Question } from "./question.ts";
-
-type Place = NonNullable<ExplainedCall["at"]>;
 
 /** Says which rule decides a call under this configuration, where it is written, and what the others say. @throws Fault `not_found` */
 export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, question: Question): ExplainedCall {
@@ -14,14 +10,13 @@ export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, 
   const tenant = Object.hasOwn(tenants, question.tenant) ? tenants[question.tenant] : undefined;
   if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${question.tenant}`);
   requireServer(tenant, question);
-  const { policy } = cutSections(accepted.conf, 0);
-  const section = policy.get(question.tenant);
-  const rulebook = compileRules(new Map(section === undefined ? [] : [[question.tenant, section]]));
+  const edition = editionOf(accepted);
+  const rulebook = edition.rulebookOf(question.tenant, tenant);
   const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, tenant));
-  const placeOf = places(accepted, question.tenant);
+  const placeOf = (rule: string) => edition.placeOf(rule, question.tenant);
   const { rule, shadow } = verdict;
   return {
-    decision: verdict.needsArguments === true ? "depends on arguments" : verdict.ok ? "allow" : "deny",
+    decision: dependsOnArguments(verdict) ? "depends on arguments" : verdict.ok ? "allow" : "deny",
     ...placed(rule, placeOf),
     ...(!verdict.ok && verdict.argumentRule !== undefined && { argumentRule: verdict.argumentRule }),
     ...(shadow !== undefined && { shadow: { decision: shadow.decision, ...placed(shadow.rule, placeOf) } }),
@@ -30,6 +25,10 @@ export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, 
     others,
     ...(!verdict.ok && { allowed: verdict.allowed }),
   };
+}
+
+function dependsOnArguments({ needsArguments, isOpenInShadowOnly }: PolicyVerdict): boolean {
+  return needsArguments === true && isOpenInShadowOnly !== true;
 }
 
 function requireServer(tenant: Tenant, { server }: Question): void {
@@ -67,18 +66,6 @@ function agentOf({ agent, agentName, owner }: Question, { agents }: Tenant): Age
     id: agent,
     ...(nameHere !== undefined && { name: nameHere }),
     ...(ownerHere !== undefined && { owner: ownerHere }),
-  };
-}
-
-/** Finds what a verdict names in the file; what stands in none (a default) has no place. */
-function places({ file, text }: Pick<Accepted, "file" | "text">, tenant: string): (rule: string) => Place | undefined {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, merge: true });
-  return (rule) => {
-    if (!rule.startsWith("accessRules[")) return undefined;
-    const path = rule.split(/[.[\]]+/).filter((part) => part !== "");
-    const { line, col } = lines.linePos(offsetOf(document, ["tenants", tenant, ...path]));
-    return { file, line, column: col };
   };
 }
 
