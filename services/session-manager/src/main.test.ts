@@ -74,7 +74,10 @@ it("A19: over the bus, a session is admitted for its owner and nobody else, not 
     server: "demo",
     session,
   };
-  const others = [{ ...call, identity: "another of its users" }, { ...call, identity: undefined }];
+  const others = [
+    { ...call, identity: "another of its users" },
+    { ...call, identity: undefined },
+  ];
   const calls = [call, ...others, { ...call, session: undefined }];
   const verdicts = [{ ok: true, upstreamSession }, { ok: false }, { ok: false }, { ok: false }];
   expect(await ask(admitSession, { from: "i", calls })).toEqual({ by: "session-manager", verdicts });

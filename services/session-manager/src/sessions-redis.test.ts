@@ -137,7 +137,9 @@ describe("sessions", () => {
     expect(one.ok ? two : one).toEqual({ ok: false, upstreamSession: kept });
     expect(await change(kept, "u4")).toEqual({ ok: true });
     expect(await sessions.look(claim)).toEqual({ upstreamSession: "u4", isMediated: true });
-    expect(await sessions.update({ ...claim, identity: "alchemy-1" }, { expected: "u4", upstreamSession: "u5" })).toEqual({
+    expect(
+      await sessions.update({ ...claim, identity: "alchemy-1" }, { expected: "u4", upstreamSession: "u5" }),
+    ).toEqual({
       ok: false,
     });
   });
