@@ -151,6 +151,7 @@ describe("two users whose tokens name the same agent", () => {
     }
     const used = upstream.requests.filter(({ headers }) => headers["mcp-session-id"] !== undefined);
     expect(used.map(({ headers }) => headers["mcp-session-id"])).toContain("of-blue");
-    for (const { headers } of used) expect(headers["mcp-session-id"]).toBe(`of-${headers["x-verified-agent-owner"]}`);
+    for (const { headers } of used)
+      expect(headers["mcp-session-id"]).toBe(`of-${String(headers["x-verified-agent-owner"])}`);
   });
 });
