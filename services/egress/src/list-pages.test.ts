@@ -1,4 +1,4 @@
-import type { CallHead, Endpoint } from "@sluice/contracts";
+import { identityOf, type CallHead, type Endpoint } from "@sluice/contracts";
 import { expect, test } from "vitest";
 import { ListPages } from "./list-pages.ts";
 
@@ -13,15 +13,18 @@ const page = (scope: string) => Buffer.from(`{"jsonrpc":"2.0","id":1,"result":{"
 
 interface Asking {
   readonly agent?: string;
+  readonly owner?: string;
   readonly user?: string;
   readonly session?: string;
   readonly server?: string;
 }
 
-function head({ agent = "a-1", user = "alice", session, server = "s" }: Asking = {}): CallHead {
+const whoIs = (agent: CallHead["agent"]) => ({ agent, identity: identityOf({ agent }) });
+
+function head({ agent = "a-1", owner, user = "alice", session, server = "s" }: Asking = {}): CallHead {
   return {
     tenant: "t",
-    agent: { id: agent },
+    ...whoIs({ id: agent, ...(owner !== undefined && { owner }) }),
     server,
     method: "tools/list",
     rpcId: "1",
@@ -38,7 +41,7 @@ async function isKept(pages: ListPages, asking?: Asking, scope = "private"): Pro
   return false;
 }
 
-test("a page is kept apart for header fields that the endpoint lets through, and for each session", async () => {
+test("a page is kept apart for header fields that the endpoint lets through, for each session, and for each owner of one agent", async () => {
   const pages = new ListPages();
   expect(await isKept(pages)).toBe(false);
   expect(await isKept(pages)).toBe(true);
@@ -47,6 +50,7 @@ test("a page is kept apart for header fields that the endpoint lets through, and
   expect(await isKept(pages, { session: "two" })).toBe(false);
   expect(await isKept(pages, { session: "two" })).toBe(true);
   expect(await isKept(pages, { agent: "a-2" })).toBe(false);
+  expect(await isKept(pages, { owner: "team-2" })).toBe(false);
 });
 
 test("a public page is for every agent and session whose header fields are the same", async () => {

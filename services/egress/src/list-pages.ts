@@ -63,7 +63,7 @@ interface Keys {
 }
 
 /**
- * Pages of lists, kept before policy filters them: for the upstream's own time to live or the endpoint's, for the agent
+ * Pages of lists, kept before policy filters them: for the upstream's own time to live or the endpoint's, for the caller
  * that asked, or for all where the upstream calls them public (MCP 2026-07-28, Caching).
  */
 export class ListPages {
@@ -86,7 +86,7 @@ export class ListPages {
     const list = listOf(head, head.method);
     const rest = `${endpoint.url}\0${version}\0${page}`;
     // A session whose client is not known any more has lists of its own.
-    const whose = `${head.agent.id}\0${head.session?.clientClass ?? head.session?.id ?? ""}`;
+    const whose = `${head.identity}\0${head.session?.clientClass ?? head.session?.id ?? ""}`;
     return new ListPage(this, {
       keys: { own: `${list}${whose}\0${rest}`, shared: `${list}\0\0${rest}` },
       rpcId: head.rpcId,

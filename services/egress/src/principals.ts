@@ -58,8 +58,8 @@ export class Principals {
     upstreamSession: string,
     kept: Omit<KeptSession, "upstreamSession"> = {},
   ): Promise<SessionCreated> {
-    const { tenant, agent, server } = head;
-    const create: SessionCreate = { tenant, agent: agent.id, server, upstreamSession, ...kept };
+    const { tenant, identity, server } = head;
+    const create: SessionCreate = { tenant, identity, server, upstreamSession, ...kept };
     const created = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
     const { session } = created;
     if (session === undefined) throw new Fault("unavailable", "the session could not be registered");
@@ -67,17 +67,17 @@ export class Principals {
   }
 
   /** What is kept of a session; undefined where there is none of this name (any more). */
-  async findSession({ tenant, agent, server }: CallHead, session: string): Promise<string | undefined> {
-    const find: SessionFind = { session, tenant, agent: agent.id, server };
+  async findSession({ tenant, identity, server }: CallHead, session: string): Promise<string | undefined> {
+    const find: SessionFind = { session, tenant, identity, server };
     return decodeJson<SessionFound>(await this.#ask("session-manager", "find", find)).upstreamSession;
   }
 
   /** Replaces what is kept of a session, where it still is what was expected. */
   async updateSession(
-    { tenant, agent, server }: CallHead,
+    { tenant, identity, server }: CallHead,
     change: Pick<SessionUpdate, "session" | "expected" | "upstreamSession">,
   ): Promise<SessionUpdated> {
-    const update: SessionUpdate = { tenant, agent: agent.id, server, ...change };
+    const update: SessionUpdate = { tenant, identity, server, ...change };
     return decodeJson<SessionUpdated>(await this.#ask("session-manager", "update", update));
   }
 

@@ -21,7 +21,7 @@ export function streamHead({ egress, call, status, headers }: StreamHeadOptions)
     namesSession: session !== undefined,
     call: head.call,
     tenant: head.tenant,
-    agent: head.agent.id,
+    identity: head.identity,
     server: head.server,
     era: head.era,
     listening: call.listening,

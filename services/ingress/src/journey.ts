@@ -10,7 +10,7 @@ import type { Moment } from "./outcome.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { namedServer, ownName, type Target } from "./target.ts";
-import type { Principal } from "./tenants.ts";
+import { whoOf } from "./who.ts";
 
 /** A request on its way: what was found out about it so far. */
 export interface Journey extends McpRequest {
@@ -34,14 +34,14 @@ export const sessionOf = ({ request }: Pick<Journey, "request">) => header(reque
 export function intentOf(journey: Journey): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
-  const named = ownName(target, operation, section);
   const server = namedServer(target, operation, section);
+  const named = ownName(operation, server);
   return {
     call: name.replace(".", "-"),
     at: started.at,
     label: "mcp_proxy",
     tenant: principal.tenant,
-    agent: principal.agent,
+    ...whoOf(principal),
     auth: principal.method,
     protocol: "mcp",
     era: operation.era,
@@ -51,23 +51,12 @@ export function intentOf(journey: Journey): Intent {
     server: target.name,
     trace: span.traceId,
     bytes: body.length,
-    ...principalClaims(principal),
     ...(server !== undefined && { namedServer: server }),
     ...(named !== undefined && { target: named }),
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(kept !== undefined && { resumes: kept.called }),
-  };
-}
-
-/** What a credential says beside who calls; undefined where that is nothing. */
-function principalClaims({ issuer, user, scopes }: Principal): Pick<Intent, "issuer" | "user" | "scopes"> | undefined {
-  if (issuer === undefined && user === undefined && scopes === undefined) return undefined;
-  return {
-    ...(issuer !== undefined && { issuer }),
-    ...(user !== undefined && { user }),
-    ...(scopes !== undefined && { scopes: [...scopes] }),
   };
 }
 
@@ -82,7 +71,7 @@ export function callHeadOf(
     call: intent.call,
     traceparent: span.traceparent,
     tenant: principal.tenant,
-    agent: principal.agent,
+    ...whoOf(principal),
     server: target.name,
     http: request.method as CallHead["http"],
     headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
@@ -91,7 +80,6 @@ export function callHeadOf(
     stream: name,
     rule: admitted.policy.rule,
     policyVersion: admitted.policyVersion,
-    ...principalClaims(principal),
     ...(admitted.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
     ...(intent.target !== undefined && { target: intent.target }),

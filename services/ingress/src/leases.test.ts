@@ -89,6 +89,7 @@ describe("leases", () => {
       { agent: { id: "a-2" } },
       { server: "second" },
       { namedServer: "second" },
+      { identity: "the same agent of another owner" },
       { method: "prompts/get" },
       { target: "echo2" },
       { agent: { id: "a-1\0mcp" }, target: "echo" },

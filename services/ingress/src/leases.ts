@@ -45,7 +45,7 @@ const longestTarget = 256;
 const sweepEveryMs = 250;
 
 /**
- * Verdicts that may be used again for the same call of the same agent, and calls that rate-limit counted ahead (ADR 0001).
+ * Verdicts that may be used again for the same call of the same caller, and calls that rate-limit counted ahead (ADR 0001).
  * They hold for a second at most, and only under the version of the configuration that ingress itself has.
  */
 export class Leases implements Disposable {
@@ -137,8 +137,8 @@ function verdictOf({ left, counted, quotas }: Grant): Held["limit"] {
 
 /** Calls of one kind get one verdict. Only the target is free text, and it comes last. */
 function kindOf(intent: Intent): string {
-  const { tenant, agent, protocol, server, namedServer, resumes } = intent;
+  const { tenant, agent, identity, protocol, server, namedServer, resumes } = intent;
   const { targetKind, target } = resumes ?? intent;
   const called = `${protocol}\0${server}\0${namedServer ?? ""}\0${intent.method}\0${resumes?.method ?? ""}\0${targetKind ?? ""}`;
-  return `${tenant}\0${agent.id}\0${called}\0${target ?? ""}`;
+  return `${tenant}\0${agent.id}\0${identity ?? ""}\0${called}\0${target ?? ""}`;
 }

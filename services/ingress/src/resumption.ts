@@ -15,6 +15,7 @@ import { SseRelay } from "./sse-relay.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
 import type { Dependent, Streams } from "./streams.ts";
 import type { Principal } from "./tenants.ts";
+import { whoOf } from "./who.ts";
 
 /** Who asks for the rest of a stream, by which server and in which session. */
 export interface Asking {
@@ -52,7 +53,7 @@ export async function findKept(bus: Bus, lastEventId: string, asking: Asking): P
 function owns({ principal, server, session }: Asking, head: StreamHead): boolean {
   return (
     head.tenant === principal.tenant &&
-    head.agent === principal.agent.id &&
+    head.identity === whoOf(principal).identity &&
     head.server === server &&
     head.session === (session === undefined ? undefined : sessionNameOf(session))
   );

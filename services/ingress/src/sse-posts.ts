@@ -25,6 +25,7 @@ export interface PostedHead {
   readonly session: string;
   /** As the replica that got the message verified it. */
   readonly principal: Pick<Principal, "tenant" | "agent" | "servers">;
+  readonly identity: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
 }

@@ -17,6 +17,7 @@ import { SsePosts, type PostedHead } from "./sse-posts.ts";
 import { SseSession } from "./sse-session.ts";
 import { findTarget } from "./target.ts";
 import type { Principal, Tenants } from "./tenants.ts";
+import { whoOf } from "./who.ts";
 
 /** How long calls under way may take to end before the streams end that their answers go to. */
 const settleMs = 10_000;
@@ -117,6 +118,7 @@ export class SseSessions {
     const head: PostedHead = {
       session,
       principal: { tenant, agent, ...(servers !== undefined && { servers }) },
+      identity: whoOf(principal).identity,
       path: pathOf(request),
       headers: {
         ...forwardedHeaders(request.headers, {
@@ -146,9 +148,9 @@ export class SseSessions {
     await Promise.all(this.#closing);
   }
 
-  async #accept({ session: id, principal, path, headers }: PostedHead, body: Body): Promise<void> {
+  async #accept({ session: id, principal, identity, path, headers }: PostedHead, body: Body): Promise<void> {
     const session = this.#sessions.get(id);
-    if (session === undefined || !isSame(session.principal, principal)) throw unknownSession();
+    if (session === undefined || !isOf(session.principal, principal.tenant, identity)) throw unknownSession();
     requireReach(principal, session.server);
     this.#requireSize(session, body);
     if (isBatch(body.bytes)) {
@@ -190,8 +192,8 @@ export class SseSessions {
   }
 }
 
-function isSame(owner: Principal, other: PostedHead["principal"]): boolean {
-  return owner.tenant === other.tenant && owner.agent.id === other.agent.id;
+function isOf(owner: Principal, tenant: string, identity: string): boolean {
+  return owner.tenant === tenant && whoOf(owner).identity === identity;
 }
 
 function unknownSession(): Fault {

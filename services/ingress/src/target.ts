@@ -22,14 +22,9 @@ export function findTarget({ servers }: IngressSection, server: string | undefin
 /**
  * What a server itself calls the thing that a request names: rules are about that, whatever address it was reached by.
  * Where servers share an address, a name that begins with a server's name and the separator is that server's.
+ * @param server that the name begins with (`namedServer`)
  */
-export function ownName(
-  target: Target,
-  operation: Operation,
-  { servers, toolPrefix }: IngressSection,
-): string | undefined {
-  const { target: name } = operation;
-  const server = namedServer(target, operation, { servers, toolPrefix });
+export function ownName({ target: name }: Operation, server: string | undefined): string | undefined {
   return server === undefined ? name : name?.slice(server.length + 1);
 }
 

@@ -57,8 +57,8 @@ async function ask<Answer>(subject: string, body: unknown): Promise<Answer> {
 
 const admitSession = subjects.admit("mcp", { policy: false, limit: false, session: true });
 
-it("A19: over the bus, a session is admitted for its owner and nobody else, and its upstream id is never logged", async () => {
-  const owner = { tenant: "acme", agent: "sentinel-1", server: "demo" };
+it("A19: over the bus, a session is admitted for its owner and nobody else, not for another user of the same agent, and its upstream id is never logged", async () => {
+  const owner = { tenant: "acme", identity: "sentinel-1", server: "demo" };
   const upstreamSession = "upstream-secret-id";
   const created = await ask<SessionCreated>(subjects.ask("session-manager", "create"), {
     ...owner,
@@ -68,13 +68,18 @@ it("A19: over the bus, a session is admitted for its owner and nobody else, and 
   const call = {
     tenant: "acme",
     agent: { id: "sentinel-1" },
+    identity: "sentinel-1",
     protocol: "mcp",
     method: "ping",
     server: "demo",
     session,
   };
-  const calls = [call, { ...call, agent: { id: "alchemy-1" } }, { ...call, session: undefined }];
-  const verdicts = [{ ok: true, upstreamSession }, { ok: false }, { ok: false }];
+  const others = [
+    { ...call, identity: "another of its users" },
+    { ...call, identity: undefined },
+  ];
+  const calls = [call, ...others, { ...call, session: undefined }];
+  const verdicts = [{ ok: true, upstreamSession }, { ok: false }, { ok: false }, { ok: false }];
   expect(await ask(admitSession, { from: "i", calls })).toEqual({ by: "session-manager", verdicts });
   expect(await ask(subjects.ask("session-manager", "end"), { session })).toEqual({});
   expect(await ask(admitSession, { from: "i", calls: [call] })).toMatchObject({

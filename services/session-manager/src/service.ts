@@ -28,7 +28,7 @@ type Handler = (deps: Deps, message: Incoming) => Promise<void>;
 
 /** The upstream's id travels in a header: visible ASCII (MCP 2025-11-25, Session Management). */
 const keptText = z.string().regex(/^[\x21-\x7e]{1,32768}$/);
-const ownerSchema = z.object({ tenant: z.string().min(1), agent: z.string().min(1), server: z.string().min(1) });
+const ownerSchema = z.object({ tenant: z.string().min(1), identity: z.string().min(1), server: z.string().min(1) });
 const createSchema = ownerSchema.extend({
   upstreamSession: keptText,
   isMediated: z.boolean().optional(),
@@ -44,9 +44,9 @@ export const handleAdmission: Handler = async (deps, message) => {
   const calls = readCalls(message);
   if (calls === undefined || message.reply === undefined)
     return deps.ignored("not an admission request that waits for an answer");
-  const claims = calls.map(({ tenant, agent, server, session }) => ({
+  const claims = calls.map(({ tenant, identity, server, session }) => ({
     tenant,
-    agent: agent.id,
+    identity: identity ?? "",
     server,
     session: session ?? "",
   }));
@@ -66,14 +66,14 @@ function verdictOf(kept: KeptSession | undefined): SessionVerdict {
 export const handleCreate: Handler = async (deps, message) => {
   const asked = read(createSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
-  const { tenant, agent, server, upstreamSession, isMediated, clientClass, owner } = asked;
+  const { tenant, identity, server, upstreamSession, isMediated, clientClass, owner } = asked;
   const kept = {
     upstreamSession,
     ...(isMediated && { isMediated }),
     ...(clientClass !== undefined && { clientClass }),
     ...(owner !== undefined && { owner }),
   };
-  const { session, ended } = await deps.sessions.create({ tenant, agent, server }, kept);
+  const { session, ended } = await deps.sessions.create({ tenant, identity, server }, kept);
   const created: SessionCreated = { session, ...(ended.length > 0 && { ended }) };
   deps.counted("created", 1);
   deps.counted("ended", ended.length);

@@ -10,10 +10,11 @@ import { handleAdmission, handleCreate, handleEnd, type Deps } from "./service.t
 import { RedisSessions } from "./sessions-redis.ts";
 
 const ttlSeconds = 600;
-const owner = { tenant: "acme", agent: "sentinel-1", server: "demo" };
+const owner = { tenant: "acme", identity: "sentinel-1", server: "demo" };
 const call = {
   tenant: owner.tenant,
-  agent: { id: owner.agent },
+  agent: { id: "sentinel-1" },
+  identity: owner.identity,
   protocol: "mcp",
   method: "ping",
   server: owner.server,
@@ -80,10 +81,10 @@ describe("sessions", () => {
     const session = await created("u1");
     const claims = [
       { ...owner, session },
-      { ...owner, agent: "alchemy-1", session },
+      { ...owner, identity: "alchemy-1", session },
       { ...owner, tenant: "other", session },
       { ...owner, server: "files", session },
-      { ...owner, agent: "Sentinel-1", session },
+      { ...owner, identity: "Sentinel-1", session },
       { ...owner, session: `${session.startsWith("a") ? "b" : "a"}${session.slice(1)}` },
       { ...owner, session },
     ];
@@ -109,7 +110,7 @@ describe("sessions", () => {
   it("live on when they are used, and not when someone else tries them", async () => {
     const session = await created("u1");
     await redis.expire(keyOf(session), 100);
-    await sessions.find([{ ...owner, agent: "alchemy-1", session }]);
+    await sessions.find([{ ...owner, identity: "alchemy-1", session }]);
     expect(await redis.ttl(keyOf(session))).toBeLessThanOrEqual(100);
     await sessions.find([{ ...owner, session }]);
     expect(await redis.ttl(keyOf(session))).toBeGreaterThan(ttlSeconds - 10);
@@ -136,7 +137,9 @@ describe("sessions", () => {
     expect(one.ok ? two : one).toEqual({ ok: false, upstreamSession: kept });
     expect(await change(kept, "u4")).toEqual({ ok: true });
     expect(await sessions.look(claim)).toEqual({ upstreamSession: "u4", isMediated: true });
-    expect(await sessions.update({ ...claim, agent: "alchemy-1" }, { expected: "u4", upstreamSession: "u5" })).toEqual({
+    expect(
+      await sessions.update({ ...claim, identity: "alchemy-1" }, { expected: "u4", upstreamSession: "u5" }),
+    ).toEqual({
       ok: false,
     });
   });
@@ -153,7 +156,7 @@ describe("sessions", () => {
     expect(await sessions.look({ ...owner, session: used })).toBeUndefined();
     expect(await sessions.look({ ...owner, session: oldest })).toBeDefined();
     expect((await sessions.create(owner, { upstreamSession: "u5" })).ended).toEqual([]);
-    const other = { ...owner, agent: "alchemy-1" };
+    const other = { ...owner, identity: "alchemy-1" };
     expect((await sessions.create(other, { upstreamSession: "u6", isMediated: true })).ended).toEqual([]);
   });
 
@@ -174,7 +177,7 @@ describe("the service", () => {
       { ...call, session },
       call,
       { ...call, session: sessionNameOf("made-up") },
-      { ...call, agent: { id: "alchemy-1" }, session },
+      { ...call, identity: "alchemy-1", session },
     ];
     await handleAdmission(deps, message({ from: "i", calls }));
     const verdicts = [{ ok: true, upstreamSession: "u1" }, { ok: false }, { ok: false }, { ok: false }];

@@ -6,7 +6,7 @@ import type { Change, Claim, Created, Owner, Sessions, Updated } from "./session
 interface Stored extends KeptSession {
   /** Whose it is; `owner` is another thing: the replica that holds it. */
   readonly tenant: string;
-  readonly agent: string;
+  readonly identity: string;
   readonly server: string;
 }
 
@@ -18,7 +18,7 @@ interface Used {
 export interface RedisSessionsOptions {
   /** How long an unused session is kept. */
   readonly ttlSeconds: number;
-  /** Mediated sessions of one agent. */
+  /** Mediated sessions of one caller. */
   readonly mostPerAgent: number;
   /** Unix milliseconds. */
   readonly now?: () => number;
@@ -35,7 +35,7 @@ const replaceScript = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1`;
-/** An agent that had more before the bound was lowered loses them little by little: what is kept of them fits one answer. */
+/** A caller that had more before the bound was lowered loses them little by little: what is kept of them fits one answer. */
 const mostEndedAtOnce = 8;
 
 /** Sessions in Redis. Where it does not answer, every method rejects. */
@@ -51,9 +51,9 @@ export class RedisSessions implements Sessions {
     this.#now = options.now ?? Date.now;
   }
 
-  async create({ tenant, agent, server }: Owner, kept: KeptSession): Promise<Created> {
+  async create({ tenant, identity, server }: Owner, kept: KeptSession): Promise<Created> {
     const session = randomBytes(32).toString("base64url");
-    const stored: Stored = { tenant, agent, server, ...kept };
+    const stored: Stored = { tenant, identity, server, ...kept };
     const answer = await this.#redis.set(
       keyOf(sessionNameOf(session)),
       JSON.stringify(stored),
@@ -93,8 +93,8 @@ export class RedisSessions implements Sessions {
       const kept = keptFor(claim, value);
       if (value === null || kept === undefined) return { ok: false };
       if (kept.upstreamSession !== expected) return { ok: false, upstreamSession: kept.upstreamSession };
-      const { tenant, agent, server } = claim;
-      const next: Stored = { tenant, agent, server, ...kept, upstreamSession };
+      const { tenant, identity, server } = claim;
+      const next: Stored = { tenant, identity, server, ...kept, upstreamSession };
       const { ttlSeconds } = this.#options;
       if ((await this.#redis.replaceSession(1, key, value, JSON.stringify(next), ttlSeconds)) === 1)
         return { ok: true };
@@ -125,7 +125,7 @@ export class RedisSessions implements Sessions {
     return names.flatMap((session, at) => {
       const stored = readStored(values[at] ?? null);
       if (stored === null) return [];
-      const { tenant: _tenant, agent: _agent, ...kept } = stored;
+      const { tenant: _tenant, identity: _identity, ...kept } = stored;
       return [{ session, ...kept }];
     });
   }
@@ -152,8 +152,8 @@ export class RedisSessions implements Sessions {
 function keptFor(claim: Claim, value: string | null): KeptSession | undefined {
   const stored = readStored(value);
   if (stored === null) return undefined;
-  const { tenant, agent, server, ...kept } = stored;
-  return tenant === claim.tenant && agent === claim.agent && server === claim.server ? kept : undefined;
+  const { tenant, identity, server, ...kept } = stored;
+  return tenant === claim.tenant && identity === claim.identity && server === claim.server ? kept : undefined;
 }
 
 /** Quiet on purpose: what JSON.parse says of a text quotes it. */
@@ -170,7 +170,7 @@ function keyOf(name: string): string {
   return `gw:mcp:session:${name}`;
 }
 
-/** The names of an agent's mediated sessions, by when they were used last. */
-function indexOf({ tenant, agent }: Pick<Owner, "tenant" | "agent">): string {
-  return `gw:mcp:sessions:${createHash("sha256").update(`${tenant}\0${agent}`).digest("base64url")}`;
+/** The names of a caller's mediated sessions, by when they were used last. */
+function indexOf({ tenant, identity }: Pick<Owner, "tenant" | "identity">): string {
+  return `gw:mcp:sessions:${createHash("sha256").update(`${tenant}\0${identity}`).digest("base64url")}`;
 }

@@ -1,9 +1,9 @@
 import type { EndedSession, KeptSession } from "@sluice/contracts";
 
-/** Whose a legacy session is: only this agent of this tenant may use it, and only with this server. */
+/** Whose a legacy session is: only this caller (`identityOf`) of this tenant may use it, and only with this server. */
 export interface Owner {
   readonly tenant: string;
-  readonly agent: string;
+  readonly identity: string;
   readonly server: string;
 }
 
@@ -31,7 +31,7 @@ export interface Updated {
 /** Legacy MCP sessions (MCP 2025-11-25, Streamable HTTP, Session Management), each forgotten when it was not used for a while. */
 export interface Sessions {
   /**
-   * Resolves to a new id for the client, which nobody can guess. An agent that has too many mediated sessions loses those
+   * Resolves to a new id for the client, which nobody can guess. A caller that has too many mediated sessions loses those
    * that were unused for longest: they are over, and what was kept of them is returned.
    */
   create(owner: Owner, kept: KeptSession): Promise<Created>;

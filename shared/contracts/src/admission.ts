@@ -163,18 +163,18 @@ export interface FilterAnswer {
   readonly keep: readonly boolean[];
 }
 
-/** Registers a legacy session for a principal (`gw.ask.v1.session-manager.create`). */
+/** Registers a legacy session for a caller (`identityOf`) (`gw.ask.v1.session-manager.create`). */
 export interface SessionCreate extends KeptSession {
   readonly tenant: string;
-  readonly agent: string;
+  readonly identity: string;
   readonly server: string;
 }
 
-/** Asks what is kept of the session of this name, where it is the principal's (`gw.ask.v1.session-manager.find`); that is no use of it. */
+/** Asks what is kept of the session of this name, where it is the caller's (`gw.ask.v1.session-manager.find`); that is no use of it. */
 export interface SessionFind {
   readonly session: string;
   readonly tenant: string;
-  readonly agent: string;
+  readonly identity: string;
   readonly server: string;
 }
 
@@ -197,7 +197,7 @@ export interface SessionUpdated extends SessionFound {
 export interface SessionCreated {
   /** The id that the client gets; it says nothing about the upstream's. */
   readonly session: string;
-  /** The agent's sessions that had to make room for this one. */
+  /** The caller's sessions that had to make room for this one. */
   readonly ended?: readonly EndedSession[];
 }
 

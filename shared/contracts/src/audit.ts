@@ -30,6 +30,8 @@ export const intentSchema = z.object({
   label: z.enum(["mcp_proxy", "a2a_proxy"]),
   tenant: z.string().max(64),
   agent: agentSchema,
+  /** Of the caller (`identityOf`); what belongs to one caller is nobody's who has none. */
+  identity: z.string().max(64).optional(),
   /** The authentication method; where a token said it, who issued it, on whose behalf the agent acts, and its scopes. */
   auth: z.string().max(64),
   issuer: z.string().max(longestIssuer).optional(),

@@ -14,6 +14,8 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly traceparent: string;
   readonly tenant: string;
   readonly agent: Agent;
+  /** Of the caller (`identityOf`): whose its sessions, streams and answers are. */
+  readonly identity: string;
   readonly server: string;
   readonly http: "POST" | "GET" | "DELETE";
   /** Header fields of the client that may travel on (ingress' allow-list). */
@@ -77,7 +79,7 @@ export interface StreamHead {
   readonly namesSession: boolean;
   readonly call: string;
   readonly tenant: string;
-  readonly agent: string;
+  readonly identity: string;
   readonly server: string;
   /** What was called, so that the rules can be asked again when somebody comes back for the rest. */
   readonly method: string;

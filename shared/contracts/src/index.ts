@@ -4,6 +4,7 @@ export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./authentication.ts";
 export * from "./call.ts";
+export * from "./caller-identity.ts";
 export * from "./client-authentication.ts";
 export * from "./conf.ts";
 export * from "./credential.ts";

@@ -3,7 +3,7 @@ import { Lists, type View } from "./lists.ts";
 import type { Peer } from "./peer.ts";
 import type { Members } from "./rpc.ts";
 
-const view: View = { tenant: "t", server: "s", url: "http://s/mcp", agent: "a-1", shown: "", cacheMs: 60_000 };
+const view: View = { tenant: "t", server: "s", url: "http://s/mcp", identity: "a-1", shown: "", cacheMs: 60_000 };
 
 /** Answers `tools/list` with these pages, and counts. */
 function scripted(pages: readonly Members[]) {
@@ -39,7 +39,7 @@ test("a list is fetched once, also by many at the same time, until it is dropped
   await Promise.all(Array.from({ length: 50 }, () => lists.get(view, "tools", withPeer)));
   await lists.get(view, "tools", withPeer);
   expect(state.asked).toBe(1);
-  await lists.get({ ...view, agent: "a-2" }, "tools", withPeer);
+  await lists.get({ ...view, identity: "a-2" }, "tools", withPeer);
   expect(state.asked).toBe(2);
   lists.drop({ tenant: "t", server: "s" }, "tools");
   await lists.get(view, "tools", withPeer);
@@ -50,7 +50,7 @@ test("a public list is everybody's; one that has no time to live is nobody's", a
   const open = scripted([{ tools: [], cacheScope: "public", ttlMs: 60_000 }]);
   const lists = new Lists();
   await lists.get(view, "tools", open.withPeer);
-  await lists.get({ ...view, agent: "a-2" }, "tools", open.withPeer);
+  await lists.get({ ...view, identity: "a-2" }, "tools", open.withPeer);
   expect(open.state.asked).toBe(1);
   const fleeting = scripted([{ tools: [], ttlMs: 0 }]);
   await lists.get({ ...view, server: "other" }, "tools", fleeting.withPeer);
@@ -95,7 +95,7 @@ test("a public list that came while it changed is nobody's", async () => {
   lists.drop({ tenant: "t", server: "s" }, "tools");
   first.resolve({ tools: [tool("old")], cacheScope: "public" });
   await old;
-  expect((await lists.get({ ...view, agent: "a-2" }, "tools", slow)).items).toEqual([tool("new")]);
+  expect((await lists.get({ ...view, identity: "a-2" }, "tools", slow)).items).toEqual([tool("new")]);
 });
 
 test("what a server listed last is known beyond its time, by name alone", async () => {
@@ -105,15 +105,15 @@ test("what a server listed last is known beyond its time, by name alone", async 
   await lists.get(view, "tools", withPeer);
   lists.drop({ tenant: "t", server: "s" }, "tools");
   expect(lists.last(view, "tools")).toEqual([tool("one")]);
-  expect(lists.last({ ...view, agent: "a-2" }, "tools")).toBeUndefined();
+  expect(lists.last({ ...view, identity: "a-2" }, "tools")).toBeUndefined();
 });
 
 test("an agent that varies what it says of itself pushes out its own lists, not another's", async () => {
   const { state, withPeer } = scripted([{ tools: [tool("one")] }]);
   const lists = new Lists();
-  await lists.get({ ...view, agent: "a-2" }, "tools", withPeer);
+  await lists.get({ ...view, identity: "a-2" }, "tools", withPeer);
   for (let at = 0; at < 3_000; at++) await lists.get({ ...view, shown: `s-${at}` }, "tools", withPeer);
-  await lists.get({ ...view, agent: "a-2" }, "tools", withPeer);
+  await lists.get({ ...view, identity: "a-2" }, "tools", withPeer);
   expect(state.asked).toBe(3_001);
 });
 

@@ -26,7 +26,7 @@ export interface View {
   readonly server: string;
   /** Address of the upstream: a changed endpoint has other lists. */
   readonly url: string;
-  readonly agent: string;
+  readonly identity: string;
   /** What else an upstream can tell callers by: what the client can do, and its header fields that go on. */
   readonly shown: string;
   readonly cacheMs: number;
@@ -56,8 +56,8 @@ const maxItems = 50_000;
 const maxPlaces = 1_000;
 /** Of one upstream. */
 const maxViews = 2_000;
-/** Of one agent at one upstream, per kind: what it says of itself, it can vary freely. */
-const maxPerAgent = 256;
+/** Of one caller at one upstream, per kind: what it says of itself, it can vary freely. */
+const maxPerCaller = 256;
 
 /**
  * What upstreams list, fetched once for all who ask meanwhile, and kept for the upstream's own time to live or the
@@ -73,7 +73,7 @@ export class Lists {
 
   async get(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
     const { kept: all } = this.#place(view);
-    const keys = [keyOf({ ...view, agent: "" }, kind), keyOf(view, kind)] as const;
+    const keys = [keyOf({ ...view, identity: "" }, kind), keyOf(view, kind)] as const;
     for (const key of keys) {
       for (let kept = all.get(key); kept !== undefined; kept = all.get(key)) {
         const joined = !kept.isSettled;
@@ -88,7 +88,7 @@ export class Lists {
   /** What is listed now, whatever is kept; a fetch that is under way will do. */
   async getAnew(view: View, kind: ListKind, withPeer: WithPeer): Promise<Listing> {
     const { kept: all } = this.#place(view);
-    for (const key of [keyOf({ ...view, agent: "" }, kind), keyOf(view, kind)])
+    for (const key of [keyOf({ ...view, identity: "" }, kind), keyOf(view, kind)])
       if (all.get(key)?.isSettled === true) all.delete(key);
     return await this.get(view, kind, withPeer);
   }
@@ -108,7 +108,7 @@ export class Lists {
   /** What an upstream listed when it last did, for names alone: undefined where it never did. */
   last(view: View, kind: ListKind): readonly Members[] | undefined {
     const { names } = this.#place(view);
-    return names.get(keyOf(view, kind)) ?? names.get(keyOf({ ...view, agent: "" }, kind));
+    return names.get(keyOf(view, kind)) ?? names.get(keyOf({ ...view, identity: "" }, kind));
   }
 
   /** The upstream says that a list has changed, or its endpoint has. */
@@ -170,15 +170,15 @@ export class Lists {
   }
 }
 
-/** Keeps one more; the oldest has to go where there are too many, of its own agent first. */
+/** Keeps one more; the oldest has to go where there are too many, of its own caller first. */
 function keep<T>(all: Map<string, T>, key: string, value: T): void {
   all.delete(key);
-  const agent = key.slice(0, key.indexOf("\0") + 1);
+  const identity = key.slice(0, key.indexOf("\0") + 1);
   const kind = key.slice(key.lastIndexOf("\0"));
   let [oldest] = all.size >= maxViews ? all.keys() : [];
-  if (agent !== "\0") {
-    const own = [...all.keys()].filter((other) => other.startsWith(agent) && other.endsWith(kind));
-    if (own.length >= maxPerAgent) [oldest] = own;
+  if (identity !== "\0") {
+    const own = [...all.keys()].filter((other) => other.startsWith(identity) && other.endsWith(kind));
+    if (own.length >= maxPerCaller) [oldest] = own;
   }
   if (oldest !== undefined) all.delete(oldest);
   all.set(key, value);
@@ -232,6 +232,6 @@ function placeOf({ tenant, server }: Pick<View, "tenant" | "server">): string {
   return `${tenant}\0${server}`;
 }
 
-function keyOf({ agent, url, shown }: View, kind: ListKind | undefined): string {
-  return `${agent}\0${url}\0${shown}\0${kind ?? "about"}`;
+function keyOf({ identity, url, shown }: View, kind: ListKind | undefined): string {
+  return `${identity}\0${url}\0${shown}\0${kind ?? "about"}`;
 }

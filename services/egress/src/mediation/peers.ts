@@ -39,7 +39,7 @@ const mostIdle = 8;
 const maybeOld = new Set([400, 404, 405]);
 
 /**
- * Sessions with legacy upstreams for agents that have none themselves, per tenant, agent, upstream and what the client
+ * Sessions with legacy upstreams for agents that have none themselves, per tenant, caller, upstream and what the client
  * says of itself. One on which the client can be asked serves one call at a time, so that what the upstream asks belongs to
  * that call for certain.
  */
@@ -145,9 +145,9 @@ function withoutDeadline(asking: Asking): Asking {
 }
 
 function wishOf({ line, client }: Asking): Wish {
-  const { tenant, agent } = line.head;
+  const { tenant, agent, identity } = line.head;
   const { name, url } = line.upstream.endpoint;
-  const said = JSON.stringify([client, forwarded(line)]);
+  const said = JSON.stringify([identity, client, forwarded(line)]);
   return {
     place: [tenant, agent.id, name, url].join("\0"),
     key: createHash("sha256").update(said).digest("base64url"),

@@ -54,7 +54,7 @@ export class Questions {
     }
   }
 
-  /** Takes an answer; one to a question that nobody asked this agent in this session is passed over. */
+  /** Takes an answer; one to a question that nobody asked this caller in this session is passed over. */
   take(message: RpcMessage, head: CallHead): void {
     const asked = this.#asked.get(textOf(message.id));
     if (asked?.owner === ownerOf(head)) asked.settle(message);
@@ -81,6 +81,6 @@ export function requireRoom(open: number): void {
     throw new RpcError(-32603, `${mostOpen} requests to the client are open: wait for their answers`);
 }
 
-function ownerOf({ tenant, agent, session }: CallHead): string {
-  return `${tenant}\0${agent.id}\0${session === undefined ? "" : sessionNameOf(session.id)}`;
+function ownerOf({ tenant, identity, session }: CallHead): string {
+  return `${tenant}\0${identity}\0${session === undefined ? "" : sessionNameOf(session.id)}`;
 }

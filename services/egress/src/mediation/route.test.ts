@@ -27,7 +27,7 @@ function tenant(mode: RouteOptions["mode"], unusable: readonly string[] = []) {
       viewOf: (server) =>
         unusable.includes(server)
           ? undefined
-          : { tenant: "t", server, url: server, agent: "a", shown: "", cacheMs: 60_000 },
+          : { tenant: "t", server, url: server, identity: "a", shown: "", cacheMs: 60_000 },
       mayUse: (_kind, names) => Promise.resolve(names.map(() => true)),
       withPeer: (server, _sink, work) => {
         if (down.has(server)) return Promise.reject(new Error(`${server} is down`));

@@ -151,7 +151,7 @@ export class Routes {
       tenant: head.tenant,
       server,
       url: endpoint.url,
-      agent: head.agent.id,
+      identity: head.identity,
       // In a session an upstream is not asked again what it said of itself: less is known of it.
       shown: createHash("sha256")
         .update(JSON.stringify([capabilities, sorted, head.session === undefined, endpoint.toolDefinitions ?? "off"]))

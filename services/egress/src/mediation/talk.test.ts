@@ -1,4 +1,4 @@
-import type { CallHead } from "@sluice/contracts";
+import { identityOf, type CallHead } from "@sluice/contracts";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Sink } from "./peer.ts";
 import { Questions } from "./questions.ts";
@@ -9,7 +9,8 @@ const silent = () => {};
 const deaf = { notify: silent, room: () => Promise.resolve() };
 const never = () => new Promise<never>(() => {});
 const request = { method: "tools/call", params: { name: "ask" } };
-const head = (agent: string, call = "c-1") => ({ tenant: "t", agent: { id: agent }, server: "s", call }) as CallHead;
+const head = (id: string, call = "c-1", user = "u-1") =>
+  ({ tenant: "t", agent: { id }, identity: identityOf({ agent: { id }, user }), server: "s", call }) as CallHead;
 
 afterEach(() => void vi.useRealTimers());
 
@@ -92,6 +93,26 @@ test("an agent that parks too many talks loses its own oldest, and nobody else's
   expect(() => parked.resume(states[0] ?? "", head("a-1"), request)).toThrow(/unknown/);
   expect(parked.resume(states[1] ?? "", head("a-1"), request)).toBe(mine[1]);
   expect(parked.resume(kept, head("a-2"), request)).toBe(theirs);
+});
+
+test("what waits for one user of an agent is nobody else's: neither a parked call nor a question", async () => {
+  const parked = new ParkedTalks({ instance: "i", mostPerAgent: 3 });
+  const { talk } = asking();
+  const state = parked.park(talk, head("a-1"), request);
+  expect(() => parked.resume(state, head("a-1", "c-2", "u-2"), request)).toThrow(/unknown/);
+  expect(parked.resume(state, head("a-1", "c-2"), request)).toBe(talk);
+
+  const questions = new Questions("i");
+  const sent: { id: string }[] = [];
+  const answer = questions.put(
+    { method: "roots/list" },
+    { head: head("a-1"), signal: new AbortController().signal, send: (message) => void sent.push(message as never) },
+  );
+  const reply = (user: string) =>
+    questions.take({ id: sent[0]?.id, result: { roots: [user] } } as never, head("a-1", "c-2", user));
+  reply("u-2");
+  reply("u-1");
+  expect(await answer).toEqual({ roots: ["u-1"] });
 });
 
 test("who waits for parked talks goes on when the last was taken up", async () => {

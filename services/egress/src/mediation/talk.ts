@@ -126,7 +126,7 @@ export interface ParkedTalksOptions {
   readonly mostPerAgent: number;
 }
 
-/** Talks whose agents look for answers. The state that an agent gets is a random name of its talk, good once, for the same request of the same agent. */
+/** Talks whose agents look for answers. The state that an agent gets is a random name of its talk, good once, for the same request of the same caller. */
 export class ParkedTalks implements Disposable {
   readonly #prefix: string;
   readonly #mostPerAgent: number;
@@ -202,7 +202,7 @@ export class ParkedTalks implements Disposable {
   }
 }
 
-function ownerOf({ tenant, agent, server }: CallHead, { method, params = {} }: Request): string {
+function ownerOf({ tenant, identity, server }: CallHead, { method, params = {} }: Request): string {
   const asked = JSON.stringify(without(params, "_meta", "inputResponses", "requestState"));
-  return [tenant, agent.id, server, method, createHash("sha256").update(asked).digest("base64url")].join("\0");
+  return [tenant, identity, server, method, createHash("sha256").update(asked).digest("base64url")].join("\0");
 }
