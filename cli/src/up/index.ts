@@ -4,6 +4,7 @@ import { checkConfiguration, isFreePort, lockDataDir, startHouse, type House } f
 import { prepareDemo, type Demo } from "../demo/index.ts";
 import { describeDemo, describeHouse } from "./describe.ts";
 import { tellOfStop, watchInterrupts } from "./stop.ts";
+import { tellOfProblems } from "./warnings.ts";
 
 interface UpOptions {
   readonly conf?: string;
@@ -66,7 +67,9 @@ async function up(options: UpOptions): Promise<void> {
   process.stdout.write(
     demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data),
   );
+  const problems = await tellOfProblems(house, say);
   await untilOver(house, demo, interruption.stop);
+  problems[Symbol.dispose]();
   say("stopping");
   const told = tellOfStop(house, interruption, say);
   await scope.disposeAsync();
