@@ -1,5 +1,5 @@
 import { compileRules, explain, type Operation } from "@sluice/access";
-import { Fault, type Agent, type Tenant } from "@sluice/contracts";
+import { Fault, type Agent, type Conf, type Tenant } from "@sluice/contracts";
 import { LineCounter, parseDocument } from "yaml";
 import { offsetOf } from "../conf-location.ts";
 import type { Accepted } from "../configuration.ts";
@@ -10,15 +10,13 @@ type Place = NonNullable<ExplainedCall["at"]>;
 
 /** Says which rule decides a call under this configuration, where it is written, and what the others say. @throws Fault `not_found` */
 export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, question: Question): ExplainedCall {
-  const { tenants } = accepted.conf;
-  const tenant = Object.hasOwn(tenants, question.tenant) ? tenants[question.tenant] : undefined;
-  if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${question.tenant}`);
+  const { name, tenant } = tenantOf(accepted.conf, question);
   requireServer(tenant, question);
   const { policy } = cutSections(accepted.conf, 0);
-  const section = policy.get(question.tenant);
-  const rulebook = compileRules(new Map(section === undefined ? [] : [[question.tenant, section]]));
-  const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, tenant));
-  const placeOf = places(accepted, question.tenant);
+  const section = policy.get(name);
+  const rulebook = compileRules(new Map(section === undefined ? [] : [[name, section]]));
+  const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, { name, tenant }));
+  const placeOf = places(accepted, name);
   const { rule, shadow } = verdict;
   return {
     decision: verdict.needsArguments === true ? "depends on arguments" : verdict.ok ? "allow" : "deny",
@@ -32,13 +30,28 @@ export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, 
   };
 }
 
+interface NamedTenant {
+  readonly name: string;
+  readonly tenant: Tenant;
+}
+
+function tenantOf({ tenants }: Conf, { tenant: asked }: Question): NamedTenant {
+  const [only, another] = Object.keys(tenants);
+  const name = asked ?? (another === undefined ? only : undefined);
+  if (name === undefined)
+    throw new Fault("invalid_request", `name one of the tenants: ${Object.keys(tenants).join(", ")}`);
+  const tenant = Object.hasOwn(tenants, name) ? tenants[name] : undefined;
+  if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${name}`);
+  return { name, tenant };
+}
+
 function requireServer(tenant: Tenant, { server }: Question): void {
   const endpoints = tenant.mcp?.endpoints ?? [];
   if (server === undefined || endpoints.some(({ name }) => name === server)) return;
   throw new Fault("not_found", `the tenant has no server ${server}`);
 }
 
-function operationOf(question: Question, tenant: Tenant): Operation {
+function operationOf(question: Question, { name, tenant }: NamedTenant): Operation {
   const { tool, prompt, resource, scopes, issuer, user, args } = question;
   const [method, target] =
     tool !== undefined
@@ -47,7 +60,7 @@ function operationOf(question: Question, tenant: Tenant): Operation {
         ? ["prompts/get", prompt]
         : ["resources/read", resource ?? ""];
   return {
-    tenant: question.tenant,
+    tenant: name,
     agent: agentOf(question, tenant),
     protocol: "mcp",
     method,
