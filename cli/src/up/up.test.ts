@@ -188,6 +188,18 @@ test("a mistake in the configuration is told before anything is started", async 
   await expect(access(join(data, "nats"))).rejects.toThrow("ENOENT");
 });
 
+/** What commands say of a token that opens nothing, and of a version that is not there. */
+async function adminAnswers(): Promise<void> {
+  const ask = (more: NodeJS.ProcessEnv, ...args: string[]) =>
+    start(process.execPath, [sluice, "conf", ...args, "--data", data], more);
+  const refused = ask({ SLUICE_ADMIN_TOKEN: "x".repeat(32) }, "history");
+  expect(await refused.exit).toBe(1);
+  expect(refused.output()).toContain("SLUICE_ADMIN_TOKEN is not accepted by the admin API at http");
+  const none = ask({}, "show", "999999");
+  expect(await none.exit).toBe(1);
+  expect(none.output()).toContain("version 999999 is not kept: sluice conf history lists those that are");
+}
+
 test(
   "a start takes the file at hand and not what the last run left; a file refused later is told on the terminal",
   async () => {
@@ -207,6 +219,7 @@ test(
     await writeFile(file, plain);
     const mended = up(...args);
     await untilRunning(mended.child);
+    await adminAnswers();
     await writeFile(file, `${plain}more: 1\n`);
     await vi.waitFor(
       () => expect(mended.output()).toMatch(/warning: tenants\.yaml is refused.*\n.*more: unknown key/),
