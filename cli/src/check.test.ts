@@ -87,6 +87,11 @@ it("takes upstreams on this machine as sluice up does, unless UPSTREAM_NETWORKS 
   expect(await check([dir])).toMatchObject({ code: 2, stderr: expect.stringContaining("127.0.0.1") });
 });
 
+it("tells a mistake on the command line in a line, and where there is more", async () => {
+  const { code, stderr } = await check(["--nope"]);
+  expect([code, stderr]).toEqual([1, "error: unknown option '--nope'\n(see --help)\n"]);
+});
+
 it("10,000 agents are checked whole", async () => {
   const hash = (index: number) => createHash("sha256").update(`key ${index}`).digest("hex");
   const agents = Array.from(
