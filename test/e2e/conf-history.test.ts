@@ -161,8 +161,11 @@ describe("going back", () => {
     await writeFile(file(), broken);
     await until("the refusal", async () => (await status()).stale);
     const { status: code, body } = await rollback(version);
-    expect([code, body]).toEqual([200, { version, kept: `${file()}.refused` }]);
-    expect([await textNow(), await readFile(`${file()}.refused`, "utf8")]).toEqual([good, broken]);
+    expect([code, body]).toEqual([
+      200,
+      { version, kept: expect.stringMatching(/tenants\.yaml\.[-.0-9TZ]+\.refused$/) },
+    ]);
+    expect([await textNow(), await readFile(String(body["kept"]), "utf8")]).toEqual([good, broken]);
     expect((await status()).stale).toBe(false);
   });
 

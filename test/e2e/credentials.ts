@@ -49,6 +49,11 @@ export function forgedCredentials({
     "a valid key in Proxy-Authorization": { "proxy-authorization": `Bearer ${key}` },
     "a valid key under an underscore name": { x_agent_api_key: key },
     "a wrong key beside a valid bearer": { "x-agent-api-key": "garbage", authorization: `Bearer ${key}` },
+    "a wrong bearer beside a valid key": { "x-agent-api-key": key, authorization: "Bearer garbage" },
+    "a token that nobody signed beside a valid key": {
+      "x-agent-api-key": key,
+      authorization: `Bearer ${jwt({ alg: "RS256" }, () => "c2ln")}`,
+    },
     "a valid and a wrong key": { "x-agent-api-key": [key, "garbage"] },
     "a verified identity from outside": { "x-verified-agent-id": "a-1" },
   };

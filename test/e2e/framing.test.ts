@@ -63,6 +63,8 @@ describe("what a request must look like on the wire", () => {
     "a chunk's size with a prefix": () => head("Transfer-Encoding: chunked") + `0x${chunked}` + smuggled,
     "no Host": () => head(`Content-Length: ${n}`).replace("Host: 127.0.0.1\r\n", "") + call + smuggled,
     "two Hosts": () => head("Host: evil.example", `Content-Length: ${n}`) + call + smuggled,
+    "two Authorization": () =>
+      head("Authorization: Bearer one", "Authorization: Bearer other", `Content-Length: ${n}`) + call + smuggled,
     "another version of HTTP": () => head(`Content-Length: ${n}`).replace("HTTP/1.1", "HTTP/3.7") + call + smuggled,
   };
 

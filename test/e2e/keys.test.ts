@@ -23,6 +23,21 @@ beforeAll(async () => {
       tenants: {
         acme: { agents: ["a-1"], mcp, accessRules },
         beta: { agents: ["b-1"], mcp, accessRules, settings: { mcp_token_ttl_seconds: 60 } },
+        keyless: { agents: [], authentication: [], mcp, accessRules },
+        scoped: {
+          agents: ["c-1"],
+          authentication: [
+            { type: "apiKey", headerName: "x-agent-api-key" },
+            {
+              type: "oauth2ClientCredentials",
+              issuer: "http://127.0.0.1:9",
+              audience: "sluice",
+              requiredScopes: ["mcp:tools:invoke"],
+            },
+          ],
+          mcp,
+          accessRules,
+        },
       },
       replicas: { ingress: 2 },
     }),
@@ -82,6 +97,12 @@ describe("an API key of the key store", () => {
     expect((await post("acme/keys", { agent: "a-1", name: "Impostor" })).status).toBe(409);
   });
 
+  it("is not made for a tenant that takes none: 409 says what to add", async () => {
+    const { status, body } = await post("keyless/keys", { agent: "guest-1", name: "Guest" });
+    expect([status, body["error"]]).toEqual([409, "conflict"]);
+    expect(body["message"]).toContain("add { type: apiKey } to tenants.keyless.authentication");
+  });
+
   it("is refused beside a key of somebody else, and in a header that is not its tenant's", async () => {
     const key = textOf(await post("acme/keys", { agent: "guest-2", name: "Guest" }), "key");
     await everywhere(as(key), 200);
@@ -105,6 +126,17 @@ describe("an API key of the key store", () => {
     await everywhere(as(textOf(long, "key")), 200);
     await everywhere(as(textOf(old, "key")), 401);
     await everywhere(as(textOf(next, "key")), 200);
+  });
+
+  it("with scopes needs those that its tenant wants of tokens: else 403; one without scopes is not restricted", async () => {
+    const keyWith = async (scopes?: string[]) =>
+      textOf(await post("scoped/keys", { agent: "c-1", ...(scopes && { scopes }) }), "key");
+    await everywhere(as(await keyWith(["mcp:tools:invoke"])), 200);
+    await everywhere(as(await keyWith()), 200);
+    const other = await keyWith(["mcp:tools:list"]);
+    await everywhere(as(other), 403);
+    const { status, text } = await send(urls()[0] ?? "", { headers: as(other), body: toolCall("echo") });
+    expect([status, text]).toEqual([403, expect.stringContaining("insufficient_scope")]);
   });
 
   it("expires", async () => {
@@ -139,6 +171,18 @@ describe("a gateway token", () => {
     expect(ofAgent.body).toMatchObject({ agent: "b-1", runtime: "run-8", user: "admin" });
     await everywhere(bearer(textOf(ofAgent, "token")), 200);
     expect(upstream.requests.at(-1)?.headers["x-verified-agent-id"]).toBe("b-1");
+    const users = await until("the call on record", async () => {
+      const rows = await house.query<{ auth_user: string | null; agent: string }>(
+        "select distinct auth_user, agent_id as agent from audit_calls where tenant = 'beta' and auth = 'gatewayToken' and status = 200",
+      );
+      return rows.length >= 2 && rows;
+    });
+    expect(users).toEqual(
+      expect.arrayContaining([
+        { auth_user: null, agent: "run-7" },
+        { auth_user: "admin", agent: "b-1" },
+      ]),
+    );
     expect((await post("beta/tokens", { runtime: "run-9", ttlSeconds: 61 })).status).toBe(400);
   });
 
@@ -187,7 +231,9 @@ describe("sluice keys and sluice tokens", () => {
     await expect(run(`tokens list ${place}`)).rejects.toThrow(/SLUICE_ADMIN_TOKEN/);
     await expect(run("keys list --data /nowhere")).rejects.toThrow(/no Sluice runs with the data directory/);
     await expect(local("keys revoke nonsense")).rejects.toThrow(/an id is 16 hex digits/);
-    await expect(run(`keys list --data ${house.dataDir}`)).rejects.toThrow(/name a tenant with --tenant: acme, beta/);
+    await expect(run(`keys list --data ${house.dataDir}`)).rejects.toThrow(
+      /name a tenant with --tenant: acme, beta, keyless, scoped/,
+    );
   });
 });
 

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "@sluice/contracts";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { keepCopy, replaceFile } from "./conf-file.ts";
 
 /** No user of this machine that matters; root may write where it pleases. */
@@ -33,9 +33,15 @@ it("a link stays one, and the file behind it changes", async () => {
   expect([await readlink(link), await readFile(file, "utf8")]).toEqual(["tenants.yaml", "new"]);
 });
 
-it("a copy is kept beside the file", async () => {
-  expect(await keepCopy(file, "refused")).toBe(`${file}.refused`);
-  expect([await readFile(`${file}.refused`, "utf8"), await readFile(file, "utf8")]).toEqual(["refused", "old"]);
+it("each copy is kept beside the file, also where there is one of before", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.parse("2026-11-21T09:00:00.000Z") });
+  const first = await keepCopy(file, "refused");
+  vi.setSystemTime(Date.parse("2026-11-21T09:00:00.001Z"));
+  const second = await keepCopy(file, "refused again");
+  vi.useRealTimers();
+  expect(first).toBe(`${file}.2026-11-21T09-00-00.000Z.refused`);
+  expect([await readFile(first, "utf8"), await readFile(second, "utf8")]).toEqual(["refused", "refused again"]);
+  expect(await readFile(file, "utf8")).toBe("old");
 });
 
 it("where nothing can be written the refusal says what to do, and the file is as it was", async () => {

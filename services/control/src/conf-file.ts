@@ -18,9 +18,10 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   }
 }
 
-/** Keeps a text beside the file, and says where. @throws Fault `conflict` as `replaceFile` does */
+/** Keeps a text beside the file under a name of its own, and says where. @throws Fault `conflict` as `replaceFile` does */
 export async function keepCopy(file: string, text: string): Promise<string> {
-  const copy = `${file}${refusedSuffix}`;
+  const time = new Date().toISOString().replaceAll(":", "-");
+  const copy = `${file}.${time}${refusedSuffix}`;
   await replaceFile(copy, text);
   return copy;
 }

@@ -3,6 +3,7 @@ import { chunkBytes, Fault, type CallHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
+import { unswayed } from "./definitions/unswayed.ts";
 import { abandon, forward } from "./forward.ts";
 import { relayedHeaders } from "./headers.ts";
 import { hideListed, hideWatched, isListMethod, type ListFilter } from "./messages.ts";
@@ -84,8 +85,9 @@ export class Relay {
     const { head } = call;
     const connections = call.listening ? upstream.streams : upstream.calls;
     connections.requireRoom();
+    const sent = { ...head, headers: unswayed(head.method, head.headers, upstream.endpoint) };
     const begin = (body: Parameters<typeof forward>[0]["body"]) =>
-      forward({ head, upstream, connections, body, traceparent });
+      forward({ head: sent, upstream, connections, body, traceparent });
     let exchange =
       head.method === "subscriptions/listen"
         ? await this.#subscribe({ call, inline, traceparent }, upstream)

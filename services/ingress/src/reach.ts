@@ -2,11 +2,11 @@ import { Fault, type Protocol } from "@sluice/contracts";
 import { InvalidCredential } from "./auth/asked-credentials.ts";
 import type { Principal } from "./tenants.ts";
 
-/** @throws Fault `insufficient_scope` where the credential lacks a scope that its method wants for this protocol */
+/** @throws Fault `insufficient_scope` where the credential has scopes and lacks one that is wanted for this protocol */
 export function requireScopes({ neededScopes, scopes = [] }: Principal, protocol: Protocol): void {
   const needed = neededScopes?.[protocol];
   if (needed === undefined || needed.every((scope) => scopes.includes(scope))) return;
-  throw new Fault("insufficient_scope", `the access token needs the scope ${needed.join(" ")}`, {
+  throw new Fault("insufficient_scope", `the credential needs the scope ${needed.join(" ")}`, {
     details: { requiredScopes: needed },
   });
 }

@@ -48,7 +48,7 @@ export function createServer({
   });
   const fail = failureRenderer(log, resource);
   const look = ({ rawHeaders, headers }: IncomingMessage) => {
-    requireOneHost(rawHeaders);
+    requireSingle(rawHeaders);
     guard(headers);
   };
   const enter = (request: IncomingMessage): Principal | Promise<Principal> => {
@@ -145,11 +145,20 @@ function routerFault(thrown: unknown): Fault {
   return new Fault("invalid_request", "the request cannot be read");
 }
 
-/** Two Host fields let a proxy in front and this server disagree about whom the request is for (RFC 9112 §3.2). */
-function requireOneHost(rawHeaders: readonly string[]): void {
+/**
+ * Two Host fields let a proxy in front and this server disagree about whom the request is for (RFC 9112 §3.2), two
+ * Authorization fields about whom it is from: node keeps the first.
+ */
+function requireSingle(rawHeaders: readonly string[]): void {
   let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === "host") hosts++;
+  let authorizations = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]?.toLowerCase();
+    if (name === "host") hosts++;
+    else if (name === "authorization") authorizations++;
+  }
   if (hosts !== 1) throw new Fault("invalid_request", "send exactly one Host header");
+  if (authorizations > 1) throw new Fault("invalid_request", "send at most one Authorization header");
 }
 
 function observe(app: FastifyInstance, metrics: Registry): void {

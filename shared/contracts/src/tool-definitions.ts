@@ -90,11 +90,10 @@ export interface ObservationAnswer {
 /** Whether a tool may be shown and called with this definition; undefined where it is not known at all. */
 export function isApproved(pin: ToolPin | undefined, definition: string): boolean | undefined {
   const seen = pin?.definitions.find((one) => one.hash === definition);
-  if (seen === undefined) return undefined;
-  return seen.state === "approved" && !isQuarantined(pin);
+  return seen && seen.state === "approved";
 }
 
-/** A tool is out of use while one of its definitions waits to be decided about. */
+/** Whether one of its definitions waits to be decided about: where the server shows that one, the tool is out of use. */
 export function isQuarantined(pin: ToolPin | undefined): boolean {
   return pin?.definitions.some(({ state }) => state === "pending") === true;
 }

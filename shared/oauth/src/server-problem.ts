@@ -23,6 +23,13 @@ export class ServerProblem extends Error {
   }
 }
 
+/** Whether the server could not be reached, was too slow, or said that it is out of order: that is so whatever it was asked. */
+export function isOutage(error: unknown): boolean {
+  if (error instanceof ServerProblem) return (error.status ?? 0) >= 500;
+  const { code } = error as { code?: unknown };
+  return !String(code).startsWith("OAUTH_");
+}
+
 /** Libraries put answers into their messages and causes; their codes are constants. */
 export function problemOf(error: unknown): string {
   if (error instanceof ServerProblem || error instanceof AddressRefused) return error.message;

@@ -24,6 +24,11 @@ export const createKeyRoute = adminRoute({
   },
   handle: async ({ params, body, operator }, parts) => {
     const tenant = shape.requireTenant(parts, params.tenant);
+    if (!tenant.authentication.some(({ type }) => type === "apiKey"))
+      throw new Fault(
+        "conflict",
+        `tenant ${params.tenant} takes no API keys: add { type: apiKey } to tenants.${params.tenant}.authentication, or make a gateway token`,
+      );
     const { agent, listed } = shape.agentFor(tenant, body);
     if (!listed && body.name === undefined)
       throw new Fault(

@@ -40,21 +40,25 @@ export class Operators {
     this.#byHash = byHash;
   }
 
-  /** Whether there is an operator of this name, whatever their token. */
-  knows(name: string): boolean {
-    return [...this.#byHash.values()].some((entry) => entry.name === name);
+  /** Whether there is an operator of this name who may still come, whatever their token. */
+  knows(name: string, now = Date.now()): boolean {
+    return [...this.#byHash.values()].some((entry) => entry.name === name && isCurrent(entry, now));
   }
 
   find(token: string, now = Date.now()): Operator | undefined {
     if (token.length < shortestToken) return undefined;
     const entry = this.#byHash.get(sha256(token));
-    return entry !== undefined && (entry.expiresAtMs ?? Infinity) > now ? entry : undefined;
+    return entry !== undefined && isCurrent(entry, now) ? entry : undefined;
   }
 }
 
 /** Whether who has the first role may do what takes the second. */
 export function covers(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
+}
+
+function isCurrent({ expiresAtMs = Infinity }: Operator, now: number): boolean {
+  return expiresAtMs > now;
 }
 
 function sha256(text: string): string {

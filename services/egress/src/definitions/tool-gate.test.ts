@@ -80,8 +80,13 @@ describe("the gate", () => {
     expect(await gate.requireUsable(place, "read", list)).toBe(read.hash);
     const waiting = { hash: changed.hash, state: "pending" as const, seenAt: 0 };
     book.onPin(place, { revision: 101, pin: { tool: "read", definitions: [...definitions, waiting] } });
-    await expect(gate.requireUsable(place, "read", list)).rejects.toThrow(/has changed/);
-    book.onPin(place, { revision: 100, pin: { tool: "read", definitions } });
+    expect(turned, "what is kept of lists is looked at again").toHaveBeenCalledTimes(2);
+    expect(gate.shows(place, "read", [changed.hash])).toBe(false);
+    expect(gate.shows(place, "read", [read.hash, changed.hash])).toBe(false);
+    expect(await gate.requireUsable(place, "read", list), "who is shown what is approved").toBe(read.hash);
+    const gone = [{ hash: read.hash, state: "rejected" as const, seenAt: 0 }];
+    book.onPin(place, { revision: 102, pin: { tool: "read", definitions: gone } });
+    book.onPin(place, { revision: 101, pin: { tool: "read", definitions } });
     expect(gate.shows(place, "read", [read.hash]), "what is older is not heeded").toBe(false);
   });
 

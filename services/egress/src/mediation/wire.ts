@@ -1,4 +1,5 @@
 import { Fault, type CallHead } from "@sluice/contracts";
+import { unswayed } from "../definitions/unswayed.ts";
 import type { Exchange, ReceivedHeaders } from "../exchange.ts";
 import { forward } from "../forward.ts";
 import { SseReader } from "../sse-reader.ts";
@@ -177,6 +178,10 @@ export function forwarded({ head }: Line): Record<string, string> {
   return Object.fromEntries(Object.entries(head.headers).filter(([name]) => !notOurs.test(name)));
 }
 
+function methodOf(message: unknown): unknown {
+  return (message as { method?: unknown } | undefined)?.method;
+}
+
 /** Sends one message and resolves with the head of what comes back. @throws Fault */
 export async function send(line: Line, sending: Sending): Promise<Received> {
   const { upstream, head, traceparent, maxAnswerBytes } = line;
@@ -190,7 +195,7 @@ export async function send(line: Line, sending: Sending): Promise<Received> {
       agent: head.agent,
       http,
       headers: {
-        ...forwarded(line),
+        ...unswayed(methodOf(message), forwarded(line), upstream.endpoint),
         ...(message !== undefined && { "content-type": "application/json" }),
         ...sending.headers,
       },

@@ -1,19 +1,23 @@
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { Fault, type ApiKeyMethod } from "@sluice/contracts";
-import { problemOf, readBounded, ServerProblem } from "@sluice/oauth";
+import { isOutage, problemOf, readBounded, ServerProblem } from "@sluice/oauth";
 import { requireStrong } from "@sluice/secrets";
 import { request } from "undici";
 import type { Principal } from "../tenants.ts";
 import { AskedCredentials, InvalidCredential, type Finding } from "./asked-credentials.ts";
 import { authProblem, type Answered, type AuthContext, type AuthMethod, type AuthProblem } from "./auth-method.ts";
 import { identityReader, isBounded, scopesIn, type Claims, type Identity } from "./claims.ts";
-import { Gate } from "./gate.ts";
+import { Gate, Outage } from "./gate.ts";
 import { longestKey } from "./api-key.ts";
 
 const timeoutMs = 5_000;
+const cannotTell = "the API key cannot be verified at the moment";
 /** What says that the key is no good; any other error says nothing of it. */
 const refusals = new Set([400, 401, 403, 404, 410, 422]);
+
+/** What says so of the gateway's own credentials, where it shows some. */
+const refusalsOfGateway = new Set([401, 403]);
 
 interface KeyEndpoint {
   /** Two of the same are interchangeable. */
@@ -94,7 +98,7 @@ class ApiKeyEndpoints implements AuthMethod {
       gate: new Gate(),
       asked: new AskedCredentials({
         changed: this.#context.changed,
-        ask: (key) => endpoint.gate.pass(() => this.#ask(endpoint, key)),
+        ask: (key, isKnown) => endpoint.gate.pass(isKnown, () => this.#ask(endpoint, key)),
       }),
     };
     return endpoint;
@@ -102,7 +106,7 @@ class ApiKeyEndpoints implements AuthMethod {
 
   async #ask({ tenant, settings, identityOf }: KeyEndpoint, key: string): Promise<Finding> {
     const { log, reach, secrets } = this.#context;
-    const url = settings.validationEndpoint ?? "";
+    const { validationEndpoint: url = "", validationCredentials: credentials } = settings;
     try {
       const { statusCode, body } = await request(url, {
         method: "POST",
@@ -117,6 +121,10 @@ class ApiKeyEndpoints implements AuthMethod {
       });
       const bytes = await readBounded(body);
       const now = Date.now();
+      if (credentials !== undefined && refusalsOfGateway.has(statusCode)) {
+        secrets.again(credentials.value);
+        throw new ServerProblem(`it refused the gateway's own credentials (${statusCode})`, statusCode);
+      }
       if (refusals.has(statusCode)) return { untilMs: now };
       if (statusCode !== 200) throw new ServerProblem(`it answered ${statusCode}`, statusCode);
       const claims = claimsOf(bytes);
@@ -130,7 +138,8 @@ class ApiKeyEndpoints implements AuthMethod {
         { tenant, problem: `validation at ${new URL(url).origin}: ${problemOf(error)}` },
         "a key was not verified",
       );
-      throw new Fault("upstream_unavailable", "the API key cannot be verified at the moment");
+      if (isOutage(error)) throw new Outage(cannotTell);
+      throw new Fault("upstream_unavailable", cannotTell);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { IngressSection } from "@sluice/contracts";
 import { describe, expect, it } from "vitest";
 import type { Principal } from "../tenants.ts";
 import type { Answered, AuthMethod } from "./auth-method.ts";
@@ -40,5 +41,35 @@ describe("authentication", () => {
     expect(all.knows(principal, 1_000)).toBe(false);
     expect(all.knows({ ...principal, credential: "01" }, 999)).toBe(false);
     expect(all.knows({ ...principal, method: "two" }, 999)).toBe(false);
+  });
+
+  it("of a token beside a key wants each of them good by itself, and both of one agent (A1)", async () => {
+    const by = (name: string, header: string, known: Record<string, string>): AuthMethod => ({
+      ...methodOf(name, () => undefined),
+      authenticate: ({ headers }) => {
+        const id = known[String(headers[header])];
+        return id === undefined ? undefined : { ...principalBy(name), agent: { id } };
+      },
+    });
+    const all = new Authentication([
+      by("key", "x-key", { "key-1": "a-1", "key-2": "a-2" }),
+      by("token", "authorization", { "Bearer token-1": "a-1" }),
+    ]);
+    all.configure(new Map([["acme", { keyHeaders: ["X-Key"] } as unknown as IngressSection]]));
+    const ask = async (headers: IncomingMessage["headers"]) => await all.authenticate({ headers } as IncomingMessage);
+    expect(all.authenticate({ headers: { "x-key": "key-1" } } as unknown as IncomingMessage)).not.toBeInstanceOf(
+      Promise,
+    );
+    expect(await ask({ "x-key": "key-1", authorization: "Bearer token-1" })).toMatchObject({ agent: { id: "a-1" } });
+    expect(await ask({ "x-key": "key-1", authorization: "Basic YTpi" })).toMatchObject({ agent: { id: "a-1" } });
+    expect(await ask({ "x-other": "what", authorization: "Bearer token-1" })).toMatchObject({ agent: { id: "a-1" } });
+    for (const headers of [
+      { "x-key": "key-1", authorization: "Bearer garbage" },
+      { "x-key": "key-1", authorization: "Bearer of two words" },
+      { "x-key": "key-1", authorization: "bearer" },
+      { "x-key": "key-2", authorization: "Bearer token-1" },
+      { "x-key": "garbage", authorization: "Bearer token-1" },
+    ])
+      await expect(ask(headers), JSON.stringify(headers)).rejects.toMatchObject({ kind: "unauthorized" });
   });
 });

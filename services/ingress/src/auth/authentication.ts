@@ -1,14 +1,17 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
 import type { Principal } from "../tenants.ts";
 import type { AuthMethod, AuthProblem } from "./auth-method.ts";
+
+const bearer = /^bearer(?: |$)/i;
 
 /** All methods together. */
 export class Authentication {
   readonly #methods: readonly AuthMethod[];
   readonly #disputing: readonly AuthMethod[];
   readonly #byName: ReadonlyMap<string, AuthMethod>;
+  #keyHeadersOf: ReadonlyMap<string, readonly string[]> = new Map();
 
   constructor(methods: readonly AuthMethod[]) {
     this.#methods = methods;
@@ -18,6 +21,9 @@ export class Authentication {
 
   configure(sections: SectionMap<"ingress">): void {
     for (const method of this.#methods) method.configure(sections);
+    this.#keyHeadersOf = new Map(
+      [...sections].map(([tenant, { keyHeaders }]) => [tenant, keyHeaders.map((name) => name.toLowerCase())]),
+    );
   }
 
   get problems(): readonly AuthProblem[] {
@@ -32,22 +38,45 @@ export class Authentication {
    * Who calls; a promise only where a method gives one.
    * @throws Fault `unauthorized`, the same for a missing, wrong or malformed credential.
    */
-  authenticate(request: IncomingMessage, first = 0): Principal | Promise<Principal> {
+  authenticate(request: IncomingMessage): Principal | Promise<Principal> {
+    const found = this.#ask(request);
+    return found instanceof Promise
+      ? found.then((principal) => this.#undisputed(request, principal))
+      : this.#undisputed(request, found);
+  }
+
+  #ask(request: IncomingMessage, first = 0): Principal | Promise<Principal> {
     for (let at = first; at < this.#methods.length; at++) {
       const found = this.#methods[at]?.authenticate(request);
-      if (found instanceof Promise)
-        return found.then((principal) =>
-          principal === undefined ? this.authenticate(request, at + 1) : this.#undisputed(request, principal),
-        );
-      if (found !== undefined) return this.#undisputed(request, found);
+      if (found instanceof Promise) return found.then((principal) => principal ?? this.#ask(request, at + 1));
+      if (found !== undefined) return found;
     }
     throw new Fault("unauthorized", "send a valid API key in x-agent-api-key or as Authorization: Bearer");
   }
 
-  #undisputed(request: IncomingMessage, principal: Principal): Principal {
-    for (const method of this.#disputing)
-      if (method.contradicts?.(request, principal) === true)
-        throw new Fault("unauthorized", "the request shows credentials of different agents");
+  #undisputed(request: IncomingMessage, principal: Principal): Principal | Promise<Principal> {
+    for (const method of this.#disputing) if (method.contradicts?.(request, principal) === true) throw ofDifferent();
+    const { headers } = request;
+    return headers.authorization !== undefined &&
+      bearer.test(headers.authorization) &&
+      this.#showsKey(headers, principal)
+      ? this.#agreed(request, principal)
+      : principal;
+  }
+
+  /** Whether something stands where the tenant expects keys. */
+  #showsKey(headers: IncomingHttpHeaders, { tenant }: Principal): boolean {
+    return this.#keyHeadersOf.get(tenant)?.some((name) => headers[name] !== undefined) === true;
+  }
+
+  /** A token and a key must each be good by itself, and of the same agent. */
+  async #agreed({ headers, socket }: IncomingMessage, principal: Principal): Promise<Principal> {
+    const { authorization, ...others } = headers;
+    const each = [{ authorization }, others].map(
+      async (shown) => await this.#ask({ headers: shown, socket } as IncomingMessage),
+    );
+    for (const { tenant, agent } of await Promise.all(each))
+      if (tenant !== principal.tenant || agent.id !== principal.agent.id) throw ofDifferent();
     return principal;
   }
 
@@ -57,4 +86,8 @@ export class Authentication {
     if (expiresAtMs !== undefined && expiresAtMs <= now) return false;
     return this.#byName.get(principal.method)?.knows(principal) === true;
   }
+}
+
+function ofDifferent(): Fault {
+  return new Fault("unauthorized", "the request shows credentials of different agents");
 }

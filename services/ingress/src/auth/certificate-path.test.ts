@@ -101,7 +101,7 @@ describe("an authority vouches for a client's certificate", () => {
 
 describe("a revocation list", () => {
   const isGood = async (leaf: Issued, list: string, at = now) => {
-    const trust = { anchors: [certificate(acme)], isRevoked: revocationsIn(list, () => at) };
+    const trust = { anchors: [certificate(acme)], ...revocationsIn(list, () => at) };
     return pathTo(trust, presented(leaf), now) !== undefined;
   };
 

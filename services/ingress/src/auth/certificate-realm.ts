@@ -6,7 +6,7 @@ import type { Secrets } from "@sluice/secrets";
 import { authProblem, type AuthProblem } from "./auth-method.ts";
 import { compileAgents } from "./certificate-agents.ts";
 import { pathTo, type Presented, type Trust } from "./certificate-path.ts";
-import { revocationsIn } from "./revocations.ts";
+import { revocationsIn, type Revocations } from "./revocations.ts";
 
 export interface RealmOptions {
   readonly tenant: string;
@@ -14,12 +14,19 @@ export interface RealmOptions {
   readonly secrets: Pick<Secrets, "value">;
 }
 
+interface Identified {
+  readonly who: { readonly agent: Agent; readonly expiresAtMs: number };
+  readonly holdsUntilMs: number;
+}
+
+const noLists: Revocations = { isRevoked: () => false, goodUntilMs: () => Infinity };
+
 /** Whose certificates are one tenant's agents. */
 export class CertificateRealm {
   readonly tenant: string;
   readonly #options: RealmOptions;
   readonly #agentOf: (certificate: X509Certificate) => Agent | undefined;
-  #trust: Trust | undefined;
+  #trust: (Trust & Revocations) | undefined;
   #problem: AuthProblem | undefined;
 
   constructor(options: RealmOptions) {
@@ -34,13 +41,18 @@ export class CertificateRealm {
     return (this.#trust?.anchors ?? []).map(String);
   }
 
-  /** Who that is here, and until when at most. @throws Error where a certificate is malformed */
-  identify(presented: Presented, now: number): { agent: Agent; expiresAtMs: number } | undefined {
+  /**
+   * Who that is here, until when at most, and until when that holds with the revocation lists as they are.
+   * @throws Error where a certificate is malformed
+   */
+  identify(presented: Presented, now: number): Identified | undefined {
     if (this.#trust === undefined) return undefined;
     const path = pathTo(this.#trust, presented, now);
     const agent = path && this.#agentOf(presented.leaf);
     if (path === undefined || agent === undefined) return undefined;
-    return { agent, expiresAtMs: Math.min(...path.map(({ validToDate }) => validToDate.getTime())) };
+    const expiresAtMs = Math.min(...path.map(({ validToDate }) => validToDate.getTime()));
+    const listsEndAtMs = Math.min(...path.slice(1).map(this.#trust.goodUntilMs));
+    return { who: { agent, expiresAtMs }, holdsUntilMs: Math.min(expiresAtMs, listsEndAtMs) };
   }
 
   /** Why the authorities or revocation lists as they are now can't be used. */
@@ -61,8 +73,8 @@ export class CertificateRealm {
       const strange = anchors.find(({ ca }) => !ca);
       if (strange !== undefined)
         throw new Error(`ca holds a certificate that is no authority's (basic constraint CA:TRUE): ${strange.subject}`);
-      const isRevoked = settings.crl === undefined ? () => false : revocationsIn(this.#text(settings.crl), Date.now);
-      this.#trust = { anchors, isRevoked };
+      const lists = settings.crl === undefined ? noLists : revocationsIn(this.#text(settings.crl), Date.now);
+      this.#trust = { anchors, ...lists };
       this.#problem = undefined;
     } catch (error) {
       this.#problem = authProblem(`tenant ${tenant}, mtls`, error);

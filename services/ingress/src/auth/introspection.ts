@@ -1,8 +1,8 @@
 import { Fault, type OAuth2Method } from "@sluice/contracts";
-import { problemOf, requestOptions, ServerProblem, type OAuthClient, type Reach } from "@sluice/oauth";
+import { isOutage, problemOf, requestOptions, ServerProblem, type OAuthClient, type Reach } from "@sluice/oauth";
 import { introspectionRequest, processIntrospectionResponse } from "oauth4webapi";
 import type { Claims } from "./claims.ts";
-import { Gate } from "./gate.ts";
+import { Gate, Outage } from "./gate.ts";
 
 export interface IntrospectionOptions {
   readonly url: string;
@@ -16,6 +16,7 @@ export interface IntrospectionOptions {
 }
 
 const timeoutMs = 5_000;
+const cannotTell = "the token cannot be verified at the moment";
 
 /** An authorization server that says what a token is good for (RFC 7662). */
 export class Introspection {
@@ -26,9 +27,9 @@ export class Introspection {
     this.#options = options;
   }
 
-  /** What the server says of the token; undefined where it is not good. @throws Fault where that cannot be found out */
-  async ask(token: string): Promise<Claims | undefined> {
-    return await this.#gate.pass(async () => {
+  /** What the server says of the token, which may have been good before; undefined where it is not good. @throws Fault where that cannot be found out */
+  async ask(token: string, isKnown: boolean): Promise<Claims | undefined> {
+    return await this.#gate.pass(isKnown, async () => {
       const { url, issuer = url, clientId, client, reach, report } = this.#options;
       const server = { issuer, introspection_endpoint: url };
       const identified = { client_id: clientId };
@@ -40,7 +41,8 @@ export class Introspection {
       } catch (error) {
         if (error instanceof ServerProblem && error.isAboutClient) client.lookAgain();
         report(`introspection at ${new URL(url).origin}: ${problemOf(error)}`);
-        throw new Fault("upstream_unavailable", "the token cannot be verified at the moment");
+        if (isOutage(error)) throw new Outage(cannotTell);
+        throw new Fault("upstream_unavailable", cannotTell);
       }
     });
   }

@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { credentialHash, credentialText, type Credential, type IngressSection } from "@sluice/contracts";
+import { credentialHash, credentialText, Fault, type Credential, type IngressSection } from "@sluice/contracts";
 import { createLog } from "@sluice/telemetry";
 import { afterEach, beforeEach, describe, expect, it, vi, type Mock } from "vitest";
+import { requireScopes } from "../reach.ts";
+import type { Principal } from "../tenants.ts";
 import { apiKey } from "./api-key.ts";
 import { gatewayToken } from "./gateway-token.ts";
 import { Issued } from "./issued.ts";
@@ -37,7 +39,14 @@ let changed: Mock<() => void>;
 let issued: Issued;
 
 const sections = (tenant: Partial<IngressSection>) => {
-  const section = { version: 1, keyHeaders: ["x-key"], keys: {}, agents: [{ id: "a-1", name: "One" }], ...tenant };
+  const section = {
+    version: 1,
+    keyHeaders: ["x-key"],
+    keys: {},
+    oauth2: [],
+    agents: [{ id: "a-1", name: "One" }],
+    ...tenant,
+  };
   return new Map([["acme", section as IngressSection]]);
 };
 
@@ -63,6 +72,21 @@ describe("a credential that control made", () => {
     expect(keyOwner()).toBeUndefined();
     issued.configure(new Map());
     expect(issued.find("token", token.hash)).toBeUndefined();
+  });
+
+  it("that was made with scopes is held to those that the tenant wants of tokens, and one without is not", () => {
+    const oauth2 = [{ requiredScopes: ["s-1"] }, { requiredScopes: { mcp: ["s-2"], a2a: [] } }];
+    issued.configure(sections({ oauth2: oauth2 as unknown as IngressSection["oauth2"] }));
+    const find = (kind: "key" | "token", { hash }: Credential) => issued.find(kind, hash) as Principal;
+    expect(() => requireScopes(find("key", key), "mcp")).not.toThrow();
+    expect(() => requireScopes(find("token", token), "mcp")).toThrow(/needs the scope s-1 s-2/);
+    issued.changed(held({ ...token, scopes: ["s-1"] }, 2));
+    expect(() => requireScopes(find("token", token), "mcp")).toThrow(Fault);
+    expect(() => requireScopes(find("token", token), "a2a")).not.toThrow();
+    issued.changed(held({ ...token, scopes: ["s-2", "s-1"] }, 3));
+    expect(() => requireScopes(find("token", token), "mcp")).not.toThrow();
+    issued.changed(held({ ...token, scopes: [] }, 4));
+    expect(() => requireScopes(find("token", token), "mcp")).toThrow(Fault);
   });
 
   it("is nothing of another kind: a token is no key", () => {

@@ -2,6 +2,7 @@ import type { CredentialListener, HeldCredential, SectionMap } from "@sluice/bus
 import type { Agent, Credential, CredentialKind } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import type { Principal } from "../tenants.ts";
+import { neededBy, type NeededScopes } from "./token-rule.ts";
 
 export interface IssuedOptions {
   readonly log: Log;
@@ -19,6 +20,8 @@ interface Entry {
 interface KnownTenant {
   readonly takesKeys: boolean;
   readonly agents: ReadonlyMap<string, Agent>;
+  /** What its OAuth methods together want of a credential that has scopes. */
+  readonly neededScopes: NeededScopes;
 }
 
 const sweepMs = 1_000;
@@ -55,9 +58,11 @@ export class Issued implements CredentialListener, Disposable {
 
   configure(sections: SectionMap<"ingress">): void {
     this.#tenants = new Map(
-      [...sections].map(([tenant, { keyHeaders, keys, agents }]) => {
+      [...sections].map(([tenant, { keyHeaders, keys, agents, oauth2 }]) => {
         const all = [...Object.values(keys), ...agents].map((agent) => [agent.id, agent] as const);
-        return [tenant, { takesKeys: keyHeaders.length > 0, agents: new Map(all) }];
+        const needed = oauth2.map(neededBy);
+        const neededScopes = { mcp: needed.flatMap(({ mcp }) => mcp), a2a: needed.flatMap(({ a2a }) => a2a) };
+        return [tenant, { takesKeys: keyHeaders.length > 0, agents: new Map(all), neededScopes }];
       }),
     );
     this.#index();
@@ -120,7 +125,7 @@ export class Issued implements CredentialListener, Disposable {
       agent: who,
       method: methods[kind],
       credential: hash,
-      ...(scopes !== undefined && { scopes }),
+      ...(scopes !== undefined && { scopes, neededScopes: known.neededScopes }),
       ...(user !== undefined && { user }),
       ...(expiresAtMs !== undefined && { expiresAtMs }),
     };

@@ -9,7 +9,7 @@ import type { IngressSection, Mtls } from "@sluice/contracts";
 import { referencesIn, Secrets } from "@sluice/secrets";
 import type { Log } from "@sluice/telemetry";
 import { TestAuthority, until, type Issued } from "@sluice/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { ClientAuthorities } from "../client-authorities.ts";
 import type { Principal } from "../tenants.ts";
 import type { AuthContext, AuthMethod } from "./auth-method.ts";
@@ -205,6 +205,20 @@ describe("a client certificate", () => {
     await until("the list lets it in again", () => method.knows(principal));
     await writeFile(ca, beta.cert);
     await until("the new authority counts", () => !method.knows(principal));
+  });
+
+  it("A8: is known no more once the revocation list has run out, on connections that are open too, and again with a new one", async () => {
+    const crl = file("short.pem");
+    const dayMs = 86_400_000;
+    await writeFile(crl, await acme.revocations([], new Date(Date.now() + dayMs)));
+    await configure({ acme: [trusting(acme, { crl: `\${file:${crl}}` })] });
+    const request = await from(await acme.issue({ ...named("a-1"), notAfter: new Date(Date.now() + 9 * dayMs) }));
+    const principal = principalOf(request) as Principal;
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + dayMs + 1_000 });
+    expect([method.knows(principal), principalOf(request)]).toEqual([false, undefined]);
+    await writeFile(crl, await acme.revocations([], new Date(Date.now() + dayMs)));
+    await until("the new list counts", () => method.knows(principal));
+    vi.useRealTimers();
   });
 
   it("lets nobody in where the tenant's authorities can't be read, and says so", async () => {

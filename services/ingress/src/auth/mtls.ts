@@ -13,6 +13,8 @@ interface Shown {
   readonly presented: Presented | undefined;
   version: number;
   principal: Principal | undefined;
+  /** Unix milliseconds: its certificate or a revocation list runs out then. */
+  holdsUntilMs: number;
 }
 
 const name = "mtls";
@@ -89,7 +91,7 @@ class ClientCertificates implements AuthMethod {
     if (this.#realms.length === 0 || !(socket instanceof TLSSocket)) return undefined;
     let shown = this.#connections.get(socket);
     if (shown === undefined) {
-      shown = { presented: presentedBy(socket), version: -1, principal: undefined };
+      shown = { presented: presentedBy(socket), version: -1, principal: undefined, holdsUntilMs: 0 };
       this.#connections.set(socket, shown);
     }
     return this.#look(shown);
@@ -97,32 +99,34 @@ class ClientCertificates implements AuthMethod {
 
   #look(shown: Shown): Principal | undefined {
     if (shown.version !== this.#version) {
-      shown.principal = this.#identify(shown.presented);
+      const found = this.#identify(shown.presented);
+      shown.principal = found?.principal;
+      shown.holdsUntilMs = found?.holdsUntilMs ?? 0;
       shown.version = this.#version;
       if (shown.principal !== undefined) this.#shownBy.set(shown.principal, shown);
     }
-    const { principal } = shown;
-    return principal?.expiresAtMs !== undefined && principal.expiresAtMs > Date.now() ? principal : undefined;
+    return shown.holdsUntilMs > Date.now() ? shown.principal : undefined;
   }
 
-  #identify(presented: Presented | undefined): Principal | undefined {
+  #identify(presented: Presented | undefined): Pick<Shown, "principal" | "holdsUntilMs"> | undefined {
     if (presented === undefined) return undefined;
     const now = Date.now();
     try {
       const whole = { ...presented, others: [...presented.others, ...this.#further.certificates] };
       const found = this.#realms.flatMap((realm) => {
         const identity = realm.identify(whole, now);
-        return identity === undefined ? [] : [{ tenant: realm.tenant, ...identity }];
+        if (identity === undefined) return [];
+        return [{ who: { tenant: realm.tenant, ...identity.who }, holdsUntilMs: identity.holdsUntilMs }];
       });
       const [first] = found;
       if (first === undefined) return this.#tellOf(presented);
-      if (found.some(({ tenant, agent }) => tenant !== first.tenant || agent.id !== first.agent.id)) {
-        const tenants = [...new Set(found.map(({ tenant }) => tenant))];
+      if (found.some(({ who: { tenant, agent } }) => tenant !== first.who.tenant || agent.id !== first.who.agent.id)) {
+        const tenants = [...new Set(found.map(({ who }) => who.tenant))];
         this.#context.log.warn({ tenants }, "a client certificate would be of several agents: it is of nobody");
         return undefined;
       }
       const credential = presented.leaf.fingerprint256.replaceAll(":", "").toLowerCase();
-      return { ...first, method: name, credential };
+      return { principal: { ...first.who, method: name, credential }, holdsUntilMs: first.holdsUntilMs };
     } catch {
       return undefined;
     }

@@ -7,6 +7,14 @@ import { bearerOf } from "./bearer.ts";
 import { TokenSources, type TokenSource } from "./token-sources.ts";
 import { TokenRule, type Accepted } from "./token-rule.ts";
 
+const notOurs = "for another audience or tenant";
+
+interface Shown {
+  readonly token: string;
+  /** Whether it was good before. */
+  readonly isKnown: boolean;
+}
+
 /** Access tokens of OAuth 2.0 (RFC 6750): JWTs by their issuer's keys, others by asking their server (RFC 7662). */
 class OAuth2 implements AuthMethod {
   readonly name = "oauth2";
@@ -23,7 +31,7 @@ class OAuth2 implements AuthMethod {
     this.#context = context;
     const { changed } = context;
     this.#sources = new TokenSources(context);
-    this.#asked = new AskedCredentials({ changed, ask: (token) => this.#ask(token) });
+    this.#asked = new AskedCredentials({ changed, ask: (token, isKnown) => this.#ask({ token, isKnown }) });
   }
 
   configure(sections: SectionMap<"ingress">): void {
@@ -73,16 +81,19 @@ class OAuth2 implements AuthMethod {
     return this.#asked.knows(principal);
   }
 
-  #ask(token: string): Promise<Finding> | undefined {
-    const sources = this.#sources.of(token);
-    return sources.length === 0 ? undefined : this.#judge(token, sources);
+  #ask(shown: Shown): Promise<Finding> | undefined {
+    const sources = this.#sources.of(shown.token);
+    return sources === undefined ? undefined : this.#judge(shown, sources);
   }
 
-  /** Whom the token is good for: exactly one tenant, else nobody. */
-  async #judge(token: string, sources: readonly TokenSource[]): Promise<Finding> {
-    const judged = await Promise.all(sources.map((source) => judgeBy(source, token)));
+  /** Whom the token is good for: exactly one tenant, else nobody. @throws Fault where nobody takes it and somebody cannot say */
+  async #judge(shown: Shown, sources: readonly TokenSource[]): Promise<Finding> {
+    const tried = await Promise.allSettled(sources.map((source) => judgeBy(source, shown)));
+    const judged = tried.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     const accepted = judged.flatMap((one) => one.accepted);
     const [principal] = accepted;
+    const failed = tried.find((one) => one.status === "rejected");
+    if (principal === undefined && failed !== undefined) throw failed.reason;
     const now = Date.now();
     if (principal !== undefined && accepted.every(({ tenant }) => tenant === principal.tenant)) {
       const servesMs = Math.min(...sources.map((source) => source.servesMs));
@@ -91,7 +102,7 @@ class OAuth2 implements AuthMethod {
     const reasons =
       accepted.length > 0
         ? [`several tenants take it: ${accepted.map(({ tenant }) => tenant).join(", ")}`]
-        : judged.flatMap((one) => one.reasons);
+        : [...judged.flatMap((one) => one.reasons), ...(sources.length === 0 ? [notOurs] : [])];
     this.#context.log.debug({ reasons }, "access token refused");
     return { untilMs: now };
   }
@@ -100,9 +111,9 @@ class OAuth2 implements AuthMethod {
 /** What the rules that go by this source's word say of a token. */
 async function judgeBy(
   { prove, rules }: TokenSource,
-  token: string,
+  { token, isKnown }: Shown,
 ): Promise<{ accepted: Accepted[]; reasons: string[] }> {
-  const proven = await prove(token);
+  const proven = await prove(token, isKnown);
   if (proven === undefined) return { accepted: [], reasons: ["its issuer does not vouch for it"] };
   const accepted: Accepted[] = [];
   const reasons: string[] = [];

@@ -15,11 +15,17 @@ const digests: Readonly<Record<string, string | null>> = {
   "1.3.101.112": null,
 };
 
+/** What revocation lists say. */
+export interface Revocations extends Pick<Trust, "isRevoked"> {
+  /** When the last list that is this authority's runs out, in Unix milliseconds. */
+  readonly goodUntilMs: (issuer: X509Certificate) => number;
+}
+
 /**
  * Says what the revocation lists of a PEM text say. A certificate whose issuer has no list there that it signed and that is
  * current counts as revoked, as it does for OpenSSL. @throws Error where the text holds no list that can be read
  */
-export function revocationsIn(pem: string, now: () => number): Trust["isRevoked"] {
+export function revocationsIn(pem: string, now: () => number): Revocations {
   const lists = [...pem.matchAll(block)].map(([, base64 = ""]) =>
     AsnConvert.parse(Buffer.from(base64, "base64"), CertificateList),
   );
@@ -27,22 +33,26 @@ export function revocationsIn(pem: string, now: () => number): Trust["isRevoked"
   const serials = lists.map(
     (list) => new Set(list.tbsCertList.revokedCertificates?.map((entry) => hex(entry.userCertificate))),
   );
-  return (certificate, issuer) => {
-    const serial = hex(read(certificate).tbsCertificate.serialNumber);
-    const ofIssuer = lists.flatMap((list, index) =>
-      isCurrent(list, now()) && isBy(list, issuer) ? [serials[index]] : [],
-    );
-    return ofIssuer.length === 0 || ofIssuer.some((revoked) => revoked?.has(serial));
+  const counts = (list: CertificateList, issuer: X509Certificate) => isCurrent(list, now()) && isBy(list, issuer);
+  return {
+    isRevoked: (certificate, issuer) => {
+      const serial = hex(read(certificate).tbsCertificate.serialNumber);
+      const ofIssuer = lists.flatMap((list, index) => (counts(list, issuer) ? [serials[index]] : []));
+      return ofIssuer.length === 0 || ofIssuer.some((revoked) => revoked?.has(serial));
+    },
+    goodUntilMs: (issuer) => Math.max(...lists.filter((list) => counts(list, issuer)).map(endOf)),
   };
 }
 
-function isCurrent(
-  { tbsCertList: { thisUpdate, nextUpdate, crlExtensions = [] } }: CertificateList,
-  now: number,
-): boolean {
+function endOf({ tbsCertList: { nextUpdate } }: CertificateList): number {
+  return nextUpdate?.getTime().getTime() ?? Infinity;
+}
+
+function isCurrent(list: CertificateList, now: number): boolean {
+  const { thisUpdate, crlExtensions = [] } = list.tbsCertList;
   return (
     thisUpdate.getTime().getTime() <= now &&
-    (nextUpdate === undefined || nextUpdate.getTime().getTime() > now) &&
+    endOf(list) > now &&
     // Partial and indirect lists are not read.
     !crlExtensions.some(({ critical }) => critical)
   );

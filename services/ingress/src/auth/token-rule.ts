@@ -21,6 +21,13 @@ export interface TokenRuleOptions {
   readonly publicUrl: string | undefined;
 }
 
+export type NeededScopes = Readonly<Record<"mcp" | "a2a", readonly string[]>>;
+
+/** The scopes that a method wants, by protocol. */
+export function neededBy({ requiredScopes: needed }: Pick<OAuth2Method, "requiredScopes">): NeededScopes {
+  return Array.isArray(needed) ? { mcp: needed, a2a: needed } : needed;
+}
+
 /** What one tenant wants of the tokens of one authorization server. */
 export class TokenRule {
   readonly #options: TokenRuleOptions;
@@ -28,17 +35,21 @@ export class TokenRule {
   readonly #tenantOf: ((claims: Claims) => unknown) | undefined;
   /** What `aud` may name, and the one server that it is for where it is not for all. */
   readonly #audiences: ReadonlyMap<string, string | undefined> | undefined;
-  readonly neededScopes: Readonly<Record<"mcp" | "a2a", readonly string[]>>;
+  readonly #idOf: (claims: Claims) => unknown;
+  readonly neededScopes: NeededScopes;
+  /** Called for each token that is good but for its agent's id, which is a URL, as of clients that are named by their metadata document. */
+  onUrlAsId: (() => void) | undefined;
 
   /** @throws Error that says what is missing */
   constructor(options: TokenRuleOptions) {
     this.#options = options;
     const { settings } = options;
-    const { requiredScopes: needed, tenantClaim } = settings;
+    const { tenantClaim } = settings;
     this.#identityOf = identityReader(settings.identityExtraction);
+    this.#idOf = claimAt(settings.identityExtraction.agentId);
     this.#tenantOf = tenantClaim && claimAt(tenantClaim.name);
     this.#audiences = audiencesOf(options);
-    this.neededScopes = Array.isArray(needed) ? { mcp: needed, a2a: needed } : needed;
+    this.neededScopes = neededBy(settings);
   }
 
   get tenant(): string {
@@ -63,11 +74,23 @@ export class TokenRule {
     const own = settings.tenantClaim?.value ?? tenant;
     if (this.#tenantOf !== undefined && this.#tenantOf(claims) !== own) return "of another tenant";
     const identity = this.#identityOf(claims);
-    if (identity === undefined) return `without an agent id in '${settings.identityExtraction.agentId}'`;
+    if (identity === undefined) {
+      if (isUrl(this.#idOf(claims))) this.onUrlAsId?.();
+      return `without an agent id in '${settings.identityExtraction.agentId}'`;
+    }
     const scopes = scopesIn(claims);
     if (!isBounded(scopes)) return "with too many scopes";
     const { neededScopes } = this;
     return { ...identity, ...times, ...servers, ...origin, tenant, method: "oauth2", scopes, neededScopes };
+  }
+
+  /** Whether a token can be for this tenant that says so much of itself, though nothing proves it yet. What it leaves out is open where `isWhole` does not hold. */
+  mayTake(claims: Claims, isWhole: boolean): boolean {
+    const { tenantClaim } = this.#options.settings;
+    const own = tenantClaim?.value ?? this.tenant;
+    const said = this.#tenantOf?.(claims);
+    const isOther = this.#tenantOf !== undefined && said !== own && (isWhole || said !== undefined);
+    return !isOther && ((!isWhole && claims["aud"] === undefined) || this.#serversOf(claims) !== undefined);
   }
 
   #originOf({ claims, algorithm }: Proven): Required<Pick<Accepted, "issuer">> | string {
@@ -97,6 +120,10 @@ export class TokenRule {
     const servers = named.map((one) => audiences.get(one));
     return servers.includes(undefined) ? {} : { servers: servers.filter((server) => server !== undefined) };
   }
+}
+
+function isUrl(id: unknown): boolean {
+  return typeof id === "string" && id.startsWith("https://");
 }
 
 /** Undefined where any will do. */

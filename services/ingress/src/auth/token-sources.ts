@@ -1,11 +1,12 @@
 import { openClient, type OAuthClient } from "@sluice/oauth";
 import type { AuthContext } from "./auth-method.ts";
+import type { Claims } from "./claims.ts";
 import { Introspection, introspectionKey } from "./introspection.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import type { Proven, TokenRule } from "./token-rule.ts";
 
-/** Says where a token comes from; undefined where it does not vouch for it. @throws Fault where that cannot be found out */
-type Prove = (token: string) => Promise<Proven | undefined>;
+/** Says where a token comes from, which may have been good before; undefined where it does not vouch for it. @throws Fault where that cannot be found out */
+type Prove = (token: string, isKnown: boolean) => Promise<Proven | undefined>;
 
 /** What stays with a source from one configuration to the next. */
 interface Prover {
@@ -18,6 +19,8 @@ interface Prover {
 export interface TokenSource {
   readonly prove: Prove;
   readonly rules: TokenRule[];
+  /** It goes by the token's own claims; who is asked may know more. */
+  readonly isBySignature: boolean;
   /** How long its word serves. */
   servesMs: number;
 }
@@ -44,6 +47,7 @@ export class TokenSources {
   #sources = new Map<string, TokenSource>();
   #byIssuer = new Map<string, Set<TokenSource>>();
   #opaque: OpaqueSource[] = [];
+  readonly #toldOf = new Set<string>();
 
   constructor(context: Context) {
     this.#context = context;
@@ -67,7 +71,10 @@ export class TokenSources {
     this.#sources = new Map();
     this.#byIssuer = new Map();
     this.#opaque = [];
-    for (const rule of rules) this.#add(rule);
+    for (const rule of rules) {
+      rule.onUrlAsId = () => this.#tellOfUrl(rule);
+      this.#add(rule);
+    }
     this.#former = new Map();
   }
 
@@ -84,19 +91,33 @@ export class TokenSources {
   }
 
   /**
-   * Whom to ask about a token. A JWT is shown only to the issuer that it names; another token only to the one server whose
+   * Whom to ask about a token. A JWT is shown only to the issuer that it names, where a tenant can take it; another token only to the one server whose
    * prefix it has, or to the one that has none: never to several, as most would be strangers to it.
+   * Undefined where nobody knows tokens of its kind.
    */
-  of(token: string): readonly TokenSource[] {
-    const issuer = issuerClaimedBy(token);
+  of(token: string): readonly TokenSource[] | undefined {
+    const claims = claimsSaidBy(token);
+    const issuer = typeof claims?.["iss"] === "string" ? claims["iss"] : undefined;
     const named = issuer === undefined ? undefined : this.#byIssuer.get(issuer);
-    if (named !== undefined) return [...named];
+    if (claims !== undefined && named !== undefined)
+      return [...named].filter(({ rules, isBySignature }) => rules.some((rule) => rule.mayTake(claims, isBySignature)));
     const open = this.#opaque.filter(({ hasIssuer }) => issuer === undefined || !hasIssuer);
     const prefixed = open.filter(({ prefix }) => prefix !== "" && token.startsWith(prefix));
     const [one, ...others] = new Set(
       (prefixed.length > 0 ? prefixed : open.filter(({ prefix }) => prefix === "")).map(({ source }) => source),
     );
-    return one === undefined || others.length > 0 ? [] : [one];
+    return one === undefined || others.length > 0 ? undefined : [one];
+  }
+
+  /** An operator can't see otherwise why clients that log in well are not let in. */
+  #tellOfUrl({ tenant, settings: { issuer, introspectionUrl, identityExtraction } }: TokenRule): void {
+    const from = issuer ?? introspectionUrl ?? "";
+    if (this.#toldOf.has(from)) return;
+    this.#toldOf.add(from);
+    this.#context.log.warn(
+      { tenant, issuer: from, claim: identityExtraction.agentId },
+      "access tokens have a URL as the agent's id, which it can't be: name another claim in identityExtraction.agentId",
+    );
   }
 
   #add(rule: TokenRule): void {
@@ -118,8 +139,8 @@ export class TokenSources {
       open: () => {
         const client = openClient(settings, secrets);
         const server = new Introspection({ url, issuer, clientId, client, reach, report: this.#report });
-        const prove: Prove = async (token) => {
-          const claims = await server.ask(token);
+        const prove: Prove = async (token, isKnown) => {
+          const claims = await server.ask(token, isKnown);
           return claims && { claims };
         };
         return { prove, client };
@@ -145,7 +166,12 @@ export class TokenSources {
   ): TokenSource {
     const prover = this.#provers.get(key) ?? this.#former.get(key) ?? open();
     this.#provers.set(key, prover);
-    const source = this.#sources.get(key) ?? { prove: prover.prove, rules: [], servesMs };
+    const source = this.#sources.get(key) ?? {
+      prove: prover.prove,
+      rules: [],
+      isBySignature: prover.client === undefined,
+      servesMs,
+    };
     source.servesMs = Math.min(source.servesMs, servesMs);
     source.rules.push(rule);
     this.#sources.set(key, source);
@@ -155,13 +181,13 @@ export class TokenSources {
   readonly #report = (problem: string): void => this.#context.log.warn({ problem }, "access tokens cannot be verified");
 }
 
-/** What a JWT says of its issuer, which nothing proves yet: it only says whose keys to look at. */
-function issuerClaimedBy(token: string): string | undefined {
+/** What a JWT says of itself, which nothing proves yet: it only says whom to ask. */
+function claimsSaidBy(token: string): Claims | undefined {
   const payload = jwtForm.exec(token)?.[1];
   if (payload === undefined) return undefined;
   try {
-    const { iss } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { iss?: unknown };
-    return typeof iss === "string" ? iss : undefined;
+    const claims: unknown = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
+    return typeof claims === "object" && claims !== null ? (claims as Claims) : undefined;
   } catch {
     return undefined;
   }
