@@ -4,6 +4,9 @@ import { Option, type Command } from "commander";
 
 const answerTimeoutMs = 30_000;
 const tokenVariable = "SLUICE_ADMIN_TOKEN";
+/** What the admin API's messages point to, and what that is here. */
+const commands: Readonly<Record<string, string>> = { "GET /v1/conf/history": "sluice conf history" };
+const routes = /GET \/v1\/[\w/]+/g;
 
 /** Where the admin API is: at `url`, else where a local instance keeps its data. */
 export interface AdminFlags {
@@ -26,7 +29,7 @@ export function withAdminFlags(command: Command): Command {
 
 /** @throws Error that says what to do where it is not known where the admin API is, or no token */
 export async function connectAdmin(flags: AdminFlags, env = process.env): Promise<AdminClient> {
-  const { url, token } = await placeOf(flags, env);
+  const { url, token, isOwnToken } = await placeOf(flags, env);
   const ask = async <Answer>(path: string, init: RequestInit = {}): Promise<Answer> => {
     const headers = { authorization: `Bearer ${token}`, ...init.headers };
     const signal = AbortSignal.timeout(answerTimeoutMs);
@@ -38,7 +41,13 @@ export async function connectAdmin(flags: AdminFlags, env = process.env): Promis
       },
     );
     const body = (await answer.json().catch(() => ({}))) as { message?: string };
-    if (!answer.ok) throw new Error(body.message ?? `the admin API at ${url} answers with the status ${answer.status}`);
+    if (answer.status === 401 && isOwnToken)
+      throw new Error(`${tokenVariable} is not accepted by the admin API at ${url}`);
+    if (!answer.ok)
+      throw new Error(
+        body.message?.replaceAll(routes, (route) => commands[route] ?? route) ??
+          `the admin API at ${url} answers with the status ${answer.status}`,
+      );
     return body as Answer;
   };
   return {
@@ -48,11 +57,18 @@ export async function connectAdmin(flags: AdminFlags, env = process.env): Promis
   };
 }
 
-async function placeOf({ url, data }: AdminFlags, env: NodeJS.ProcessEnv): Promise<{ url: string; token: string }> {
+interface Place {
+  readonly url: string;
+  readonly token: string;
+  /** Whether the token is the operator's own and not that of a local instance. */
+  readonly isOwnToken: boolean;
+}
+
+async function placeOf({ url, data }: AdminFlags, env: NodeJS.ProcessEnv): Promise<Place> {
   const token = env[tokenVariable];
   if (url !== undefined) {
     if (token === undefined || token === "") throw new Error(`set ${tokenVariable} to an operator's token`);
-    return { url, token };
+    return { url, token, isOwnToken: true };
   }
   const run = await read<{ adminUrl: string }>(join(data, "run.json"));
   const state = await read<{ adminToken: string }>(join(data, "state.json"));
@@ -60,7 +76,7 @@ async function placeOf({ url, data }: AdminFlags, env: NodeJS.ProcessEnv): Promi
     throw new Error(
       `no Sluice runs with the data directory ${data}: name its own with --data, or the admin API with --url and ${tokenVariable}`,
     );
-  return { url: run.adminUrl, token: token ?? state.adminToken };
+  return { url: run.adminUrl, token: token ?? state.adminToken, isOwnToken: token !== undefined };
 }
 
 async function read<Content>(file: string): Promise<Content | undefined> {

@@ -81,6 +81,17 @@ it("exits with 1 where it can't be told", async () => {
   expect([code, stderr]).toEqual([1, expect.stringContaining("UPSTREAM_NETWORKS")]);
 });
 
+it("takes upstreams on this machine as sluice up does, unless UPSTREAM_NETWORKS says otherwise", async () => {
+  await save(good.replace("https://mcp.example.com", "http://127.0.0.1:4000"));
+  expect(await check([dir], { UPSTREAM_NETWORKS: undefined })).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(await check([dir])).toMatchObject({ code: 2, stderr: expect.stringContaining("127.0.0.1") });
+});
+
+it("tells a mistake on the command line in a line, and where there is more", async () => {
+  const { code, stderr } = await check(["--nope"]);
+  expect([code, stderr]).toEqual([1, "error: unknown option '--nope'\n(see --help)\n"]);
+});
+
 it("10,000 agents are checked whole", async () => {
   const hash = (index: number) => createHash("sha256").update(`key ${index}`).digest("hex");
   const agents = Array.from(

@@ -12,7 +12,7 @@ import { addUpCommand } from "./up/index.ts";
 const program = new Command("sluice")
   .description("One entry point for AI agents that speak MCP and A2A.")
   .version("0.1.0")
-  .showHelpAfterError()
+  .showHelpAfterError("(see --help)")
   .configureHelp({ sortSubcommands: false });
 
 addUpCommand(program);

@@ -85,7 +85,12 @@ describe("calls in flight", () => {
     const { refused, all } = await useManyAtOnce("many", 60, most);
     for (const { headers, body } of refused) {
       const { data } = (JSON.parse(body.toString()) as { error: { data: Record<string, unknown> } }).error;
-      expect(data).toMatchObject({ error: "agent_rate_limited", agentId: "a-1", retryAfterSeconds: 1 });
+      expect(data).toMatchObject({
+        error: "agent_rate_limited",
+        message: "too many calls in flight (limits[0]): try again in 1 s",
+        agentId: "a-1",
+        retryAfterSeconds: 1,
+      });
       expect([headers["retry-after"], headers["ratelimit-policy"], headers["ratelimit"]]).toEqual([
         "1",
         `"limits[0]";q=${most};qu="concurrent-requests"`,

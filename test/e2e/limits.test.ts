@@ -106,7 +106,9 @@ describe("an answer says of each limit that counted the call", () => {
     ]);
     expect((await use("x", { name: "soft" })).headers["ratelimit"]).toBe('"limits[0]";r=0;t=3600');
     const soft = await use("x", { name: "soft" });
-    expect([soft.status, JSON.parse(soft.text).error.data.error]).toEqual([200, "agent_rate_limited"]);
+    const { error, message } = JSON.parse(soft.text).error.data;
+    expect([soft.status, error]).toEqual([200, "agent_rate_limited"]);
+    expect(message).toBe(`rate limit reached (limits[0]): try again in ${soft.headers["retry-after"]} s`);
     expect(soft.headers["ratelimit"]).toBe(`"limits[0]";r=0;t=${soft.headers["retry-after"]}`);
   });
 

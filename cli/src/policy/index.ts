@@ -5,7 +5,7 @@ import { linesOf, type Explained } from "./lines.ts";
 
 interface Flags {
   readonly conf: string;
-  readonly tenant: string;
+  readonly tenant?: string;
   readonly agent: string;
   readonly agentName?: string;
   readonly owner?: string;
@@ -20,6 +20,9 @@ interface Flags {
   readonly json?: true;
 }
 
+const exitHelp = `
+Exit code 0: it was explained, whatever the decision is. 1: it could not be, and stderr says why.`;
+
 /** Adds `sluice policy explain`. */
 export function addPolicyCommands(program: Command): void {
   program
@@ -29,7 +32,7 @@ export function addPolicyCommands(program: Command): void {
       "say which access rule decides a call, where it is written, and what the other rules say; nothing need run",
     )
     .option("--conf <dir>", "directory of tenants.yaml, or the file", "conf")
-    .requiredOption("--tenant <name>", "the tenant")
+    .option("--tenant <name>", "unless there is only one")
     .requiredOption("--agent <id>", "who calls; name and owner as configured unless given")
     .option("--agent-name <name>", "the agent's name")
     .option("--owner <owner>", "the agent's owner")
@@ -42,6 +45,7 @@ export function addPolicyCommands(program: Command): void {
     .option("--server <name>", "must be a server of the tenant")
     .option("--args <json>", "the arguments as a JSON object, or @file")
     .option("--json", "one JSON object")
+    .addHelpText("after", exitHelp)
     .action(run);
 }
 

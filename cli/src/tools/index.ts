@@ -1,7 +1,7 @@
 import { Option, type Command } from "commander";
 import { connectAdmin, withAdminFlags, type AdminFlags } from "../admin-client.ts";
 import { ascii, visible } from "../visible.ts";
-import { findTools, pathOf, toolsPath, waitingOf, type Tool } from "./pins.ts";
+import { decidedLine, definitionOf, findTools, pathOf, toolsPath, waitingOf, type Tool } from "./pins.ts";
 import { toolLines } from "./table.ts";
 
 interface ListFlags extends AdminFlags {
@@ -50,7 +50,7 @@ export function addToolsCommands(program: Command): void {
     add(verb, description)
       .argument("<server>")
       .argument("[tool]")
-      .option("--definition <hash>", "this one, whether it waits or was decided about")
+      .option("--definition <hash>", "this one, whether it waits or was decided about; its first digits do")
       .option("--all", "of every tool of the server that has one waiting")
       .action((server: string, tool: string | undefined, flags: DecideFlags) => decide(verb, { server, tool }, flags));
 }
@@ -85,9 +85,9 @@ async function decide(
     throw new Error(`no tool ${server}/${tool} was seen: see sluice tools list`);
   const base = await toolsPath(admin, tenant);
   for (const one of meant) {
-    const hash = definition ?? waitingOf(one);
+    const hash = definition === undefined ? waitingOf(one) : definitionOf(one, definition);
     const now = await admin.post<Tool>(pathOf(base, one, verb), { definition: hash });
-    process.stdout.write(`${visible(`${server}/${one.tool}`)} ${hash.slice(0, 12)}: ${now.state}\n`);
+    process.stdout.write(`${visible(`${server}/${one.tool}`)} ${decidedLine(now, hash)}\n`);
   }
   if (meant.length === 0) process.stdout.write(`nothing of ${server} waits\n`);
 }

@@ -49,3 +49,27 @@ export function waitingOf({ server, tool, definitions }: Tool): string {
   const lines = waiting.map(({ hash, seenAt }) => `  ${hash}  seen ${new Date(seenAt).toISOString()}`);
   throw new Error(`several definitions of ${server}/${tool} wait: name one with --definition\n${lines.join("\n")}`);
 }
+
+const shortest = 4;
+const shownDigits = 12;
+
+/** The definition whose hash begins so. @throws Error where none does, or several do */
+export function definitionOf({ server, tool, definitions }: Tool, prefix: string): string {
+  const wanted = prefix.toLowerCase();
+  if (wanted.length < shortest)
+    throw new Error(`${prefix} is too short for a definition: give ${shortest} digits or more`);
+  const found = definitions.filter(({ hash }) => hash.startsWith(wanted));
+  const [only] = found;
+  if (only === undefined) throw new Error(`${server}/${tool} was not seen with this definition: ${prefix}`);
+  if (found.length === 1) return only.hash;
+  const lines = found.map(({ hash }) => `  ${hash}`);
+  throw new Error(`several definitions of ${server}/${tool} begin with ${prefix}:\n${lines.join("\n")}`);
+}
+
+/** What a definition is now, and which one of its tool is in use. */
+export function decidedLine({ definitions, state }: Tool, decided: string): string {
+  const what = `${decided.slice(0, shownDigits)} is ${definitions.find(({ hash }) => hash === decided)?.state ?? state}`;
+  const approved = definitions.filter((one) => one.state === "approved").map(({ hash }) => hash.slice(0, shownDigits));
+  if (approved.length === 0) return `${what}; no definition may be used`;
+  return `${what}; may be used: ${approved.join(", ")}${state === "quarantined" ? " (not while another waits)" : ""}`;
+}

@@ -15,10 +15,17 @@ export function describeHouse(house: House, dataDir: string): string {
   ]);
 }
 
+interface DemoPlaces {
+  readonly dataDir: string;
+  /** The certificate file that ingress shows, where it has one: that makes curl trust it. */
+  readonly certificate?: string | undefined;
+}
+
 /** The same with what a newcomer can try at once. */
-export function describeDemo(house: House, demo: Demo, dataDir: string): string {
+export function describeDemo(house: House, demo: Demo, { dataDir, certificate }: DemoPlaces): string {
   const agent = "sentinel-1";
   const key = demo.keys[agent] ?? "";
+  const target = `${certificate === undefined ? "" : `--cacert ${certificate} `}${house.url}/mcp`;
   const data = dataDir === ".sluice" ? "" : ` --data ${dataDir}`;
   return lines([
     `Sluice is ready.`,
@@ -31,13 +38,13 @@ export function describeDemo(house: House, demo: Demo, dataDir: string): string 
     ``,
     `A call that ${agent} may make:`,
     ``,
-    `  SESSION=$(curl -sS ${house.url}/mcp -o /dev/null -D - ${headers(key)} \\`,
+    `  SESSION=$(curl -sS ${target} -o /dev/null -D - ${headers(key)} \\`,
     `    -d '${initialize}' | tr -d '\\r' | sed -n 's/^mcp-session-id: //p')`,
-    curl(house.url, key, call("echo", { message: "hello" }, `-H "mcp-session-id: $SESSION" `)),
+    curl(target, key, call("echo", { message: "hello" }, `-H "mcp-session-id: $SESSION" `)),
     ``,
     `One that is denied:`,
     ``,
-    curl(house.url, key, call("get-env", {})),
+    curl(target, key, call("get-env", {})),
     ``,
     `Where it all can be seen:`,
     ``,
@@ -80,8 +87,8 @@ function headers(key: string): string {
   return `-H 'x-agent-api-key: ${key}' -H 'content-type: application/json' -H 'accept: application/json, text/event-stream'`;
 }
 
-function curl(url: string, key: string, { body, headers: more = "" }: Call): string {
-  return `  curl -sS ${url}/mcp ${more}${headers(key)} \\\n    -d '${body}'`;
+function curl(target: string, key: string, { body, headers: more = "" }: Call): string {
+  return `  curl -sS ${target} ${more}${headers(key)} \\\n    -d '${body}'`;
 }
 
 function lines(text: string[]): string {

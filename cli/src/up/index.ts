@@ -4,6 +4,7 @@ import { checkConfiguration, isFreePort, lockDataDir, startHouse, type House } f
 import { prepareDemo, type Demo } from "../demo/index.ts";
 import { describeDemo, describeHouse } from "./describe.ts";
 import { tellOfStop, watchInterrupts } from "./stop.ts";
+import { tellOfProblems } from "./warnings.ts";
 
 interface UpOptions {
   readonly conf?: string;
@@ -17,6 +18,7 @@ interface UpOptions {
 }
 
 const environmentHelp = `
+Variables of the services (docs/configuration.md), such as PUBLIC_URL or OPERATORS_FILE, are handed on to them.
 NATS_URL, REDIS_URL and DATABASE_URL name servers to use instead of starting them.
 UPSTREAM_NETWORKS names the networks that upstreams may be in beside public addresses, such as
 10.0.0.0/8,127.0.0.0/8,::1/128; unless it is set, those on this machine alone (127.0.0.0/8,::1/128).`;
@@ -64,9 +66,13 @@ async function up(options: UpOptions): Promise<void> {
   );
   await demo?.writeFile(house);
   process.stdout.write(
-    demo === undefined ? describeHouse(house, options.data) : describeDemo(house, demo, options.data),
+    demo === undefined
+      ? describeHouse(house, options.data)
+      : describeDemo(house, demo, { dataDir: options.data, certificate: options.tlsCert }),
   );
+  const problems = await tellOfProblems(house, say);
   await untilOver(house, demo, interruption.stop);
+  problems[Symbol.dispose]();
   say("stopping");
   const told = tellOfStop(house, interruption, say);
   await scope.disposeAsync();

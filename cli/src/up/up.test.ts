@@ -57,7 +57,9 @@ function start(command: string, args: readonly string[], more: NodeJS.ProcessEnv
   return { child, exit, output: () => output };
 }
 
-const up = (...args: string[]) => start(process.execPath, [sluice, "up", "--data", data, ...args]);
+const up = (...args: string[]) => upWith({}, ...args);
+const upWith = (more: NodeJS.ProcessEnv, ...args: string[]) =>
+  start(process.execPath, [sluice, "up", "--data", data, ...args], more);
 const read = async <Content>(file: string) => JSON.parse(await readFile(join(data, file), "utf8")) as Content;
 const untilRunning = (child: ChildProcess, file = "run.json") =>
   vi.waitFor(async () => {
@@ -185,3 +187,52 @@ test("a mistake in the configuration is told before anything is started", async 
   expect(output()).toMatch(/tenants\.yaml:5:\d+: tenants\.acme\.mcp\.endpoints\.0\.url: must be an http/);
   await expect(access(join(data, "nats"))).rejects.toThrow("ENOENT");
 });
+
+/** What commands say of a token that opens nothing, and of a version that is not there. */
+async function adminAnswers(): Promise<void> {
+  const ask = (more: NodeJS.ProcessEnv, ...args: string[]) =>
+    start(process.execPath, [sluice, "conf", ...args, "--data", data], more);
+  const refused = ask({ SLUICE_ADMIN_TOKEN: "x".repeat(32) }, "history");
+  expect(await refused.exit).toBe(1);
+  expect(refused.output()).toContain("SLUICE_ADMIN_TOKEN is not accepted by the admin API at http");
+  const none = ask({}, "show", "999999");
+  expect(await none.exit).toBe(1);
+  expect(none.output()).toContain("version 999999 is not kept: sluice conf history lists those that are");
+}
+
+test(
+  "a start takes the file at hand and not what the last run left; a file refused later is told on the terminal",
+  async () => {
+    const conf = await confWith("http://127.0.0.1:9/mcp");
+    const file = join(conf, "tenants.yaml");
+    const plain = await readFile(file, "utf8");
+    const credentials = 'credentials: { type: header, headerName: X-Token, value: "${env:SLUICE_TEST_TOKEN}" }';
+    const needing = plain.replace('/mcp" }', `/mcp", ${credentials} }`);
+    const args = ["--conf", conf, "--port", String(await freePort())];
+
+    await writeFile(file, needing);
+    const first = upWith({ SLUICE_TEST_TOKEN: randomBytes(32).toString("hex") }, ...args);
+    await untilRunning(first.child);
+    first.child.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+
+    await writeFile(file, plain);
+    const mended = up(...args);
+    await untilRunning(mended.child);
+    await adminAnswers();
+    await writeFile(file, `${plain}more: 1\n`);
+    await vi.waitFor(
+      () => expect(mended.output()).toMatch(/warning: tenants\.yaml is refused.*\n.*more: unknown key/),
+      patience,
+    );
+    await writeFile(file, needing);
+    await vi.waitFor(() => expect(mended.output()).toMatch(/warning: egress: .*SLUICE_TEST_TOKEN/), patience);
+    mended.child.kill("SIGTERM");
+    expect(await mended.exit).toBe(0);
+
+    const missing = up(...args);
+    expect(await missing.exit).toBe(1);
+    expect(missing.output()).toMatch(/egress could not start .*SLUICE_TEST_TOKEN/);
+  },
+  deadlineMs,
+);

@@ -97,8 +97,9 @@ export function shownQuarantine(
   return deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
 }
 
-function limited({ retryAfterSeconds, quotas }: Limited, { agent }: Intent, with200: boolean): Refusal {
-  const fault = new Fault("agent_rate_limited", `rate limit reached: try again in ${retryAfterSeconds} s`, {
+function limited({ rule, retryAfterSeconds, isBusy, quotas }: Limited, { agent }: Intent, with200: boolean): Refusal {
+  const what = isBusy === true ? "too many calls in flight" : "rate limit reached";
+  const fault = new Fault("agent_rate_limited", `${what} (${rule}): try again in ${retryAfterSeconds} s`, {
     details: { agentId: agent.id, retryAfterSeconds },
   });
   return new Refusal(fault, { status: with200 ? 200 : fault.row.status, headers: quotaHeaders(quotas) });

@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { upstreamNetworksHere } from "./house.ts";
 import { LaunchError } from "./part.ts";
+import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 const run = promisify(execFile);
 /** The program that checks a configuration without running anything. */

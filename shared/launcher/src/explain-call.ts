@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { upstreamNetworksHere } from "./house.ts";
 import { LaunchError } from "./part.ts";
+import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 const main = fileURLToPath(new URL("../../../services/control/dist/explain.js", import.meta.url));
 

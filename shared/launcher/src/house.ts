@@ -12,6 +12,7 @@ import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
 import { loadState, type HouseState } from "./state.ts";
+import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 export interface HouseOptions extends ReplicaPlan {
   readonly confDir: string;
@@ -48,10 +49,6 @@ export interface House extends AsyncDisposable {
   hurry(): void;
 }
 
-/** This machine alone: where upstreams of a house may be unless UPSTREAM_NETWORKS of its environment says it. */
-export const upstreamNetworksHere = (): string => process.env["UPSTREAM_NETWORKS"] ?? ownNetworks;
-
-const ownNetworks = "127.0.0.0/8,::1/128";
 /** Before SIGTERM: see `nobodyWaits` in @sluice/runtime. */
 const nobodyWaitsSignal = "SIGUSR2";
 const stopDeadlineMs = 30_000;
@@ -151,15 +148,17 @@ class RunningHouse implements House {
   async start(): Promise<void> {
     const { port, onProgress } = this.#options;
     onProgress?.("starting the services");
-    await Promise.all(
-      serviceNames.flatMap((service) =>
-        Array.from({ length: replicaCount(service, this.#options) }, (_, index) =>
-          this.add(service, index === 0 ? port : undefined),
-        ),
-      ),
-    );
+    // Whoever starts before control is ready takes the configuration that an earlier run left on the bus.
+    await this.#addAll("control", undefined);
+    const others = serviceNames.filter((service) => service !== "control");
+    await Promise.all(others.map((service) => this.#addAll(service, port)));
     await writeRunFile(this.#options.dataDir, this);
     this.#complete = true;
+  }
+
+  async #addAll(service: ServiceName, port: number | undefined): Promise<void> {
+    const count = replicaCount(service, this.#options);
+    await Promise.all(Array.from({ length: count }, (_, index) => this.add(service, index === 0 ? port : undefined)));
   }
 
   async add(service: ServiceName, port?: number): Promise<Replica> {

@@ -15,3 +15,4 @@ export { startHouse } from "./house.ts";
 export type { House, HouseOptions } from "./house.ts";
 export { nodeArguments, serviceMain } from "./replica.ts";
 export type { Replica } from "./replica.ts";
+export { upstreamNetworksHere } from "./upstream-networks.ts";

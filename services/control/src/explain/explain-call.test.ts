@@ -47,6 +47,14 @@ describe("explain (P5)", () => {
     });
   });
 
+  it("needs no tenant where there is one", () => {
+    expect(ask({ tenant: undefined, tool: "delete" })).toMatchObject({ rule: "accessRules[1].deniedTools[1]" });
+    const [acme] = Object.values(accepted.conf.tenants);
+    if (acme === undefined) throw new Error("no tenant");
+    const two = { ...accepted, conf: { ...accepted.conf, tenants: { acme, beta: acme } } };
+    expect(() => explainCall(two, { agent: "a-1", tool: "read" })).toThrow("name one of the tenants: acme, beta");
+  });
+
   it("says that a call depends on arguments where none are given", () => {
     expect(ask({ tool: "read" })).toMatchObject({ decision: "depends on arguments" });
     expect(ask({ tool: "read", owner: "others" })).toMatchObject({ decision: "deny", rule: "default-deny" });

@@ -1,19 +1,17 @@
 import { explain, type Operation } from "@sluice/access";
-import { Fault, type Agent, type PolicyVerdict, type Tenant } from "@sluice/contracts";
+import { Fault, type Agent, type Conf, type PolicyVerdict, type Tenant } from "@sluice/contracts";
 import type { Accepted } from "../configuration.ts";
 import { editionOf, type Place } from "./edition.ts";
 import type { ExplainedCall, Question } from "./question.ts";
 
 /** Says which rule decides a call under this configuration, where it is written, and what the others say. @throws Fault `not_found` */
 export function explainCall(accepted: Pick<Accepted, "conf" | "file" | "text">, question: Question): ExplainedCall {
-  const { tenants } = accepted.conf;
-  const tenant = Object.hasOwn(tenants, question.tenant) ? tenants[question.tenant] : undefined;
-  if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${question.tenant}`);
+  const { name, tenant } = tenantOf(accepted.conf, question);
   requireServer(tenant, question);
   const edition = editionOf(accepted);
-  const rulebook = edition.rulebookOf(question.tenant, tenant);
-  const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, tenant));
-  const placeOf = (rule: string) => edition.placeOf(rule, question.tenant);
+  const rulebook = edition.rulebookOf(name, tenant);
+  const { verdict, statements, silent, others } = explain(rulebook, operationOf(question, { name, tenant }));
+  const placeOf = (rule: string) => edition.placeOf(rule, name);
   const { rule, shadow } = verdict;
   return {
     decision: dependsOnArguments(verdict) ? "depends on arguments" : verdict.ok ? "allow" : "deny",
@@ -31,13 +29,28 @@ function dependsOnArguments({ needsArguments, isOpenInShadowOnly }: PolicyVerdic
   return needsArguments === true && isOpenInShadowOnly !== true;
 }
 
+interface NamedTenant {
+  readonly name: string;
+  readonly tenant: Tenant;
+}
+
+function tenantOf({ tenants }: Conf, { tenant: asked }: Question): NamedTenant {
+  const [only, another] = Object.keys(tenants);
+  const name = asked ?? (another === undefined ? only : undefined);
+  if (name === undefined)
+    throw new Fault("invalid_request", `name one of the tenants: ${Object.keys(tenants).join(", ")}`);
+  const tenant = Object.hasOwn(tenants, name) ? tenants[name] : undefined;
+  if (tenant === undefined) throw new Fault("not_found", `there is no tenant ${name}`);
+  return { name, tenant };
+}
+
 function requireServer(tenant: Tenant, { server }: Question): void {
   const endpoints = tenant.mcp?.endpoints ?? [];
   if (server === undefined || endpoints.some(({ name }) => name === server)) return;
   throw new Fault("not_found", `the tenant has no server ${server}`);
 }
 
-function operationOf(question: Question, tenant: Tenant): Operation {
+function operationOf(question: Question, { name, tenant }: NamedTenant): Operation {
   const { tool, prompt, resource, scopes, issuer, user, args } = question;
   const [method, target] =
     tool !== undefined
@@ -46,7 +59,7 @@ function operationOf(question: Question, tenant: Tenant): Operation {
         ? ["prompts/get", prompt]
         : ["resources/read", resource ?? ""];
   return {
-    tenant: question.tenant,
+    tenant: name,
     agent: agentOf(question, tenant),
     protocol: "mcp",
     method,

@@ -5,7 +5,7 @@ const name = z.string().min(1).max(2_048);
 /** A call to be explained: who, what, and as far as rules look at it, with which arguments. */
 export const questionSchema = z
   .strictObject({
-    tenant: z.string(),
+    tenant: z.string().optional().describe("may be left out where there is only one"),
     agent: z
       .string()
       .min(1)
