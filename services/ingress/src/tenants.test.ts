@@ -10,7 +10,13 @@ import { Tenants, type Principal } from "./tenants.ts";
 const credential = hash("sha256", "a key", "hex");
 const principal: Principal = { tenant: "acme", agent: { id: "a-1" }, method: "apiKey", credential };
 const section = (servers: string[], keys: IngressSection["keys"]) =>
-  ({ version: 1, keyHeaders: [], keys, servers: servers.map((name) => ({ name })) }) as unknown as IngressSection;
+  ({
+    version: 1,
+    keyHeaders: [],
+    oauth2: [],
+    keys,
+    servers: servers.map((name) => ({ name })),
+  }) as unknown as IngressSection;
 
 let tenants: Tenants;
 const configure = (servers: string[], keys: IngressSection["keys"]) =>

@@ -34,6 +34,20 @@ describe("authentication", () => {
     expect(() => new Authentication([]).authenticate(request)).toThrow(/send a valid API key/);
   });
 
+  it("asks for an access token too where a tenant takes those", () => {
+    const all = new Authentication([]);
+    const section = (oauth2: readonly object[]) => ({ keyHeaders: [], oauth2 }) as unknown as IngressSection;
+    all.configure(new Map([["acme", section([])]]));
+    expect(() => all.authenticate(request)).toThrow(/as Authorization: Bearer$/);
+    all.configure(
+      new Map([
+        ["acme", section([])],
+        ["beta", section([{}])],
+      ]),
+    );
+    expect(() => all.authenticate(request)).toThrow(/, or a valid access token as the latter$/);
+  });
+
   it("knows a principal as long as its own method does, and until it expires", () => {
     const all = new Authentication([methodOf("one", () => undefined)]);
     const principal = { ...principalBy("one"), expiresAtMs: 1_000 };
@@ -55,7 +69,7 @@ describe("authentication", () => {
       by("key", "x-key", { "key-1": "a-1", "key-2": "a-2" }),
       by("token", "authorization", { "Bearer token-1": "a-1" }),
     ]);
-    all.configure(new Map([["acme", { keyHeaders: ["X-Key"] } as unknown as IngressSection]]));
+    all.configure(new Map([["acme", { keyHeaders: ["X-Key"], oauth2: [] } as unknown as IngressSection]]));
     const ask = async (headers: IncomingMessage["headers"]) => await all.authenticate({ headers } as IncomingMessage);
     expect(all.authenticate({ headers: { "x-key": "key-1" } } as unknown as IncomingMessage)).not.toBeInstanceOf(
       Promise,

@@ -12,6 +12,7 @@ export class Authentication {
   readonly #disputing: readonly AuthMethod[];
   readonly #byName: ReadonlyMap<string, AuthMethod>;
   #keyHeadersOf: ReadonlyMap<string, readonly string[]> = new Map();
+  #takesTokens = false;
 
   constructor(methods: readonly AuthMethod[]) {
     this.#methods = methods;
@@ -21,6 +22,7 @@ export class Authentication {
 
   configure(sections: SectionMap<"ingress">): void {
     for (const method of this.#methods) method.configure(sections);
+    this.#takesTokens = [...sections.values()].some(({ oauth2 }) => oauth2.length > 0);
     this.#keyHeadersOf = new Map(
       [...sections].map(([tenant, { keyHeaders }]) => [tenant, keyHeaders.map((name) => name.toLowerCase())]),
     );
@@ -51,7 +53,8 @@ export class Authentication {
       if (found instanceof Promise) return found.then((principal) => principal ?? this.#ask(request, at + 1));
       if (found !== undefined) return found;
     }
-    throw new Fault("unauthorized", "send a valid API key in x-agent-api-key or as Authorization: Bearer");
+    const orToken = this.#takesTokens ? ", or a valid access token as the latter" : "";
+    throw new Fault("unauthorized", `send a valid API key in x-agent-api-key or as Authorization: Bearer${orToken}`);
   }
 
   #undisputed(request: IncomingMessage, principal: Principal): Principal | Promise<Principal> {
