@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import type { IngressSection } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
 import type { Answer } from "./answer.ts";
+import { neededBy } from "./auth/token-rule.ts";
 import type { HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
@@ -9,7 +10,6 @@ import type { Mcp } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
 import { thisMoment } from "./outcome.ts";
 import { gather, initializeResult, plainError, registeredTools, type Outcome } from "./path-answer.ts";
-import { mcpScopes } from "./protected-resource.ts";
 import { readForm, readPathCall, type PathMethod } from "./path-call.ts";
 import { renderPlainFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
@@ -185,6 +185,6 @@ function registrationOf(
 function howToAuthenticate({ keyHeaders: [header], oauth2: [oauth2] }: IngressSection) {
   if (header !== undefined || oauth2 === undefined) return { type: "apiKey", header };
   const { type, issuer, tokenUrl } = oauth2;
-  const scopes = mcpScopes(oauth2);
+  const scopes = neededBy(oauth2).mcp;
   return { type, ...(issuer && { issuer }), ...(tokenUrl && { tokenUrl }), ...(scopes.length > 0 && { scopes }) };
 }

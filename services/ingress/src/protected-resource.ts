@@ -1,6 +1,7 @@
 import type { SectionMap } from "@sluice/bus";
-import type { Fault, OAuth2Method } from "@sluice/contracts";
+import type { Fault } from "@sluice/contracts";
 import { InvalidCredential } from "./auth/asked-credentials.ts";
+import { neededBy } from "./auth/token-rule.ts";
 
 const wellKnown = "/.well-known/oauth-protected-resource";
 /** Where the metadata is: of the gateway, of all servers of a tenant under one address, and of one server. */
@@ -27,7 +28,7 @@ export class ProtectedResource {
     const methods = [...sections.values()].flatMap(({ oauth2 }) => oauth2);
     this.#hasOAuth = methods.length > 0;
     this.#issuers = unique(methods.flatMap(({ issuer }) => issuer ?? []));
-    this.#scopes = unique(methods.flatMap(mcpScopes));
+    this.#scopes = unique(methods.flatMap((method) => neededBy(method).mcp));
   }
 
   /** Whether anybody logs in by OAuth; else there is nothing to read here, for nobody. */
@@ -66,11 +67,6 @@ export class ProtectedResource {
       ...(this.#publicUrl === undefined ? [] : [`resource_metadata="${this.#publicUrl}${at}"`]),
     ].join(", ");
   }
-}
-
-/** What a token needs for MCP. */
-export function mcpScopes({ requiredScopes: needed }: OAuth2Method): readonly string[] {
-  return Array.isArray(needed) ? needed : needed.mcp;
 }
 
 function unique(values: readonly string[]): string[] {

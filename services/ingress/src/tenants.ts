@@ -33,6 +33,14 @@ export interface Principal {
   readonly servers?: readonly string[];
 }
 
+/** Whether two credentials speak for the same agent; nobody is the same as anybody. */
+export function isSameAgent(
+  one: Pick<Principal, "tenant" | "agent"> | undefined,
+  other: Pick<Principal, "tenant" | "agent">,
+): boolean {
+  return one !== undefined && one.tenant === other.tenant && one.agent.id === other.agent.id;
+}
+
 /** What ingress knows of the tenants; replaced as a whole at each change. */
 export class Tenants {
   readonly #authentication: Authentication;

@@ -24,6 +24,7 @@ export const ingressSectionSchema = z.object({
   deniedWith200: z.boolean(),
   /** A tool in quarantine is answered as if there were none. */
   hidesQuarantine: z.boolean().optional(),
+  /** In lower case. */
   keyHeaders: z.array(z.string()),
   /** SHA-256 of an API key in hex → who it is. */
   keys: z.record(z.string(), agentSchema),

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { isCredentialText } from "@sluice/contracts";
-import type { Principal } from "../tenants.ts";
+import { isSameAgent, type Principal } from "../tenants.ts";
 import { InvalidCredential } from "./asked-credentials.ts";
 import type { AuthContext, AuthMethod } from "./auth-method.ts";
 import { bearerOf } from "./bearer.ts";
@@ -37,7 +37,7 @@ class ApiKeys implements AuthMethod {
         Object.entries(keys).map(([credential, agent]) => [credential, { tenant, agent, method, credential }]),
       ),
     );
-    this.#headersOf = new Map([...sections].map(([tenant, { keyHeaders }]) => [tenant, lowerCase(keyHeaders)]));
+    this.#headersOf = new Map([...sections].map(([tenant, { keyHeaders }]) => [tenant, new Set(keyHeaders)]));
     this.#headers = new Set([...this.#headersOf.values()].flatMap((names) => [...names]));
   }
 
@@ -52,15 +52,14 @@ class ApiKeys implements AuthMethod {
     const first = found[0] ?? byToken;
     if (first === undefined) return this.#refuseOwn(headers);
     const own = [...this.#headersFor(first)].filter((name) => headers[name] !== undefined);
-    const agrees = ({ tenant, agent }: Principal) => tenant === first.tenant && agent.id === first.agent.id;
+    const agrees = (other: Principal) => isSameAgent(other, first);
     return own.length === found.length && found.every(agrees) && (byToken === undefined || agrees(byToken))
       ? first
       : undefined;
   }
 
-  knows({ tenant, agent, credential }: Principal): boolean {
-    const now = this.#byHash(credential);
-    return now !== undefined && now.tenant === tenant && now.agent.id === agent.id;
+  knows(principal: Principal): boolean {
+    return isSameAgent(this.#byHash(principal.credential), principal);
   }
 
   #headersFor({ tenant }: Principal): ReadonlySet<string> {
@@ -84,7 +83,3 @@ class ApiKeys implements AuthMethod {
 }
 
 export const apiKey = ({ issued }: Pick<AuthContext, "issued">): AuthMethod => new ApiKeys(issued);
-
-function lowerCase(names: readonly string[]): ReadonlySet<string> {
-  return new Set(names.map((name) => name.toLowerCase()));
-}

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { Fault } from "@sluice/contracts";
-import type { Principal } from "../tenants.ts";
+import { isSameAgent, type Principal } from "../tenants.ts";
 
 /** What is found out about a credential, and how long that serves. */
 export interface Finding {
@@ -155,8 +155,7 @@ export class AskedCredentials {
 /** Whether both speak for the same agent and user, with the same rights: what one began the other may go on with. */
 function mayTheSame(one: Principal, other: Principal): boolean {
   return (
-    one.tenant === other.tenant &&
-    one.agent.id === other.agent.id &&
+    isSameAgent(one, other) &&
     one.user === other.user &&
     areTheSame(one.scopes, other.scopes) &&
     areTheSame(one.servers, other.servers)

@@ -69,7 +69,7 @@ describe("authentication", () => {
       by("key", "x-key", { "key-1": "a-1", "key-2": "a-2" }),
       by("token", "authorization", { "Bearer token-1": "a-1" }),
     ]);
-    all.configure(new Map([["acme", { keyHeaders: ["X-Key"], oauth2: [] } as unknown as IngressSection]]));
+    all.configure(new Map([["acme", { keyHeaders: ["x-key"], oauth2: [] } as unknown as IngressSection]]));
     const ask = async (headers: IncomingMessage["headers"]) => await all.authenticate({ headers } as IncomingMessage);
     expect(all.authenticate({ headers: { "x-key": "key-1" } } as unknown as IncomingMessage)).not.toBeInstanceOf(
       Promise,

@@ -1,8 +1,9 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { SectionMap } from "@sluice/bus";
 import { Fault } from "@sluice/contracts";
-import type { Principal } from "../tenants.ts";
+import { isSameAgent, type Principal } from "../tenants.ts";
 import type { AuthMethod, AuthProblem } from "./auth-method.ts";
+import { showsKey } from "./key-headers.ts";
 
 const bearer = /^bearer(?: |$)/i;
 
@@ -11,7 +12,7 @@ export class Authentication {
   readonly #methods: readonly AuthMethod[];
   readonly #disputing: readonly AuthMethod[];
   readonly #byName: ReadonlyMap<string, AuthMethod>;
-  #keyHeadersOf: ReadonlyMap<string, readonly string[]> = new Map();
+  #sections: SectionMap<"ingress"> = new Map();
   #takesTokens = false;
 
   constructor(methods: readonly AuthMethod[]) {
@@ -23,9 +24,7 @@ export class Authentication {
   configure(sections: SectionMap<"ingress">): void {
     for (const method of this.#methods) method.configure(sections);
     this.#takesTokens = [...sections.values()].some(({ oauth2 }) => oauth2.length > 0);
-    this.#keyHeadersOf = new Map(
-      [...sections].map(([tenant, { keyHeaders }]) => [tenant, keyHeaders.map((name) => name.toLowerCase())]),
-    );
+    this.#sections = sections;
   }
 
   get problems(): readonly AuthProblem[] {
@@ -62,14 +61,9 @@ export class Authentication {
     const { headers } = request;
     return headers.authorization !== undefined &&
       bearer.test(headers.authorization) &&
-      this.#showsKey(headers, principal)
+      showsKey(headers, this.#sections.get(principal.tenant))
       ? this.#agreed(request, principal)
       : principal;
-  }
-
-  /** Whether something stands where the tenant expects keys. */
-  #showsKey(headers: IncomingHttpHeaders, { tenant }: Principal): boolean {
-    return this.#keyHeadersOf.get(tenant)?.some((name) => headers[name] !== undefined) === true;
   }
 
   /** A token and a key must each be good by itself, and of the same agent. */
@@ -78,8 +72,7 @@ export class Authentication {
     const each = [{ authorization }, others].map(
       async (shown) => await this.#ask({ headers: shown, socket } as IncomingMessage),
     );
-    for (const { tenant, agent } of await Promise.all(each))
-      if (tenant !== principal.tenant || agent.id !== principal.agent.id) throw ofDifferent();
+    for (const found of await Promise.all(each)) if (!isSameAgent(found, principal)) throw ofDifferent();
     return principal;
   }
 

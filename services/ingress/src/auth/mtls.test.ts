@@ -43,7 +43,7 @@ const configure = async (tenants: Record<string, Mtls[]>) => {
     new Map(
       Object.entries(tenants).map(([name, certificates]) => [
         name,
-        { version: 1, keyHeaders: ["X-Agent-Api-Key"], keys: {}, certificates } as unknown as IngressSection,
+        { version: 1, keyHeaders: ["x-agent-api-key"], keys: {}, certificates } as unknown as IngressSection,
       ]),
     ),
   );

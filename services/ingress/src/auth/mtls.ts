@@ -1,12 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
 import type { SectionMap } from "@sluice/bus";
-import type { IngressSection } from "@sluice/contracts";
-import type { Principal } from "../tenants.ts";
+import { isSameAgent, type Principal } from "../tenants.ts";
 import type { AuthContext, AuthMethod, AuthProblem } from "./auth-method.ts";
 import { CertificateRealm } from "./certificate-realm.ts";
 import { presentedBy, type Presented } from "./certificate-path.ts";
 import { FurtherAuthorities } from "./further-authorities.ts";
+import { showsKey } from "./key-headers.ts";
 
 /** What a connection showed, and who that was at the last look. */
 interface Shown {
@@ -75,16 +75,16 @@ class ClientCertificates implements AuthMethod {
     return principal !== undefined && this.#isAlone(request, principal) ? principal : undefined;
   }
 
-  contradicts({ socket }: Pick<IncomingMessage, "socket">, { tenant, agent }: Principal): boolean {
+  contradicts({ socket }: Pick<IncomingMessage, "socket">, principal: Principal): boolean {
     const shown = this.#of(socket);
-    return shown !== undefined && (shown.tenant !== tenant || shown.agent.id !== agent.id);
+    return shown !== undefined && !isSameAgent(shown, principal);
   }
 
   knows(principal: Principal): boolean {
     const shown = this.#shownBy.get(principal);
     if (shown === undefined) return false;
     const now = this.#look(shown);
-    return now !== undefined && now.tenant === principal.tenant && now.agent.id === principal.agent.id;
+    return isSameAgent(now, principal);
   }
 
   #of(socket: IncomingMessage["socket"]): Principal | undefined {
@@ -120,7 +120,7 @@ class ClientCertificates implements AuthMethod {
       });
       const [first] = found;
       if (first === undefined) return this.#tellOf(presented);
-      if (found.some(({ who: { tenant, agent } }) => tenant !== first.who.tenant || agent.id !== first.who.agent.id)) {
+      if (found.some(({ who }) => !isSameAgent(who, first.who))) {
         const tenants = [...new Set(found.map(({ who }) => who.tenant))];
         this.#context.log.warn({ tenants }, "a client certificate would be of several agents: it is of nobody");
         return undefined;
@@ -145,8 +145,7 @@ class ClientCertificates implements AuthMethod {
   /** Whether nothing else in the request says who calls: by now no other method took it for a credential that is good. */
   #isAlone({ headers }: Pick<IncomingMessage, "headers">, { tenant }: Principal): boolean {
     if (headers.authorization !== undefined) return false;
-    const keyHeaders: IngressSection["keyHeaders"] = this.#sections.get(tenant)?.keyHeaders ?? [];
-    return !keyHeaders.some((header) => headers[header.toLowerCase()] !== undefined);
+    return !showsKey(headers, this.#sections.get(tenant));
   }
 
   /** Everybody is looked at again, and connections made from now on are asked for certificates of these authorities. */

@@ -1,5 +1,5 @@
 import type { Told, Watch } from "../../provider.ts";
-import { pauseMs, spread } from "./pauses.ts";
+import { pauseMs, renewAfter, soonestMs, spread, tooLittle } from "./pauses.ts";
 import type { VaultSession } from "./session.ts";
 import type { VaultAnswer } from "./vault-http.ts";
 import { VaultProblem } from "./vault-problem.ts";
@@ -17,10 +17,6 @@ interface Lease {
   readonly renewable: boolean;
 }
 
-const renewAfter = 0.66;
-/** A lease that was renewed for less than this part of its first length is near the end of all it may have. */
-const tooLittle = 0.34;
-const soonestMs = 500;
 const mostPauseMs = 30_000;
 
 /**

@@ -1,4 +1,10 @@
 const firstMs = 1_000;
+/** When a token or lease is renewed, as a part of its life. */
+export const renewAfter = 0.66;
+/** A renewal that gives less than this part of the first life is near the end of all it may have. */
+export const tooLittle = 0.34;
+/** Nothing is asked for again sooner. */
+export const soonestMs = 500;
 
 /** How long to leave a server alone after this many failures in a row: from 1 s on, doubled, never exactly the same. */
 export function pauseMs(failures: number, mostMs = 30_000): number {

@@ -1,5 +1,5 @@
 import { grantOf, logIn, type Grant } from "./login.ts";
-import { pauseMs, spread } from "./pauses.ts";
+import { pauseMs, renewAfter, soonestMs, spread, tooLittle } from "./pauses.ts";
 import type { VaultSettings } from "./settings.ts";
 import type { VaultAnswer, VaultHttp, VaultRequest } from "./vault-http.ts";
 import { VaultProblem } from "./vault-problem.ts";
@@ -9,12 +9,6 @@ export interface SessionOptions {
   readonly http: VaultHttp;
   readonly failed: (operation: "login" | "renew", problem: VaultProblem) => void;
 }
-
-/** When a token is renewed, as a part of its life. */
-const renewAfter = 0.66;
-/** A renewal that gives less than this part of the first life is near the end of all it may have. */
-const tooLittle = 0.34;
-const soonestMs = 500;
 
 /** One token for all readings: got when it is first needed, renewed in time, replaced where it can't be or was revoked. */
 export class VaultSession implements Disposable {
