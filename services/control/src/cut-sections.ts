@@ -34,6 +34,7 @@ export function cutSections(conf: Conf, version: number): AllSections {
         ...endpoint,
         toolDefinitions: endpoint.toolDefinitions ?? tenant.settings.tool_definitions,
       })),
+      agentEndpoints: tenant.a2a.endpoints,
     })),
   };
 }
@@ -67,7 +68,21 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
       maxPayloadBytes: Math.min(most, maxPayloadBytes),
       forwardHeaders,
     })),
+    a2aEnabled: tenant.settings.a2a_enabled,
+    agentEndpoints: defaultFirst(tenant.a2a).map(({ maxPayloadBytes = most, ...endpoint }) => ({
+      name: endpoint.name,
+      responseTimeoutMs: endpoint.responseTimeoutMs,
+      idleTimeoutMs: endpoint.idleTimeoutMs,
+      maxPayloadBytes: Math.min(most, maxPayloadBytes),
+      forwardHeaders: endpoint.forwardHeaders,
+      publicCard: endpoint.publicCard,
+    })),
   };
+}
+
+function defaultFirst({ endpoints, defaultAgent }: Tenant["a2a"]): Tenant["a2a"]["endpoints"] {
+  const isDefault = ({ name }: { name: string }) => name === defaultAgent;
+  return [...endpoints.filter(isDefault), ...endpoints.filter((endpoint) => !isDefault(endpoint))];
 }
 
 /** What is left of the HTTP methods; undefined where that is all, so that ingress has nothing to look at. */

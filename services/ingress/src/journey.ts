@@ -86,7 +86,8 @@ export function callHeadOf(
     ...(intent.targetKind !== undefined && { targetKind: intent.targetKind }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(sessionId !== undefined &&
-      session?.ok === true && {
+      session?.ok === true &&
+      session.known === undefined && {
         session: {
           id: sessionId,
           upstream: session.upstreamSession,

@@ -242,7 +242,7 @@ export class Mcp {
     const { response, body, target, operation } = journey;
     const { responseTimeoutMs } = target;
     const { session } = decided.admitted;
-    const best = session?.ok === true ? session.owner : undefined;
+    const best = session?.ok === true && session.known === undefined ? session.owner : undefined;
     const instance = operation.owner ?? best;
     const owner = instance === undefined ? undefined : { instance, isNeeded: operation.owner !== undefined };
     const broken = await new Conversation({

@@ -1,3 +1,4 @@
+import type { KnownTask } from "./a2a.ts";
 import type { Protocol } from "./subjects.ts";
 import type { Intent, ListedKind, ShadowDecision } from "./audit.ts";
 
@@ -113,8 +114,14 @@ export interface GiveBack {
   readonly held?: readonly Slot[];
 }
 
-/** What session-manager knows of the session a call names; `ok: false` for unknown, expired and someone else's alike. */
-export type SessionVerdict = ({ readonly ok: true } & KeptSession) | { readonly ok: false };
+/**
+ * What session-manager knows of the session a call names, or of the tasks and contexts (A2A); `ok: false` for unknown, expired
+ * and someone else's alike.
+ */
+export type SessionVerdict =
+  | ({ readonly ok: true; readonly known?: undefined } & KeptSession)
+  | { readonly ok: true; readonly known: KnownTask }
+  | { readonly ok: false };
 
 /** What is kept of a session beside whose it is. */
 export interface KeptSession {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { a2aIntentSchema } from "./a2a.ts";
 import { isSessionName } from "./session-name.ts";
 
 /** Characters of a tool's or prompt's name, or a resource's URI; a longer one is refused. */
@@ -65,6 +66,8 @@ export const intentSchema = z.object({
   rpcId: z.string().max(256).optional(),
   trace: z.string().max(64),
   bytes: z.number().int(),
+  /** Of a call by A2A; `method` is then one of `a2aOperations`, and `server` the agent. */
+  a2a: a2aIntentSchema.optional(),
 });
 export type Intent = z.infer<typeof intentSchema>;
 
@@ -91,9 +94,32 @@ export const outcomeSchema = z.object({
   upstream: z.string().max(128).optional(),
   /** SHA-256 of the definition of the tool that was called, in hex, where its server's definitions are pinned. */
   definition: z.string().max(64).optional(),
+  /** The state of the task that the answer tells, as 1.0 writes it, such as TASK_STATE_WORKING. */
+  taskState: z.string().max(64).optional(),
+  /** The task that the answer is about, where the call did not name it. */
+  task: z.string().max(256).optional(),
   /** Streamed events; absent for a unary answer. */
   events: z.number().int().optional(),
   /** The replica that tells. */
   by: z.string().max(64),
 });
 export type Outcome = z.infer<typeof outcomeSchema>;
+
+/** One event of a stream of a task, once however many clients read it (A2A 1.0 §4.2). Never content. */
+export const streamEventSchema = z.object({
+  /** The call that the subscription at the agent was opened for. */
+  call: z.string().max(64),
+  /** Counts from 1. */
+  number: z.number().int(),
+  at: z.number().int(),
+  /** Whose task it is. */
+  tenant: z.string().max(64),
+  server: z.string().max(128),
+  task: z.string().max(256).optional(),
+  kind: z.enum(["task", "message", "statusUpdate", "artifactUpdate", "error"]),
+  /** As 1.0 writes it. */
+  taskState: z.string().max(64).optional(),
+  bytes: z.number().int().nonnegative(),
+  by: z.string().max(64),
+});
+export type StreamEvent = z.infer<typeof streamEventSchema>;

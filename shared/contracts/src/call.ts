@@ -1,4 +1,5 @@
 import type { Agent, Intent, ListedKind, ShadowDecision } from "./audit.ts";
+import type { A2aCall, Dialect, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
 /** Names all servers of a tenant together; no endpoint can be called so. */
@@ -48,6 +49,8 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly rule?: string;
   readonly policyVersion?: number;
   readonly shadow?: ShadowDecision;
+  /** Of a call by A2A. */
+  readonly a2a?: A2aCall;
   /** Bytes of the body that follow in chunks; absent when the whole body is in this message. */
   readonly chunked?: { readonly bytes: number; readonly sha256: string };
 }
@@ -58,14 +61,22 @@ export interface ReplyHead {
   /**
    * `taken`: this replica works on it, the answer takes longer than a moment. `ready`: send the chunks of the body to
    * `to`. `answer`: the upstream's answer, its body in this message or, where `chunked`, in those that follow.
-   * `session`: the session that the stream begins with, whose head must not hold the id.
+   * `session`: the session that the stream begins with, whose head must not hold the id. `follow`: what is asked for goes
+   * into another stream already.
    */
-  readonly kind: "taken" | "ready" | "answer" | "session";
+  readonly kind: "taken" | "ready" | "answer" | "session" | "follow";
   readonly session?: string;
   readonly to?: string;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly chunked?: boolean;
+  /** What the body, or the answer's stream, is written in; absent but for A2A. */
+  readonly dialect?: Dialect;
+  /**
+   * Of `follow`: the subscription that is open. With `after` the body is the task as it was at that piece of the stream, and
+   * what comes behind is news; without, that replica is to be asked.
+   */
+  readonly follow?: { readonly watch: TaskWatch; readonly after?: number };
   /** Instead of an upstream's answer: why there is none. */
   readonly fault?: { readonly kind: FaultKind; readonly message: string; readonly details?: FaultDetails };
 }
@@ -91,6 +102,9 @@ export interface StreamHead {
   readonly era: "legacy" | "modern";
   /** A stream of the server's own messages (GET), not the answer to a request. */
   readonly listening: boolean;
+  /** A2A: what the events are written in, and the upstream's id of the task, where that is known from the start. */
+  readonly dialect?: Dialect;
+  readonly task?: string;
 }
 
 /** Words to egress replicas about a call or stream that one of them owns. */
@@ -121,4 +135,6 @@ export interface StreamEnd {
   readonly answered: boolean;
   /** The upstream's own last event id, where reading may go on at the upstream. */
   readonly resumeFrom?: string;
+  /** A2A: the task goes on, and another replica may be asked for the rest. */
+  readonly isMoved?: true;
 }

@@ -1,9 +1,7 @@
 import { z } from "zod";
+import { a2aBindings, a2aVersions } from "./a2a.ts";
 import { confName } from "./conf-name.ts";
 import type { endpointSchema } from "./conf.ts";
-
-/** The revisions of A2A that an endpoint can be pinned to. */
-const a2aVersions = ["0.1", "0.2", "0.3", "1.0"] as const;
 
 /** How long a stream may be silent. */
 export const idleTimeoutMs = z.int().min(1_000).max(86_400_000);
@@ -12,9 +10,12 @@ export const idleTimeoutMs = z.int().min(1_000).max(86_400_000);
 const subscriptionIdleMs = 3_600_000;
 
 /** Paths below /a2a that are no agent's. */
-const ownPaths = ["agent-card", "tasks", "message"];
+const ownPaths = ["agent-card", "tasks", "message", "push"];
 
 const address = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" });
+
+/** One agent behind the gateway, as egress knows it. */
+export type A2aEndpoint = z.infer<ReturnType<typeof a2aSchemaOf>>["endpoints"][number];
 
 /** The agents behind the gateway. What they share with MCP endpoints is the same in both. */
 export const a2aSchemaOf = ({
@@ -26,6 +27,8 @@ export const a2aSchemaOf = ({
   maxPayloadBytes,
 }: (typeof endpointSchema)["shape"]) =>
   z.strictObject({
+    /** The endpoint that seed 001's paths are about; the first unless said. */
+    defaultAgent: z.string().optional(),
     endpoints: z
       .array(
         z
@@ -38,10 +41,14 @@ export const a2aSchemaOf = ({
             url: address.optional(),
             /** Where its agent card is, which says where it takes calls. */
             card: address.optional(),
-            /** What agents see of it speaks this revision, whatever it speaks itself. */
+            /** The revision that is spoken to it; without one its card says, and 1.0 goes where only a url is known. */
             version: z
               .enum(a2aVersions, { error: 'must be one of "0.1", "0.2", "0.3" and "1.0", in quotation marks' })
               .optional(),
+            /** The binding that is spoken to it; without one its card says, and JSON-RPC goes where only a url is known. */
+            binding: z.enum(a2aBindings).optional(),
+            /** Its card is shown to those who do not say who they are, with the skills that every agent may see. */
+            publicCard: z.boolean().default(true),
             signing,
             credentials,
             tls,

@@ -28,6 +28,8 @@ export const faults = {
   header_mismatch: { status: 400, rpcCode: -32020, blame: "client" },
   not_found: { status: 404, rpcCode: 1404, blame: "client" },
   session_not_found: { status: 404, rpcCode: 1404, blame: "client" },
+  /** A2A: no such task, or another's (1.0 §3.3.2 TaskNotFoundError). */
+  task_not_found: { status: 404, rpcCode: -32001, blame: "client" },
   method_not_allowed: { status: 405, rpcCode: 1405, blame: "client" },
   conflict: { status: 409, rpcCode: 1409, blame: "client" },
   client_left: { status: 499, rpcCode: 1499, blame: "client" },

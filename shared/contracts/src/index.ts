@@ -1,3 +1,4 @@
+export * from "./a2a.ts";
 export * from "./access-rule.ts";
 export * from "./action.ts";
 export * from "./admission.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { accessRuleSchema } from "./access-rule.ts";
+import { a2aSchemaOf } from "./conf-a2a.ts";
 import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
@@ -43,6 +44,21 @@ export const ingressSectionSchema = z.object({
       forwardHeaders: z.array(z.string()),
     }),
   ),
+  /** The switch settings.a2a_enabled. */
+  a2aEnabled: z.boolean().optional(),
+  /** The A2A endpoints, the default one first; a tenant may have none. */
+  agentEndpoints: z
+    .array(
+      z.object({
+        name: z.string(),
+        responseTimeoutMs: z.int(),
+        idleTimeoutMs: z.int(),
+        maxPayloadBytes: z.int(),
+        forwardHeaders: z.array(z.string()),
+        publicCard: z.boolean(),
+      }),
+    )
+    .default([]),
 });
 export type IngressSection = z.infer<typeof ingressSectionSchema>;
 
@@ -64,6 +80,7 @@ export const egressSectionSchema = z.object({
   version,
   toolPrefix: prefixModeSchema,
   endpoints: z.array(endpointSchema),
+  agentEndpoints: a2aSchemaOf(endpointSchema.shape).shape.endpoints,
   /** How ingress tells refusals, for the audit trail. */
   deniedWith200: z.boolean().optional(),
   hidesQuarantine: z.boolean().optional(),

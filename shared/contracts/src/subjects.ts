@@ -39,7 +39,11 @@ export const subjects = {
   auditAll: "gw.audit.v1.>",
   /** Messages that the audit service could not read, kept with the reason. */
   auditDead: "gw.dead.v1.audit",
-  deadAll: "gw.dead.v1.>",
+  /** What an agent told of a task to who asked to be told (A2A push notifications), until the client has it. */
+  push: (tenant: string) => `gw.push.v1.${tokenOf(tenant)}`,
+  pushAll: "gw.push.v1.>",
+  /** What could not be delivered to the client. */
+  pushDead: "gw.dead.v1.push",
   /** A call to an upstream, taken by one egress replica of the protocol's pool. */
   call: (protocol: Protocol) => `gw.call.v1.egress.${protocol}`,
   callAll: "gw.call.v1.egress.*",
@@ -91,7 +95,9 @@ export const deadAfterMs = 5_000;
 /** JetStream streams and the KV bucket; control makes them, everyone else finds them. */
 export const streams = {
   audit: { name: "AUDIT", subjects: [subjects.admitAll, subjects.auditAll] },
-  dead: { name: "AUDIT_DEAD", subjects: [subjects.deadAll] },
+  dead: { name: "AUDIT_DEAD", subjects: [subjects.auditDead] },
+  push: { name: "PUSH", subjects: [subjects.pushAll] },
+  pushDead: { name: "PUSH_DEAD", subjects: [subjects.pushDead] },
   replies: { name: "REPLIES", subjects: [subjects.streamAll] },
 } as const;
 
