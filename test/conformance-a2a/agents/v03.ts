@@ -88,7 +88,7 @@ function pieceOf(part: Part): Piece {
   return "bytes" in file ? { raw: file.bytes, ...named } : { url: file.uri, ...named };
 }
 
-function partOf(piece: Piece): Part {
+export function partOfV03(piece: Piece): Part {
   if ("text" in piece) return { kind: "text", text: piece.text };
   if ("data" in piece) return { kind: "data", data: piece.data as Record<string, unknown> };
   const named = {
@@ -102,7 +102,7 @@ const messageOf = (pieces: readonly Piece[], ids: object): Message => ({
   kind: "message",
   messageId: randomUUID(),
   role: "agent",
-  parts: pieces.map(partOf),
+  parts: pieces.map(partOfV03),
   ...ids,
 });
 
@@ -122,7 +122,7 @@ function eventOf(happening: Happening, { taskId, contextId, userMessage }: Reque
       return { kind: "status-update", taskId, contextId, status, final: endsStream(happening.state) };
     }
     case "artifact": {
-      const artifact = { artifactId: happening.id, parts: happening.pieces.map(partOf) };
+      const artifact = { artifactId: happening.id, parts: happening.pieces.map(partOfV03) };
       const { append = false, last: lastChunk = false } = happening;
       return { kind: "artifact-update", taskId, contextId, artifact, append, lastChunk };
     }
