@@ -47,7 +47,7 @@ export class AgentCalls {
     if (agent === undefined)
       throw new Fault("upstream_failed", `the agent '${head.server}' is not usable: see the log of egress`);
     if (a2a.operation === "SendMessage") call.patienceMs = agent.endpoint.idleTimeoutMs;
-    const at = await directory.interfaceFor(agent, a2a.dialect);
+    const at = await directory.interfaceFor(agent, a2a.dialect, traceparent);
     const sides: Sides = {
       client: a2a.dialect,
       upstream: at.dialect,
