@@ -54,6 +54,7 @@ export class AgentCalls {
       operation: a2a.operation,
       ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
+      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true }),
     };
     const body = await replies.bodyOf(call, inline);
     const request = requestFor(sides, { http: head.http, rest: a2a.rest ?? "", body });
