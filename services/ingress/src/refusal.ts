@@ -1,6 +1,7 @@
 import {
   Fault,
   rpcErrorOf as errorOf,
+  type AccessFault,
   type IngressSection,
   type Intent,
   type LimitVerdict,
@@ -10,6 +11,7 @@ import {
 import type { Admitted } from "./admission.ts";
 import { quotaHeaders, type QuotaHeaders } from "./quota-headers.ts";
 import { noSuchStream } from "./resumption.ts";
+import { noSuchAgent } from "./tenants.ts";
 
 /** The error member of a JSON-RPC answer. */
 export interface RpcError {
@@ -76,6 +78,7 @@ export function requireAdmitted(
     return;
   }
   const fault = denial(policy, intent);
+  if (policy.hide === true && policy.fault === "agent_access_denied") throw noSuchAgent();
   if (policy.hide === true && policy.fault !== "protocol_disabled") {
     const isResumption = intent.resumes !== undefined;
     throw isResumption
@@ -107,12 +110,12 @@ function limited({ rule, retryAfterSeconds, isBusy, quotas }: Limited, { agent }
 
 type Denied = Extract<PolicyVerdict, { ok: false }>;
 type Limited = Extract<LimitVerdict, { ok: false }>;
-type AccessFault = Exclude<Denied["fault"], "protocol_disabled">;
 
 const kinds: Record<AccessFault, { use: string; name: string; allowed: string }> = {
   tool_access_denied: { use: "invoke tool", name: "tool", allowed: "allowedTools" },
   prompt_access_denied: { use: "use prompt", name: "prompt", allowed: "allowedPrompts" },
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
+  agent_access_denied: { use: "call agent", name: "agent", allowed: "allowedAgents" },
 };
 
 function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {

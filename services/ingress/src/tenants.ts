@@ -117,6 +117,11 @@ export function noSuchServer(what = "no such server"): Fault {
   return new Fault("not_found", `this tenant has ${what}`);
 }
 
+/** Said of an agent that there is none of, and of one that a caller may not know of. */
+export function noSuchAgent(): Fault {
+  return noSuchServer("no such agent");
+}
+
 export function withdrawn(): Fault {
   return new Fault("unauthorized", "what the request authenticated with is not valid any more");
 }
