@@ -1,6 +1,7 @@
 import {
   Fault,
   rpcErrorOf as errorOf,
+  type AccessFault,
   type IngressSection,
   type Intent,
   type LimitVerdict,
@@ -117,12 +118,12 @@ function limited({ rule, retryAfterSeconds, isBusy, quotas }: Limited, { agent }
 
 type Denied = Extract<PolicyVerdict, { ok: false }>;
 type Limited = Extract<LimitVerdict, { ok: false }>;
-type AccessFault = Exclude<Denied["fault"], "protocol_disabled">;
 
 const kinds: Record<AccessFault, { use: string; name: string; allowed: string }> = {
   tool_access_denied: { use: "invoke tool", name: "tool", allowed: "allowedTools" },
   prompt_access_denied: { use: "use prompt", name: "prompt", allowed: "allowedPrompts" },
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
+  agent_access_denied: { use: "call agent", name: "agent", allowed: "allowedAgents" },
 };
 
 function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {

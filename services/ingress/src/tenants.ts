@@ -119,8 +119,9 @@ export function noSuchServer(what = "no such server"): Fault {
   return new Fault("not_found", `this tenant has ${what}`);
 }
 
-export function noSuchAgent(what = "no such agent"): Fault {
-  return noSuchServer(what);
+/** Said of an agent that there is none of, and of one that a caller may not know of. */
+export function noSuchAgent(): Fault {
+  return noSuchServer("no such agent");
 }
 
 export function withdrawn(): Fault {
