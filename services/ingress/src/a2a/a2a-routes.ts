@@ -31,7 +31,8 @@ export function a2aDoorsOf({ a2a, tenants }: A2aDoors): Door[] {
       protocol: "a2a",
       carry,
       about: ({ tenant }) => tenants.require(tenant).agentEndpoints[0]?.name,
-      told: (request, thrown) => new A2aFault(thrown, { dialect: dialectAt(restOf(request), header(request, "a2a-version")) }),
+      told: (request, thrown) =>
+        new A2aFault(thrown, { dialect: dialectAt(restOf(request), header(request, "a2a-version")) }),
     } satisfies Door;
   });
 }
