@@ -7,6 +7,8 @@ import { measureBreakers } from "./breaker-metric.ts";
 import { AgentCalls } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
+import { HeldBytes } from "./a2a/held-bytes.ts";
+import { TaskLists } from "./a2a/task-lists.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
 import { Watches } from "./a2a/watch.ts";
 import { callMetrics } from "./call-metrics.ts";
@@ -135,11 +137,14 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
 }
 
 function openAgentCalls({ bus, config, log }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
+  const registry = new TaskRegistry(bus);
   return new AgentCalls({
     agents,
     directory: new AgentDirectory({ agents, log }),
     replies,
-    registry: new TaskRegistry(bus),
+    registry,
+    lists: new TaskLists({ bus, replies, registry }),
+    held: new HeldBytes(config.EGRESS_MAX_HELD_BYTES),
     watches: new Watches(),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
