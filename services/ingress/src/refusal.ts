@@ -25,6 +25,8 @@ interface Shown {
   readonly status: number;
   readonly headers?: QuotaHeaders | undefined;
   readonly error?: RpcError;
+  /** The fault that it is told as. */
+  readonly as?: Fault;
   /** What was asked for is the rest of a stream, no call. */
   readonly ofStream?: boolean;
 }
@@ -56,7 +58,7 @@ export function rpcErrorOf(fault: Fault): RpcError {
 }
 
 /** How refusals look to the caller. */
-interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuarantine"> {
+export interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuarantine"> {
   /** HTTP status of what is answered as unknown. */
   readonly hiddenStatus?: number;
 }
@@ -70,22 +72,28 @@ export function requireAdmitted(
   intent: Intent,
   { deniedWith200, hiddenStatus = 200 }: Shape,
 ): void {
-  if (session?.ok === false)
-    throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
+  if (session?.ok === false) throw notYours(intent);
   if (policy.ok) {
     if (!limit.ok) throw limited(limit, intent, deniedWith200);
     if (policy.needsArguments === true) throw new Fault("internal", "policy did not see the arguments");
     return;
   }
   const fault = denial(policy, intent);
-  if (policy.hide === true && policy.fault === "agent_access_denied") throw noSuchAgent();
   if (policy.hide === true && policy.fault !== "protocol_disabled") {
+    if (intent.protocol === "a2a") throw new Refusal(fault, { status: noSuchAgent().row.status, as: noSuchAgent() });
     const isResumption = intent.resumes !== undefined;
     throw isResumption
       ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()), ofStream: true })
       : new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
+}
+
+/** What a call names is unknown, over, or another caller's: the answer is the same. */
+function notYours({ protocol }: Intent): Fault {
+  return protocol === "a2a"
+    ? new Fault("task_not_found", "Task not found")
+    : new Fault("session_not_found", "the session is unknown or has ended: initialize again");
 }
 
 /** The refusal of a tool in quarantine as the tenant wants refusals by rules; any other fault as it is. */
