@@ -49,7 +49,6 @@ async function house(handler: UpstreamHandler, settings: (origin: string) => Par
 
 const cardAt = (path: string) => (origin: string) => ({ card: origin + path });
 const offers = (origin: string, protocolVersion = "1.0") => ({
-  name: "planner",
   supportedInterfaces: [{ url: `${origin}/rpc`, protocolBinding: "JSONRPC", protocolVersion }],
 });
 /** Shows this card at one path, and nothing elsewhere. */
@@ -112,9 +111,9 @@ describe("an agent's card", () => {
     ["redirects", (_request, response) => void response.writeHead(302, { location: "/card2" }).end(), "it answers 302"],
     ["fails", (_request, response) => void response.writeHead(500).end(secret), "it answers 500"],
     ["refuses", (_request, response) => void response.writeHead(401).end(), "refuses the gateway's credentials"],
-    ["is text", (_request, response) => void response.end("<html>"), "cannot be read"],
-    ["is a list", (_request, response) => void response.end("[]"), "is no JSON object"],
-    ["is too large", (_request, response) => void response.end(`"${"x".repeat(1_100_000)}"`), "more than 512 KiB"],
+    ["is text", (_request, response) => void response.end("<html>"), "it is no JSON"],
+    ["is a list", (_request, response) => void response.end("[]"), "it is no JSON object"],
+    ["is too large", (_request, response) => void response.end(`"${"x".repeat(1_100_000)}"`), "more than 1 MiB"],
     ["breaks off", (_request, response) => void response.destroy(), "could not be reached or broke off"],
   ])("that %s is told as 502 and asked for again only after some seconds", async (_title, handler, why) => {
     await using acme = await house(handler, cardAt("/card"));
