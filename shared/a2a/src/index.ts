@@ -2,7 +2,7 @@ import { Fault } from "@sluice/contracts";
 import { passAnswer, passBody, passRequest, speakTheSame } from "./passing.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
-export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard, type CardInterface } from "./card.ts";
+export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
 export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
 export type { SecurityScheme } from "./card-security.ts";
 export { isMembers, type Members } from "./card-shape.ts";

@@ -1,17 +1,19 @@
+import { mostCardBytes, parseCard, type Members } from "@sluice/a2a";
 import { Fault, toFault } from "@sluice/contracts";
 import { forward } from "../forward.ts";
 import type { Agent } from "./agents.ts";
+import { trusted } from "./card-trust.ts";
 import { offeredInterfaces, type Offered } from "./offered-interfaces.ts";
 
 /** An agent's card as it came, and what it offers. */
 export interface UpstreamCard extends Offered {
-  readonly bytes: Buffer;
-  readonly card: Readonly<Record<string, unknown>>;
+  readonly card: Members;
+  /** Why its signature is none that anything can rest on. */
+  readonly doubt?: string;
   readonly etag?: string;
 }
 
 const timeoutMs = 10_000;
-const mostBytes = 1024 * 1024;
 /** Where cards are: from 0.3 on, and before that. */
 const wellKnown = ["/.well-known/agent-card.json", "/.well-known/agent.json"] as const;
 /** The card may be at the other place. */
@@ -38,7 +40,7 @@ export async function fetchCard(agent: Agent, traceparent: string, known?: Upstr
 class NotHere extends Fault {}
 
 function told({ title }: Agent, fault: Fault): Fault {
-  if (fault.kind !== "upstream_failed" && fault.kind !== "upstream_timeout") return fault;
+  if (fault.row.blame !== "upstream" || fault.kind === "upstream_unavailable") return fault;
   return new Fault("upstream_failed", `the card of the ${title} could not be read: ${fault.message}`, { cause: fault });
 }
 
@@ -56,7 +58,27 @@ interface From {
   readonly known: UpstreamCard | undefined;
 }
 
-async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Promise<UpstreamCard> {
+async function fetchFrom(agent: Agent, from: From): Promise<UpstreamCard> {
+  const { traceparent } = from;
+  const fetched = await documentAt(agent, from);
+  if (fetched === "unchanged" && from.known !== undefined) return from.known;
+  if (fetched === "unchanged") throw new Fault("upstream_failed", "it answers 304");
+  const read = async (path: string) => {
+    const keys = await documentAt(agent, { path, traceparent, known: undefined });
+    return keys === "unchanged" ? {} : keys.card;
+  };
+  const { card, doubt } = await trusted(agent, fetched.card, read);
+  const { etag } = fetched;
+  return {
+    card,
+    ...offeredInterfaces(card, agent.endpoint.url),
+    ...(doubt !== undefined && { doubt }),
+    ...(typeof etag === "string" && { etag }),
+  };
+}
+
+/** One document of the agent's origin. @throws Fault */
+async function documentAt(agent: Agent, { path, traceparent, known }: From) {
   const { version = "1.0" } = agent.endpoint;
   const headers = {
     accept: "application/json",
@@ -70,28 +92,14 @@ async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Prom
   const timer = setTimeout(() => exchange.abort(late), timeoutMs);
   try {
     const { status, headers: received } = await exchange.head;
-    if (status === 304 && known !== undefined) return known;
+    if (status === 304) return "unchanged";
     if (notHere.has(status)) throw new NotHere("upstream_failed", `it answers ${status}`);
     if (status !== 200) throw new Fault("upstream_failed", `it answers ${status}`);
-    const { bytes, complete } = await exchange.collect(mostBytes);
-    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostBytes / 1024 / 1024} MiB`);
-    const card = objectIn(bytes);
-    const { etag } = received;
-    return { bytes, card, ...offeredInterfaces(card, agent.endpoint.url), ...(typeof etag === "string" && { etag }) };
+    const { bytes, complete } = await exchange.collect(mostCardBytes);
+    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostCardBytes} bytes`);
+    return { card: parseCard(bytes), etag: received["etag"] };
   } finally {
     clearTimeout(timer);
     exchange.abort(late);
   }
-}
-
-function objectIn(bytes: Buffer): Readonly<Record<string, unknown>> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    throw new Fault("upstream_failed", "it is no JSON");
-  }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-    throw new Fault("upstream_failed", "it is no JSON object");
-  return parsed as Readonly<Record<string, unknown>>;
 }
