@@ -5,6 +5,7 @@ import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
+export { speakTheSame } from "./passing.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {
