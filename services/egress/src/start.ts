@@ -1,5 +1,5 @@
-import { OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol } from "@sluice/contracts";
+import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
+import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol, type StreamEvent } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import type { BaseConfig, Context } from "@sluice/runtime";
@@ -8,7 +8,7 @@ import { AgentCalls } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
-import { Watches } from "./a2a/watch.ts";
+import { Watches } from "./a2a/watches.ts";
 import { callMetrics } from "./call-metrics.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
@@ -134,14 +134,21 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
   return { upstreams, agents };
 }
 
-function openAgentCalls({ bus, config, log }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
+function openAgentCalls(
+  { bus, config, log, scope }: Context<EgressConfig>,
+  agents: Agents,
+  replies: Replies,
+): AgentCalls {
+  const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
+  const registry = new TaskRegistry(bus);
+  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
   return new AgentCalls({
     agents,
     directory: new AgentDirectory({ agents, log }),
     replies,
-    registry: new TaskRegistry(bus),
-    watches: new Watches(),
-    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
+    registry,
+    watches: new Watches({ bus, agents, replies, registry, audit, maxAnswerBytes }),
+    maxAnswerBytes,
   });
 }
 

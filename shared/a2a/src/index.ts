@@ -1,7 +1,7 @@
 import { Fault, type A2aOperation, type Dialect } from "@sluice/contracts";
 import type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
-export { TaskView } from "./task-view.ts";
+export { taskEvent, TaskView } from "./task-view.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {

@@ -1,5 +1,5 @@
 import type { Dialect } from "@sluice/contracts";
-import { isRawNumber, parseExact } from "@sluice/json";
+import { compile, isRawNumber, parseExact, raw, scan } from "@sluice/json";
 
 type Members = Record<string, unknown>;
 
@@ -81,6 +81,21 @@ export class TaskView {
     if (view === undefined) this.drop();
     else this.#base = Buffer.from(JSON.stringify(view.whole));
   }
+}
+
+const answerPlan = compile([["result"]], []);
+
+/** The task that an answer to `GetTask` holds, as the data of an event. */
+export function taskEvent({ version, binding }: Dialect, answer: Buffer): Buffer {
+  if (binding === "HTTP+JSON") return Buffer.concat([Buffer.from('{"task":'), answer, Buffer.from("}")]);
+  if (version !== "1.0") return answer;
+  const seen = scan(answer, answerPlan);
+  const [result] = seen.ok ? seen.values : [];
+  if (result === undefined) return answer;
+  const task = raw(answer, result);
+  const end = result.from + task.length;
+  const parts = [answer.subarray(0, result.from), '{"task":', task, "}", answer.subarray(end)];
+  return Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)));
 }
 
 /** An event taken apart; `whole` has `body` in it. */

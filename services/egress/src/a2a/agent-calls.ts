@@ -7,7 +7,7 @@ import type { AgentDirectory } from "./agent-directory.ts";
 import type { Agents } from "./agents.ts";
 import { readAnswer } from "./answers.ts";
 import type { TaskRegistry } from "./task-registry.ts";
-import type { Watches } from "./watch.ts";
+import type { Watches } from "./watches.ts";
 
 export interface AgentCallsOptions {
   readonly agents: Agents;
@@ -26,7 +26,7 @@ interface Carried {
   readonly traceparent: string;
 }
 
-type Way = (to: AgentCall) => Promise<Ending>;
+type Way = (to: AgentCall) => Promise<Ending | undefined>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {
@@ -35,12 +35,12 @@ export class AgentCalls {
 
   constructor(options: AgentCallsOptions) {
     this.#options = options;
-    const watch: Way = (to) => options.watches.carry(to);
+    const watch: Way = (to) => options.watches.carry(to, (one, exchange) => this.#unary(one, exchange));
     this.#ways = { SendStreamingMessage: watch, SubscribeToTask: watch };
   }
 
-  /** @throws Fault where there is no answer */
-  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending> {
+  /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
+  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
     const { agents, directory, replies } = this.#options;
     const { head } = call;
     const agent = agents.find(head.tenant, head.server);
@@ -63,10 +63,10 @@ export class AgentCalls {
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
-  async #unary(to: AgentCall): Promise<Ending> {
+  async #unary(to: AgentCall, exchange = send(to)): Promise<Ending> {
     const { replies, registry, maxAnswerBytes } = this.#options;
     const { call, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, send(to), maxAnswerBytes);
+    const { headers, answer, observed } = await readAnswer(to, exchange, maxAnswerBytes);
     const renames = await registry.note(call.head, observed);
     const ending = await replies.whole(
       call,

@@ -10,6 +10,7 @@ import {
   type Renames,
   type TaskRegister,
   type TaskRegistered,
+  type TaskWatch,
 } from "@sluice/contracts";
 
 const timeoutMs = 2_000;
@@ -23,14 +24,18 @@ export class TaskRegistry {
   }
 
   /**
-   * Takes note of what an agent's answer to this call says. Gives back the names that came about with it.
+   * Takes note of what an agent's answer to this call says, or an event of its stream. Gives back the names that came about with it.
    * @throws Fault `unavailable` where that can't be kept, `upstream_failed` where it is another caller's
    */
-  async note(head: CallHead, observed: Observed): Promise<Renames | undefined> {
+  async note(
+    head: CallHead,
+    observed: Observed,
+    stream?: { readonly watch?: TaskWatch },
+  ): Promise<Renames | undefined> {
     const { task, context, state, stateAt } = observed;
     if (task === undefined && context === undefined) return undefined;
     const fresh = namesBy(head, observed);
-    if (fresh === undefined && isKnown(head, observed)) return undefined;
+    if (fresh === undefined && stream === undefined && isKnown(head, observed)) return undefined;
     const renames = joined(head.a2a?.known?.renames, fresh);
     const { tenant, identity, server } = head;
     await this.#register({
@@ -42,6 +47,7 @@ export class TaskRegistry {
       ...(renames !== undefined && { renames }),
       ...(state !== undefined && { state }),
       ...(stateAt !== undefined && { stateAt }),
+      ...stream,
     });
     return fresh;
   }

@@ -31,10 +31,6 @@ export class WatchAgent {
     return this.#to.at.dialect;
   }
 
-  get canStream(): boolean {
-    return this.#to.at.streams !== false;
-  }
-
   /** @throws Fault where there is no room, or nobody to be asked */
   subscribe(task: string): Exchange {
     return send(this.#ask("SubscribeToTask", task));

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Fault, toFault, type Renames } from "@sluice/contracts";
+import { Fault, toFault, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Exchange } from "../exchange.ts";
 import { relayedHeaders } from "../headers.ts";
@@ -30,6 +30,7 @@ export interface WatchOptions {
   readonly call: ActiveCall;
   readonly agent: WatchAgent;
   readonly stream: WatchStream;
+  readonly claim: TaskWatch;
   /** The task, where it is known from the start. */
   readonly task: string | undefined;
   /** Keeps what an event says of the task; gives back the names that came about with it. @throws Fault */
@@ -53,8 +54,23 @@ export class Watch {
     this.#ready.promise.catch(() => {});
   }
 
-  get stream(): WatchStream {
-    return this.#options.stream;
+  /** What its events are in. */
+  get dialect(): Dialect {
+    return this.#options.agent.dialect;
+  }
+
+  /** The JSON-RPC id that they have. */
+  get rpcId(): string | undefined {
+    return this.#options.agent.rpcId;
+  }
+
+  get claim(): TaskWatch {
+    return this.#options.claim;
+  }
+
+  /** The upstream's id, once that is known. */
+  get task(): string | undefined {
+    return this.#task;
   }
 
   /** Resolves when there is a first event. @throws Fault where there will be none */
@@ -87,9 +103,15 @@ export class Watch {
     return await this.#until(async () => await this.#poll());
   }
 
-  /** The task as it is now, for who joins. */
+  /** Whether the agent says that the task goes on. @throws Fault */
+  async isUnderWay(): Promise<boolean> {
+    const { state } = (await this.#ask()).observed;
+    return state !== undefined && !over.has(state) && !interrupted.has(state);
+  }
+
+  /** The task as it is now, for who joins. @throws Fault */
   async snapshot(): Promise<Snapshot> {
-    const { stream } = this;
+    const { stream } = this.#options;
     const known = stream.snapshot();
     if (known !== undefined) return known;
     const { position } = stream;
@@ -185,13 +207,12 @@ export class Watch {
   }
 
   #open(renames: Renames | undefined): void {
-    this.stream.open({ headers: this.#headers, task: this.#task, renames });
+    this.#options.stream.open({ headers: this.#headers, task: this.#task, renames });
   }
 
   /** Subscribes anew; what is told first is the task as it is. */
   async #subscribe(): Promise<void> {
     const { agent } = this.#options;
-    if (!agent.canStream) return await this.#poll();
     const exchange = agent.subscribe(this.#known);
     const { status, headers } = await exchange.head;
     if (!isEventStream(status, headers)) {
@@ -202,16 +223,17 @@ export class Watch {
     }
     const events = await this.#joined(exchange);
     if (events === "refused") await this.#poll();
-    else if (!this.#isOver && events <= 1) await this.#settle();
+    else if (events !== "broken" && !this.#isOver && events <= 1) await this.#settle();
   }
 
   /** Reads a subscription whose first word is to be the task: the agent is asked for it where it is not. */
-  async #joined(exchange: Exchange): Promise<number | "refused"> {
+  async #joined(exchange: Exchange): Promise<number | "refused" | "broken"> {
     const { agent, call } = this.#options;
     const events = eventsOf(this.#noted(exchange), agent);
     let count = 0;
     try {
       let next = events.next();
+      next.catch(() => {});
       const first = await Promise.race([next, sleep(firstEventMs, undefined, { ref: false })]);
       if (first?.done === false && first.value.observed.kind === "error") return "refused";
       if (first?.done !== false || first.value.observed.kind !== "task") await this.#take(await this.#ask());
@@ -224,6 +246,7 @@ export class Watch {
       }
     } catch (error) {
       this.#forgive(error);
+      return "broken";
     } finally {
       exchange.abort(new Fault("client_left", "the stream is over"));
       call.detach(exchange);
@@ -239,10 +262,13 @@ export class Watch {
 
   /** Asks for the task until it is over; what has changed is told. */
   async #poll(): Promise<void> {
+    const { call } = this.#options;
     let last: Buffer | undefined;
     for (let pauseMs = firstPollMs; !this.#isOver; pauseMs = Math.min(pauseMs * 1.5, mostPollMs)) {
+      const { lastActivity } = call;
       const event = await this.#ask();
-      if (last?.equals(event.data) !== true) await this.#take(event);
+      if (last?.equals(event.data) === true) call.lastActivity = lastActivity;
+      else await this.#take(event);
       last = event.data;
       if (this.#state !== undefined && interrupted.has(this.#state)) this.#isOver = true;
       if (!this.#isOver) await this.#pause(pauseMs);
@@ -270,7 +296,6 @@ export class Watch {
     await sleep(ms, undefined, { signal: ending.signal }).catch(() => {});
     call.detach(part);
     if (call.ended !== undefined) throw call.ended;
-    call.lastActivity = Date.now();
   }
 }
 
