@@ -1,5 +1,5 @@
 import type { Dialect } from "@sluice/contracts";
-import { compile, isRawNumber, parseExact, raw, scan } from "@sluice/json";
+import { compile, isRawNumber, parseExact, scan } from "@sluice/json";
 
 type Members = Record<string, unknown>;
 
@@ -92,9 +92,8 @@ export function taskEvent({ version, binding }: Dialect, answer: Buffer): Buffer
   const seen = scan(answer, answerPlan);
   const [result] = seen.ok ? seen.values : [];
   if (result === undefined) return answer;
-  const task = raw(answer, result);
-  const end = result.from + task.length;
-  const parts = [answer.subarray(0, result.from), '{"task":', task, "}", answer.subarray(end)];
+  const task = answer.subarray(result.start, result.end);
+  const parts = [answer.subarray(0, result.start), '{"task":', task, "}", answer.subarray(result.end)];
   return Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)));
 }
 

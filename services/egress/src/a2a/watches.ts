@@ -71,7 +71,7 @@ export class Watches {
   }
 
   /** Whoever asks joins the watch that is here. */
-  async #follows({ call, at }: AgentCall, watch: Watch): Promise<boolean> {
+  async #follows({ call }: AgentCall, watch: Watch): Promise<boolean> {
     const { replies } = this.#options;
     try {
       await watch.ready;
