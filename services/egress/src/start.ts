@@ -7,6 +7,8 @@ import { measureBreakers } from "./breaker-metric.ts";
 import { AgentCalls } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
+import { HeldBytes } from "./a2a/held-bytes.ts";
+import { TaskLists } from "./a2a/task-lists.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
 import { Watches } from "./a2a/watches.ts";
 import { callMetrics } from "./call-metrics.ts";
@@ -141,14 +143,16 @@ function openAgentCalls(
 ): AgentCalls {
   const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
   const registry = new TaskRegistry(bus);
-  const maxAnswerBytes = config.EGRESS_MAX_ANSWER_BYTES;
+  const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
     agents,
     directory: new AgentDirectory({ agents, log }),
     replies,
     registry,
-    watches: new Watches({ bus, agents, replies, registry, audit, maxAnswerBytes }),
-    maxAnswerBytes,
+    lists: new TaskLists({ bus, replies, registry }),
+    held,
+    watches: new Watches({ bus, agents, replies, registry, audit, held }),
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, toFault, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Exchange } from "../exchange.ts";
-import { relayedHeaders } from "../headers.ts";
+import { isEventStream, relayedHeaders } from "../headers.ts";
 import type { WatchAgent } from "./watch-agent.ts";
 import { BadEvent, eventsOf, type AgentEvent } from "./watch-events.ts";
 import type { Snapshot, WatchStream } from "./watch-stream.ts";
@@ -35,7 +35,6 @@ export interface WatchOptions {
   readonly task: string | undefined;
   /** Keeps what an event says of the task; gives back the names that came about with it. @throws Fault */
   readonly onNews: (event: AgentEvent, isFirst: boolean) => Promise<Renames | undefined>;
-  readonly maxAnswerBytes: number;
 }
 
 /** The one subscription to a task: from its first event to its end, however often the agent's stream breaks off. */
@@ -276,8 +275,8 @@ export class Watch {
   }
 
   async #ask(): Promise<AgentEvent> {
-    const { agent, maxAnswerBytes } = this.#options;
-    const { event } = await agent.task(this.#known, maxAnswerBytes);
+    const { agent } = this.#options;
+    const event = await agent.task(this.#known);
     if (event === undefined) throw new Fault("upstream_failed", "the agent does not tell the task any more");
     return event;
   }
@@ -297,8 +296,4 @@ export class Watch {
     call.detach(part);
     if (call.ended !== undefined) throw call.ended;
   }
-}
-
-export function isEventStream(status: number, headers: Record<string, string | string[] | undefined>): boolean {
-  return status === 200 && /^text\/event-stream\s*(;|$)/i.test(String(headers["content-type"] ?? ""));
 }

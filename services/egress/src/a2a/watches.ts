@@ -5,12 +5,14 @@ import type { Exchange } from "../exchange.ts";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import type { Agents } from "./agents.ts";
+import { isEventStream } from "../headers.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import { WatchAgent } from "./watch-agent.ts";
 import { WatchClaims, type Claim } from "./watch-claims.ts";
 import { WatchStream } from "./watch-stream.ts";
 import { ViewBudget } from "./watch-views.ts";
-import { isEventStream, Watch } from "./watch.ts";
+import { Watch } from "./watch.ts";
 
 /** What the tasks that are watched here may take in memory. */
 const viewBytes = { mostBytes: 128 * 1024 * 1024, mostBytesEach: 4 * 1024 * 1024 };
@@ -21,7 +23,7 @@ export interface WatchesOptions {
   readonly replies: Replies;
   readonly registry: TaskRegistry;
   readonly audit: AuditLog<StreamEvent>;
-  readonly maxAnswerBytes: number;
+  readonly held: HeldBytes;
 }
 
 /** Relays an answer that is no stream. */
@@ -133,8 +135,9 @@ export class Watches {
     return ending;
   }
 
-  async #until({ call, agent }: AgentCall, watch: Watch, run: () => Promise<Ending>): Promise<Ending> {
+  async #until({ call, agent, hold }: AgentCall, watch: Watch, run: () => Promise<Ending>): Promise<Ending> {
     call.patienceMs = agent.endpoint.idleTimeoutMs;
+    hold[Symbol.dispose]();
     try {
       return await run();
     } finally {
@@ -148,10 +151,10 @@ export class Watches {
   }
 
   #watch(to: AgentCall, task: string | undefined): Watch {
-    const { bus, agents, replies, registry, audit, maxAnswerBytes } = this.#options;
+    const { bus, agents, replies, registry, audit, held } = this.#options;
     const { call } = to;
     const { tenant, server } = call.head;
-    const agent = new WatchAgent(to, () => agents.find(tenant, server));
+    const agent = new WatchAgent(to, { held, agent: () => agents.find(tenant, server) });
     const claim: TaskWatch = { egress: bus.instance, stream: call.head.stream };
     const { dialect, rpcId } = agent;
     const stream = new WatchStream({ replies, audit, views: this.#views, call, dialect, rpcId, by: bus.instance });
@@ -161,10 +164,13 @@ export class Watches {
       stream,
       claim,
       task,
-      maxAnswerBytes,
       onNews: async ({ observed }, isFirst) => {
-        if (isFirst && observed.task !== undefined) this.#watches.set(keyOf(call, observed.task), watch);
-        return await registry.note(call.head, observed, isFirst ? { watch: claim } : {});
+        if (!isFirst) {
+          registry.tell(call.head, observed, call.head.a2a?.known?.renames);
+          return undefined;
+        }
+        if (observed.task !== undefined) this.#watches.set(keyOf(call, observed.task), watch);
+        return await registry.note(call.head, observed, claim);
       },
     });
     return watch;
