@@ -11,6 +11,7 @@ export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
 export type { SecurityScheme } from "./card-security.ts";
 export { isMembers, type Members } from "./card-shape.ts";
 export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from "./card-signature.ts";
+export { speakTheSame } from "./passing.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {
