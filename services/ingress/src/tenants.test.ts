@@ -38,7 +38,9 @@ describe("what somebody uses for longer", () => {
     expect(end).not.toHaveBeenCalled();
     configure(["echo"], { [credential]: { id: "a-2" } });
     expect(end).toHaveBeenCalledOnce();
-    expect(() => tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end)).toThrow(/not valid any more/);
+    expect(() => tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end)).toThrow(
+      /not valid any more/,
+    );
   });
 
   it("ends when its server is taken away, and not when it was over before", () => {

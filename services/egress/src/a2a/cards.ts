@@ -1,12 +1,5 @@
 import type { Incoming } from "@sluice/bus";
-import {
-  decodeJson,
-  encodeHeadAndBody,
-  Fault,
-  toFault,
-  type CardAnswer,
-  type CardQuestion,
-} from "@sluice/contracts";
+import { decodeJson, encodeHeadAndBody, Fault, toFault, type CardAnswer, type CardQuestion } from "@sluice/contracts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import type { Agents } from "./agents.ts";
 
@@ -24,7 +17,8 @@ export async function answerCardQuestion({ agents, directory, reply }: CardsOpti
   const { tenant, agent: name, traceparent } = decodeJson<CardQuestion>(message.data);
   try {
     const agent = agents.find(tenant, name);
-    if (agent === undefined) throw new Fault("upstream_failed", `the agent '${name}' is not usable: see the log of egress`);
+    if (agent === undefined)
+      throw new Fault("upstream_failed", `the agent '${name}' is not usable: see the log of egress`);
     const { card, doubt } = await directory.cardOf(agent, traceparent);
     const head: CardAnswer = doubt === undefined ? {} : { isDoubtful: true };
     reply(message.reply, encodeHeadAndBody(head, Buffer.from(JSON.stringify(card))));

@@ -88,7 +88,18 @@ export class A2a {
       const read = await readRequest({ ...wireOf(arrived, body), ...versionOf(request) });
       told = read;
       const name = streams.nextName();
-      await this.#pass({ ...arrived, section, agent, read, rest, body, span, name, started, publicUrl: this.#publicUrl });
+      await this.#pass({
+        ...arrived,
+        section,
+        agent,
+        read,
+        rest,
+        body,
+        span,
+        name,
+        started,
+        publicUrl: this.#publicUrl,
+      });
       span.end({ attributes: attributesOf(read, response.statusCode) });
     } catch (error) {
       span.end({ error: toFault(error).kind });
