@@ -3,6 +3,8 @@ import { a2aRoutes, type A2aRoute } from "@sluice/contracts";
 import type { Door, Entered } from "../doors.ts";
 import type { Tenants } from "../tenants.ts";
 import { versionOf, type A2a } from "./a2a.ts";
+import { serveCard } from "./card-routes.ts";
+import type { Cards } from "./cards.ts";
 import { A2aFault, dialectAt } from "./a2a-fault.ts";
 import type { TaskPath } from "./task-form.ts";
 import type { TaskPaths } from "./task-paths.ts";
@@ -11,11 +13,12 @@ import type { TaskPaths } from "./task-paths.ts";
 export interface A2aDoors {
   readonly a2a: A2a;
   readonly taskPaths: TaskPaths;
+  readonly cards: Cards;
   readonly tenants: Tenants;
 }
 
 /** The paths of A2A that are open. A part that has paths of its own adds them here. */
-export function a2aDoorsOf({ a2a, taskPaths, tenants }: A2aDoors): Door[] {
+export function a2aDoorsOf({ a2a, cards, taskPaths, tenants }: A2aDoors): Door[] {
   const atAgent = (entered: Entered) =>
     a2a.handle({ ...entered, agent: entered.server, rest: restOf(entered.request) });
   const byTask = (path: TaskPath) => (entered: Entered) =>
@@ -28,6 +31,8 @@ export function a2aDoorsOf({ a2a, taskPaths, tenants }: A2aDoors): Door[] {
     "/a2a/tasks/sendSubscribe": byTask("sendSubscribe"),
     "/a2a/tasks/get": byTask("get"),
     "/a2a/tasks/cancel": byTask("cancel"),
+    "/a2a/agent-card": ({ request, response, principal }) =>
+      serveCard({ cards, tenants }, { request, response, principal, agent: undefined, unversioned: "both" }),
   };
   const urls = Object.keys(carriers) as A2aRoute[];
   return urls.flatMap((url) => {
