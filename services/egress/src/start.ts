@@ -2,11 +2,12 @@ import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
 import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol, type StreamEvent } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
-import type { BaseConfig, Context } from "@sluice/runtime";
+import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
 import { measureBreakers } from "./breaker-metric.ts";
-import { AgentCalls } from "./a2a/agent-calls.ts";
+import { AgentCalls, type AgentCallsOptions } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
+import { answerCardQuestion } from "./a2a/cards.ts";
 import { HeldBytes } from "./a2a/held-bytes.ts";
 import { TaskLists } from "./a2a/task-lists.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
@@ -42,7 +43,8 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const calls = openCalls(context, { mcp: upstreams, a2a: agents });
   const all = Object.values(calls);
   const { book, ...ways } = openWays(context, upstreams);
-  const agentCalls = openAgentCalls(context, agents, ways.replies);
+  const directory = new AgentDirectory({ agents, log });
+  const agentCalls = openAgentCalls(context, { agents, directory, replies: ways.replies });
   const egress = new Egress({ bus, log, upstreams, agents, outcomes, calls, agentCalls, ...ways });
   scope.use(await watchToolPins(bus, book));
   await followConf(context, { egress, endpoints: [upstreams, agents] });
@@ -59,6 +61,11 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     do await Promise.all([finish(), ways.mediator.finish(stopping.leftMs())]);
     while (stopping.leftMs() > 0 && (all.some(({ size }) => size > 0) || ways.mediator.isAwaited));
   });
+  if (config.EGRESS_POOLS.includes("a2a")) {
+    const serve = servingFor(context, (reason) => log.warn({ reason }, "a question about a card was not answered"));
+    const reply = (subject: string, payload: Uint8Array) => bus.tell(subject, payload);
+    serve(subjects.ask("egress", "card"), (message) => answerCardQuestion({ agents, directory, reply }, message));
+  }
   for (const pool of config.EGRESS_POOLS) {
     const taking = bus.serve(subjects.call(pool), (message) => egress.take(message), `egress-${pool}`);
     scope.defer(() => taking.drain());
@@ -137,17 +144,15 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
 }
 
 function openAgentCalls(
-  { bus, config, log, scope }: Context<EgressConfig>,
-  agents: Agents,
-  replies: Replies,
+  { bus, config, scope }: Context<EgressConfig>,
+  parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
 ): AgentCalls {
+  const { agents, replies } = parts;
   const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
   const registry = new TaskRegistry(bus);
   const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
-    agents,
-    directory: new AgentDirectory({ agents, log }),
-    replies,
+    ...parts,
     registry,
     lists: new TaskLists({ bus, replies, registry }),
     held,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { FaultKind } from "./faults.ts";
 
 /** What A2A calls of any revision and binding have in common on the bus (https://a2a-protocol.org/latest/specification). */
 
@@ -117,6 +118,21 @@ export interface A2aCall {
   readonly extensions?: string;
   /** Where agents reach this gateway, without a slash at the end. */
   readonly publicUrl?: string;
+}
+
+/** Asks egress for an agent's card (`gw.ask.v1.egress.card`). */
+export interface CardQuestion {
+  readonly tenant: string;
+  /** The name of its endpoint. */
+  readonly agent: string;
+  readonly traceparent: string;
+}
+
+/** What egress says in front of the card itself; behind a fault there is none. */
+export interface CardAnswer {
+  readonly fault?: { readonly kind: FaultKind; readonly message: string };
+  /** The agent's own signature is a bad one: the gateway does not vouch for the card. */
+  readonly isDoubtful?: true;
 }
 
 /** Asks session-manager to keep whose a task is, before anybody learns of it (`gw.ask.v1.session-manager.tasks-register`). */

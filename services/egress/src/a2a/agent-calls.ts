@@ -85,7 +85,9 @@ export class AgentCalls {
       operation: a2a.operation,
       ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
-      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true }),
+      named: a2a.named,
+      hasTask: a2a.known?.task !== undefined,
+      ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
     const asked = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
