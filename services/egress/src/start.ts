@@ -1,5 +1,12 @@
 import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol, type StreamEvent } from "@sluice/contracts";
+import {
+  subjects,
+  type CallHead,
+  type Endpoint,
+  type OwnVerb,
+  type Protocol,
+  type StreamEvent,
+} from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
