@@ -1,5 +1,12 @@
 import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol, type StreamEvent } from "@sluice/contracts";
+import {
+  subjects,
+  type CallHead,
+  type Endpoint,
+  type OwnVerb,
+  type Protocol,
+  type StreamEvent,
+} from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
@@ -147,15 +154,16 @@ function openAgentCalls(
   { bus, config, scope }: Context<EgressConfig>,
   parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
 ): AgentCalls {
+  const { agents, replies } = parts;
   const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
   const registry = new TaskRegistry(bus);
   const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
     ...parts,
     registry,
-    lists: new TaskLists({ bus, replies: parts.replies, registry }),
+    lists: new TaskLists({ bus, replies, registry }),
     held,
-    watches: new Watches({ bus, agents: parts.agents, replies: parts.replies, registry, audit, held }),
+    watches: new Watches({ bus, agents, replies, registry, audit, held }),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
 }

@@ -3,8 +3,7 @@ import type { Body } from "./body.ts";
 
 /** Where a stream that any number may read goes on: that is to be asked for, or it was told with the task as it is. */
 export type Elsewhere =
-  | { readonly kind: "moved" }
-  | { readonly kind: "follow"; readonly head: ReplyHead; readonly snapshot: Buffer };
+  { readonly kind: "moved" } | { readonly kind: "follow"; readonly head: ReplyHead; readonly snapshot: Buffer };
 
 /** So that nothing but the body itself holds its bytes while they are sent. */
 export function* takenFrom(body: Body): Generator<Uint8Array> {

@@ -157,8 +157,7 @@ function takeStatus(task: Members, update: Members, { version }: Dialect): void 
 function takeArtifact(task: Members, update: Members, { version }: Dialect): void {
   const artifact = objectOf(update["artifact"]);
   const artifacts = listOf(task["artifacts"]);
-  const idOf = (each: unknown) =>
-    version === "0.1" ? (objectOf(each)["index"] ?? 0) : objectOf(each)["artifactId"];
+  const idOf = (each: unknown) => (version === "0.1" ? (objectOf(each)["index"] ?? 0) : objectOf(each)["artifactId"]);
   const at = artifacts.findIndex((each) => idOf(each) === idOf(artifact));
   const appends = (version === "0.1" ? artifact : update)["append"] === true;
   if (at === -1) artifacts.push(artifact);

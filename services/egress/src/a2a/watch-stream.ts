@@ -1,6 +1,14 @@
 import { faultAnswer, TaskView } from "@sluice/a2a";
 import type { AuditLog, StreamWriter } from "@sluice/bus";
-import { chunkBytes, encodeJson, type Dialect, type Fault, type Renames, type StreamEnd, type StreamEvent } from "@sluice/contracts";
+import {
+  chunkBytes,
+  encodeJson,
+  type Dialect,
+  type Fault,
+  type Renames,
+  type StreamEnd,
+  type StreamEvent,
+} from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { eventWith, type AgentEvent } from "./watch-events.ts";

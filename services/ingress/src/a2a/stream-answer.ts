@@ -1,4 +1,4 @@
-import { eventsFor, faultAnswer, observeEvent, type Observed, type Sides } from "@sluice/a2a";
+import { eventsFor, faultAnswer, observeEvent, speakTheSame, type Observed, type Sides } from "@sluice/a2a";
 import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@sluice/contracts";
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
@@ -144,9 +144,7 @@ export class StreamAnswer implements Answer {
 const nothing = Buffer.alloc(0);
 
 function isAsItCame({ dialect, rpcId, renames }: StreamSource, { client, rpcId: own }: Reader): boolean {
-  return (
-    renames === undefined && dialect.version === client.version && dialect.binding === client.binding && rpcId === own
-  );
+  return renames === undefined && rpcId === own && speakTheSame({ client, upstream: dialect });
 }
 
 /** An event that holds this; JSON has line breaks only between its tokens. */

@@ -68,7 +68,9 @@ export class StreamReading {
     const { head, journey } = this.#call;
     const kept = await this.#kept();
     if (kept !== undefined) {
-      const { end } = await this.#follow({ watch: kept.watch, after: kept.after, fromSequence: 1 }, () => this.#begin(kept.head));
+      const { end } = await this.#follow({ watch: kept.watch, after: kept.after, fromSequence: 1 }, () =>
+        this.#begin(kept.head),
+      );
       if (end === "moved") return await this.#again();
       if (end !== "lost" || this.#answer.headersSent) return;
       this.#isOwn = false;
@@ -200,7 +202,11 @@ export class StreamReading {
 
   #start({ status, headers }: Pick<ReplyHead, "status" | "headers">): void {
     const extraHeaders = quotaHeaders(this.#call.decided.admitted.limit.quotas);
-    startEventStream(this.#answer, { status, headers: { "content-type": "text/event-stream", ...headers }, extraHeaders }, undefined);
+    startEventStream(
+      this.#answer,
+      { status, headers: { "content-type": "text/event-stream", ...headers }, extraHeaders },
+      undefined,
+    );
   }
 
   #conclude(fault: Fault | undefined): void {
