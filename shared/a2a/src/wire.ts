@@ -1,4 +1,5 @@
 import type { A2aOperation, Dialect, Named, Renames } from "@sluice/contracts";
+import type { StreamMemory } from "./stream-memory.ts";
 
 /** A request as it is on the wire of a dialect, but for the address that it goes to. */
 export interface WireRequest {
@@ -43,7 +44,7 @@ export interface Observed {
   readonly isLast: boolean;
 }
 
-/** Both sides of a call, and what they call the same things. One object per stream: translating remembers by it. */
+/** Both sides of a call, and what they call the same things. */
 export interface Sides {
   readonly client: Dialect;
   readonly upstream: Dialect;
@@ -52,9 +53,11 @@ export interface Sides {
   readonly rpcId?: string;
   /** What the client's request named: a client of 0.1 knows its task by that, whatever the agent calls it. */
   readonly named?: Named;
-  /** The caller has the task that `named` says (`KnownTask.task`); without it a `tasks/send` of 0.1 begins a new one. */
-  readonly hasTask?: boolean;
+  /** The client has chosen the id of a task that its agent does not have yet (0.1): agents of later revisions choose themselves. */
+  readonly isNewTask?: true;
   /** The upstream's id of the task's context, where it is known: events of 0.1 do not tell it. */
   readonly context?: string;
   readonly renames?: Renames;
+  /** Of a stream: the same one for all of its events. */
+  readonly memory?: StreamMemory;
 }
