@@ -8,6 +8,8 @@ import { AgentCalls, type AgentCallsOptions } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
 import { answerCardQuestion } from "./a2a/cards.ts";
+import { HeldBytes } from "./a2a/held-bytes.ts";
+import { TaskLists } from "./a2a/task-lists.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
 import { Watches } from "./a2a/watch.ts";
 import { callMetrics } from "./call-metrics.ts";
@@ -145,9 +147,12 @@ function openAgentCalls(
   { bus, config }: Context<EgressConfig>,
   parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
 ): AgentCalls {
+  const registry = new TaskRegistry(bus);
   return new AgentCalls({
     ...parts,
-    registry: new TaskRegistry(bus),
+    registry,
+    lists: new TaskLists({ bus, replies: parts.replies, registry }),
+    held: new HeldBytes(config.EGRESS_MAX_HELD_BYTES),
     watches: new Watches(),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });

@@ -4,6 +4,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
 import { Cards } from "./a2a/cards.ts";
+import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -59,6 +60,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
     pushes: false,
   });
+  const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -71,7 +73,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, sse, paths, tls });
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls });
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({

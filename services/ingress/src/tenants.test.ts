@@ -54,7 +54,11 @@ describe("what somebody uses for longer", () => {
 
   it("ends within a second after its credential expired, with one timer for all (A8)", () => {
     const [first, second] = [vi.fn(), vi.fn()];
-    const until = (ms: number) => ({ principal: { ...principal, expiresAtMs: Date.now() + ms }, server: "echo" });
+    const until = (ms: number) => ({
+      protocol: "mcp" as const,
+      principal: { ...principal, expiresAtMs: Date.now() + ms },
+      server: "echo",
+    });
     const offs = [tenants.whenWithdrawn(until(1_500), first), tenants.whenWithdrawn(until(10_000), second)];
     expect(vi.getTimerCount()).toBe(1);
     vi.advanceTimersByTime(2_500);

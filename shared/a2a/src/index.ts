@@ -10,6 +10,7 @@ export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
+export { speakTheSame } from "./passing.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {

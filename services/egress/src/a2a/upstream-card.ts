@@ -40,7 +40,7 @@ export async function fetchCard(agent: Agent, traceparent: string, known?: Upstr
 class NotHere extends Fault {}
 
 function told({ title }: Agent, fault: Fault): Fault {
-  if (fault.kind !== "upstream_failed" && fault.kind !== "upstream_timeout") return fault;
+  if (fault.row.blame !== "upstream" || fault.kind === "upstream_unavailable") return fault;
   return new Fault("upstream_failed", `the card of the ${title} could not be read: ${fault.message}`, { cause: fault });
 }
 
