@@ -11,7 +11,7 @@ import type { HeldBytes, Hold } from "./held-bytes.ts";
 import { forTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
-import type { Watches } from "./watch.ts";
+import type { Watches } from "./watches.ts";
 
 export interface AgentCallsOptions {
   readonly agents: Agents;
@@ -39,7 +39,7 @@ interface Destined extends Carried {
   readonly hold: Hold;
 }
 
-type Way = (to: AgentCall) => Promise<Ending>;
+type Way = (to: AgentCall) => Promise<Ending | undefined>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {
@@ -48,7 +48,7 @@ export class AgentCalls {
 
   constructor(options: AgentCallsOptions) {
     this.#options = options;
-    const watch: Way = (to) => options.watches.carry(to);
+    const watch: Way = (to) => options.watches.carry(to, this.#unary);
     this.#ways = {
       SendStreamingMessage: watch,
       SubscribeToTask: watch,
@@ -56,8 +56,8 @@ export class AgentCalls {
     };
   }
 
-  /** @throws Fault where there is no answer */
-  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending> {
+  /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
+  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
     const { agents, directory, held } = this.#options;
     const { tenant, server } = call.head;
     const agent = agents.find(tenant, server);
@@ -97,10 +97,10 @@ export class AgentCalls {
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
-  readonly #unary = async (to: AgentCall): Promise<Ending> => {
+  readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
     const { replies, registry, directory } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, send(to));
+    const { headers, answer, observed } = await readAnswer(to, exchange);
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
     const told = { dialect: at.dialect, ...(renames !== undefined && { renames }) };
