@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { TLSSocket } from "node:tls";
 import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
+import { A2aFault } from "./a2a/a2a-fault.ts";
+import { addCards } from "./a2a/card-routes.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
+import type { Fail } from "./doors.ts";
 import type { ProtectedResource } from "./protected-resource.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
-import { addMetadata, addRoutes, type Doors, type Fail } from "./routes.ts";
-import type { Principal } from "./tenants.ts";
+import { addMetadata, addRoutes, type Doors } from "./routes.ts";
+import type { Principal, Tenants } from "./tenants.ts";
 import type { TlsDoor } from "./tls-door.ts";
 
 declare module "fastify" {
@@ -86,15 +90,24 @@ export function createServer({
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, look, enter }, fail));
+  app.addHook(
+    "onRequest",
+    entrance(
+      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
+      fail,
+    ),
+  );
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
+  addCards(app, doors, fail);
   return app;
 }
 
 interface Doorkeeper {
   /** Whether what is public is served. */
   readonly isOpen: () => boolean;
+  /** Whether the request says who it is from, rightly or not. */
+  readonly showsCredential: (request: IncomingMessage) => boolean;
   /** @throws Fault where the request is for somebody else, or from a foreign page */
   readonly look: (request: IncomingMessage) => void;
   /** Looks, and says who comes. @throws Fault */
@@ -102,14 +115,15 @@ interface Doorkeeper {
 }
 
 /** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
-function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
+function entrance({ isOpen, showsCredential, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
   return (request, reply, next) => {
+    const { isPublic: isForAll, takesAnybody } = request.routeOptions.config;
+    const isPublic = (isForAll === true && isOpen()) || (takesAnybody === true && !showsCredential(request.raw));
     const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const isPublic = request.routeOptions.config.isPublic === true && isOpen();
       const entered = isPublic ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
       else pass(entered ?? null);
@@ -124,6 +138,13 @@ export async function listen(app: FastifyInstance, config: IngressConfig): Promi
   return (app.server.address() as AddressInfo).port;
 }
 
+/** A certificate that some tenant may know, or anything where credentials stand. */
+function showsAny({ headers, socket }: IncomingMessage, tenants: Tenants): boolean {
+  if (headers.authorization !== undefined || tenants.keyHeaders.some((name) => headers[name] !== undefined))
+    return true;
+  return socket instanceof TLSSocket && socket.getPeerX509Certificate() !== undefined;
+}
+
 /** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
 function failureRenderer(log: Log, resource: ProtectedResource): Fail {
   return (reply, thrown) => {
@@ -133,7 +154,8 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
     const { server } = (reply.request.params ?? {}) as { server?: string };
     const challenge = resource.challenge(fault, server);
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
-    renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
+    const { rpcId } = thrown instanceof RequestFault ? thrown : {};
+    renderFault(reply.raw, fault, { rpcId, dialect: thrown instanceof A2aFault ? thrown.dialect : undefined });
   };
 }
 
