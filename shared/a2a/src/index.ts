@@ -5,6 +5,7 @@ import { translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 export { faultAnswer } from "./errors.ts";
+export { speakTheSame } from "./passing.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
 export { StreamMemory } from "./stream-memory.ts";
