@@ -19,7 +19,7 @@ export function aroundOf({ client, named, context, hasTask, renames, memory }: S
   return {
     ...(task !== undefined && { task }),
     ...(context !== undefined && { context }),
-    hasTask: hasTask === true || (renames?.tasks ?? []).some((task) => task.client === named?.task),
+    hasTask: hasTask ?? (renames?.tasks ?? []).some(({ client: name }) => name === named?.task),
     memory: memory ?? new StreamMemory(),
   };
 }
