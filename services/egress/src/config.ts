@@ -17,6 +17,8 @@ export const configSchema = z.object({
   EGRESS_MAX_PARKED_PER_AGENT: integer(1, 100_000).default(64),
   /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
   EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
+  /** Tasks of one A2A agent that one calling agent has this replica watch at once; more are answered with 503. */
+  EGRESS_MAX_WATCHES_PER_AGENT: integer(1, 100_000).default(1_024),
   /** Sessions with one upstream that egress opens for one agent without any, and its HTTP+SSE connections; more: 503. */
   EGRESS_MAX_SESSIONS_PER_AGENT: integer(1, 100_000).default(128),
   /** How long an unused session is kept, as session-manager has it. */
@@ -27,6 +29,8 @@ export const configSchema = z.object({
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
   /** Largest JSON answer of an upstream that is relayed; streams have no end. */
   EGRESS_MAX_ANSWER_BYTES: integer(1024 * 1024, 4 * 1024 ** 3).default(128 * 1024 * 1024),
+  /** Large bodies of A2A calls that are held whole, all together; those of one agent get half of it at most, and more: 503. */
+  EGRESS_MAX_HELD_BYTES: integer(1024 * 1024, 64 * 1024 ** 3).default(256 * 1024 * 1024),
   /** The bounds of REPLIES, as control has them. */
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
   REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),

@@ -2,7 +2,10 @@ import { openBody, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice
 import { chunkBytes, encodeHeadAndBody, Fault, toFault, type ReplyHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { ReplyShares } from "./reply-shares.ts";
-import { sessionHeader, streamHead } from "./stream-head.ts";
+import { sessionHeader, streamHead, type StreamHeadOptions } from "./stream-head.ts";
+
+/** What an answer by A2A says beside its body. */
+type Told = Pick<ReplyHead, "dialect" | "renames">;
 
 /** The bytes of an answer that does not fit one message, and the way to stop them. */
 export interface LargeBody {
@@ -43,7 +46,7 @@ export class Replies {
   }
 
   /** Begins an answer's stream. The id of a session that begins with it is told apart: the stream is stored. */
-  stream(call: ActiveCall, answer: { status: number; headers: Readonly<Record<string, string>> }): StreamWriter {
+  stream(call: ActiveCall, answer: Pick<StreamHeadOptions, "status" | "headers" | "a2a">): StreamWriter {
     const bus = this.#bus;
     const session = answer.headers[sessionHeader];
     call.streaming = call.announced = call.answered = true;
@@ -57,26 +60,39 @@ export class Replies {
     });
   }
 
+  /** Says where what was asked for is already on its way, with the task as it is where that is known here. */
+  async follow(
+    call: ActiveCall,
+    { snapshot = noBody, ...head }: Pick<ReplyHead, "dialect" | "follow"> & { readonly snapshot?: Buffer },
+  ): Promise<void> {
+    const told: ReplyHead = { egress: this.#bus.instance, kind: "follow", status: 200, headers: {}, ...head };
+    const isLarge = snapshot.length > chunkBytes;
+    call.announced = call.answered = true;
+    this.#tell(call, isLarge ? { ...told, chunked: true } : told, isLarge ? noBody : snapshot);
+    if (isLarge) await sendBody(this.#bus, [snapshot], { to: call.replyTo, idleTimeoutMs: bodyIdleTimeoutMs });
+  }
+
   /** Sends a whole answer. */
   async whole(
     call: ActiveCall,
     { status, headers, body }: { status: number; headers: Record<string, string>; body: Buffer },
+    told: Told = {},
   ): Promise<Ending> {
     if (body.length > chunkBytes)
-      return await this.large(call, { status, headers }, { start: body, rest: [], stop: () => {} });
+      return await this.large(call, { status, headers, ...told }, { start: body, rest: [], stop: () => {} });
     call.bytes = body.length;
-    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers }, body);
+    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers, ...told }, body);
     return { status };
   }
 
   /** Sends an answer that does not fit one message in chunks, no faster than the client reads. */
   async large(
     call: ActiveCall,
-    { status, headers }: { status: number; headers: Record<string, string> },
+    { status, ...answer }: { status: number; headers: Record<string, string> } & Told,
     { start, rest, stop }: LargeBody,
   ): Promise<Ending> {
     const most = this.#maxAnswerBytes;
-    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers, chunked: true }, noBody);
+    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, ...answer, chunked: true }, noBody);
     async function* body(): AsyncGenerator<Buffer> {
       call.bytes += start.length;
       yield start;

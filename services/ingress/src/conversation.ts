@@ -5,9 +5,9 @@ import {
   decodeHeadAndBody,
   encodeHeadAndBody,
   Fault,
-  faultEvent,
   subjects,
   takeCallMs,
+  toFault,
   type CallHead,
   type ReplyHead,
   type StreamEnd,
@@ -15,16 +15,20 @@ import {
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
-import { drained, gatherWrites } from "./writing.ts";
-import { SseRelay } from "./sse-relay.ts";
+import { lostFault, ownerGone, takenFrom, ToldFault, type Elsewhere } from "./conversation-ends.ts";
+import type { Manner, Rewrite, Rewritten } from "./manner.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
+import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
+import { drained, startEventStream } from "./writing.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
 const firstWordMs = 5_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
+/** What an answer may have that is put together here. */
+const longestRewrittenBytes = 32 * 1024 * 1024;
 
 /** A call as it is, but for how and when it is handed over. */
 export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
@@ -43,7 +47,7 @@ export interface ConversationOptions {
   readonly head: HandedHead;
   /** Let go of as soon as egress has it. */
   readonly body: Body;
-  readonly responseTimeoutMs: number;
+  readonly manner: Manner;
   /** The egress replica that holds what the call goes on with. */
   readonly owner: Owner | undefined;
   /** Beside those of the answer. */
@@ -54,7 +58,7 @@ export interface ConversationOptions {
 export class Conversation implements Dependent {
   egress: string | undefined;
   readonly #options: ConversationOptions;
-  readonly #done = Promise.withResolvers<Fault | undefined>();
+  readonly #done = Promise.withResolvers<Fault | Elsewhere | undefined>();
   readonly #relay: SseRelay;
   #inbox: Waiting | undefined;
   #receiver: BodyReceiver | undefined;
@@ -69,7 +73,7 @@ export class Conversation implements Dependent {
       response: options.response,
       tenant: options.head.tenant,
       stream: options.head.stream,
-      reader: options.head.stream,
+      ...(options.manner.shared === undefined && { reader: options.head.stream }),
       after: 0,
       onHead: (head) => this.#startStream(head),
       onEnd: (end) => this.#endStream(end),
@@ -80,10 +84,10 @@ export class Conversation implements Dependent {
   }
 
   /**
-   * Resolves when the answer is written; with a fault where it broke off and egress cannot tell the audit trail so.
-   * @throws Fault where egress gave no answer, and nothing was written yet.
+   * Resolves when the answer is written; with a fault where it broke off and egress cannot tell the audit trail so, or with
+   * where a shared stream goes on. @throws Fault where egress gave no answer, and nothing was written yet.
    */
-  async run(): Promise<Fault | undefined> {
+  async run(): Promise<Fault | Elsewhere | undefined> {
     const { bus, streams, response } = this.#options;
     if (response.destroyed) throw new Fault("client_left", "the client left");
     const onClose = () => this.#clientLeft();
@@ -101,6 +105,11 @@ export class Conversation implements Dependent {
       streams.remove(this.#relay);
       streams.release(this);
     }
+  }
+
+  /** The number of the last piece of the stream that was written, and the bytes of it all. */
+  get written(): { readonly pieces: number; readonly bytes: number } {
+    return { pieces: this.#relay.written, bytes: this.#relay.bytes };
   }
 
   get #reading(): { stream: string; reader: string } {
@@ -139,7 +148,8 @@ export class Conversation implements Dependent {
       ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
-    const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner.instance);
+    const subject =
+      owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject });
     if (!large && owner?.isNeeded !== false) body.release();
   }
@@ -153,10 +163,11 @@ export class Conversation implements Dependent {
     const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
     this.egress = head.egress;
     if (head.kind === "answer") this.#answer(head, body);
+    else if (head.kind === "follow") void this.#follow(head, body);
     else if (head.kind === "session") this.#session = head.session;
     else {
       this.#options.streams.depend(this);
-      this.#inbox?.extend(this.#options.responseTimeoutMs + graceMs);
+      this.#inbox?.extend((this.#options.manner.responseTimeoutMs ?? Infinity) + graceMs);
       if (head.kind === "ready" && head.to !== undefined) void this.#sendBody(head.to);
     }
   }
@@ -179,7 +190,7 @@ export class Conversation implements Dependent {
   }
 
   #answer(head: ReplyHead, body: Buffer): void {
-    const { response, extraHeaders } = this.#options;
+    const { response, manner } = this.#options;
     if (head.fault !== undefined) {
       this.#done.reject(new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
       return;
@@ -187,25 +198,78 @@ export class Conversation implements Dependent {
     if (response.headersSent) {
       response.end();
       this.#done.resolve(undefined);
-    } else if (head.chunked === true) void this.#relayChunks(head);
-    else {
-      response.writeHead(head.status, { ...head.headers, ...extraHeaders, "content-length": body.length });
-      response.end(body);
-      this.#done.resolve(undefined);
+      return;
+    }
+    const rewrite = manner.rewriteOf?.(head);
+    if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
+    else if (rewrite === undefined) this.#write({ ...head, body });
+    else this.#rewrite(rewrite, body);
+  }
+
+  #write({ status, headers, body }: Rewritten): void {
+    const { response, extraHeaders } = this.#options;
+    response.writeHead(status, { ...headers, ...extraHeaders, "content-length": body.length });
+    response.end(body);
+    this.#done.resolve(undefined);
+  }
+
+  #rewrite(rewrite: Rewrite, body: Buffer): void {
+    try {
+      this.#write(rewrite.run(body));
+    } catch (error) {
+      this.#done.reject(toFault(error));
+    }
+  }
+
+  async #follow(head: ReplyHead, body: Buffer): Promise<void> {
+    try {
+      const snapshot = head.chunked === true ? await this.#gather(() => {}) : body;
+      this.#done.resolve({ kind: "follow", head, snapshot });
+    } catch (error) {
+      this.#done.reject(toFault(error));
+    }
+  }
+
+  async #gather(book: (bytes: number) => void): Promise<Buffer> {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of this.#receive()) {
+      parts.push(chunk);
+      size += chunk.length;
+      if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
+      book(size);
+    }
+    return Buffer.concat(parts, size);
+  }
+
+  /** What is to be put into other words has to be here as a whole. */
+  async #gatherChunks(rewrite: Rewrite): Promise<void> {
+    try {
+      this.#rewrite(rewrite, await this.#gather(rewrite.book));
+    } catch (error) {
+      const { head, streams } = this.#options;
+      streams.tellOwner("cancel", { call: head.call });
+      this.#done.reject(toFault(error));
+    } finally {
+      rewrite.book(0);
+    }
+  }
+
+  async *#receive(): AsyncGenerator<Uint8Array> {
+    this.#receiver = new BodyReceiver(this.#options.bus);
+    this.#relay.close();
+    this.#inbox?.extend(bodyIdleTimeoutMs);
+    for await (const chunk of this.#receiver) {
+      yield chunk;
+      this.#inbox?.extend(bodyIdleTimeoutMs);
     }
   }
 
   async #relayChunks(head: ReplyHead): Promise<void> {
-    const { bus, response, extraHeaders } = this.#options;
-    this.#receiver = new BodyReceiver(bus);
-    this.#relay.close();
-    this.#inbox?.extend(bodyIdleTimeoutMs);
+    const { response, extraHeaders } = this.#options;
     response.writeHead(head.status, { ...head.headers, ...extraHeaders });
     try {
-      for await (const chunk of this.#receiver) {
-        if (!response.write(chunk)) await drained(response, 0);
-        this.#inbox?.extend(bodyIdleTimeoutMs);
-      }
+      for await (const chunk of this.#receive()) if (!response.write(chunk)) await drained(response, 0);
       response.end();
     } catch {
       response.destroy();
@@ -223,18 +287,23 @@ export class Conversation implements Dependent {
     if (head.namesSession && session === undefined) {
       this.#relay.close();
       this.#done.reject(lostFault());
-    } else startEventStream(response, { ...head, extraHeaders }, head.namesSession ? session : undefined);
+      return;
+    }
+    this.#options.manner.shared?.onHead(head);
+    startEventStream(response, { ...head, extraHeaders }, head.namesSession ? session : undefined);
   }
 
-  #endStream(_end: StreamEnd): void {
-    this.#options.response.end();
-    this.#done.resolve(undefined);
+  #endStream({ isMoved }: StreamEnd): void {
+    if (isMoved !== true) this.#options.response.end();
+    this.#done.resolve(isMoved === true ? { kind: "moved" } : undefined);
   }
 
   #endOrphan(fault: Fault): void {
-    const { head, response } = this.#options;
-    if (head.rpcId === undefined) response.end();
-    else this.#relay.endWith(`${faultEvent(head.rpcId, fault)}\n`);
+    const { manner, response } = this.#options;
+    if (manner.shared !== undefined) return this.#done.resolve({ kind: "moved" });
+    const event = manner.lastEvent(fault);
+    if (event === undefined) response.end();
+    else this.#relay.endWith(event);
     this.#done.resolve(fault);
   }
 
@@ -243,53 +312,12 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  /**
-   * In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back
-   * for a stream. Nobody can come back for the rest of one large answer.
-   */
+  /** Nobody can come back for the rest of one large answer. */
   #clientLeft(): void {
-    const { head, streams } = this.#options;
+    const { head, streams, manner } = this.#options;
     this.#receiver?.fail(new Fault("client_left", "the client left"));
-    if (head.era === "modern" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
-    else streams.tellOwner("detach", this.#reading);
+    if (manner.onLeaving === "cancel" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
+    else if (manner.onLeaving === "detach") streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
-}
-
-/** So that nothing but the body itself holds its bytes while they are sent. */
-function* takenFrom(body: Body): Generator<Uint8Array> {
-  for (let at = 0; at < body.length; at += chunkBytes) yield body.bytes.subarray(at, at + chunkBytes);
-}
-
-/** Why egress gave no answer; egress has told the audit trail. */
-export class ToldFault extends Fault {}
-
-/** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(
-  response: Answer,
-  head: Pick<StreamHead, "status" | "headers"> & { readonly extraHeaders: QuotaHeaders | undefined },
-  session: string | undefined,
-): void {
-  if (response.headersSent) return;
-  response.writeHead(head.status, {
-    ...head.headers,
-    ...head.extraHeaders,
-    ...(session !== undefined && { "mcp-session-id": session }),
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-  });
-  gatherWrites(response);
-  response.flushHeaders();
-}
-
-function ownerGone(): Fault {
-  return new Fault("session_not_found", "what this call goes on with is no longer there: begin anew");
-}
-
-/** The end of a call whose egress replica is gone. */
-export function lostFault(): Fault {
-  return new Fault(
-    "upstream_failed",
-    "the connection to the upstream was lost; whether the call took effect is unknown",
-  );
 }

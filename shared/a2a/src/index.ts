@@ -4,11 +4,17 @@ import { passAnswer, passBody, passNotice, passRequest, speakTheSame } from "./p
 import { translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
+export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
+export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
+export type { SecurityScheme } from "./card-security.ts";
+export { isMembers, type Members } from "./card-shape.ts";
+export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from "./card-signature.ts";
 export { faultAnswer } from "./errors.ts";
-export { speakTheSame } from "./passing.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
+export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";
+export { taskEvent, TaskView } from "./task-view.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 /** The client's request in the upstream's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault */

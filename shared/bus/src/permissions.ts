@@ -42,6 +42,8 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.callAll,
         subjects.ask("rate-limit", "give"),
         subjects.ask("policy", "arguments"),
+        subjects.ask("policy", "filter"),
+        subjects.ask("egress", "card"),
         subjects.ownRateLimit("*"),
         subjects.ownAll,
         subjects.ownIngress("*", "post"),
@@ -83,7 +85,13 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ownIngress("*", "replaced"),
         `$JS.API.STREAM.PURGE.${streams.replies.name}`,
       ],
-      subscribe: [subjects.callAll, subjects.ownAll, subjects.aliveAll("ingress"), subjects.aliveAll("egress")],
+      subscribe: [
+        subjects.callAll,
+        subjects.ask("egress", "card"),
+        subjects.ownAll,
+        subjects.aliveAll("ingress"),
+        subjects.aliveAll("egress"),
+      ],
     },
   ],
   audit: [

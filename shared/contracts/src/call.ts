@@ -1,5 +1,5 @@
-import type { Agent, Intent, ListedKind, ShadowDecision } from "./audit.ts";
-import type { A2aCall, Dialect, TaskWatch } from "./a2a.ts";
+import type { Agent, Intent, TargetKind, ShadowDecision } from "./audit.ts";
+import type { A2aCall, Dialect, Renames, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
 /** Names all servers of a tenant together; no endpoint can be called so. */
@@ -26,7 +26,7 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly method: string;
   /** What the method acts on, as access rules name it. */
   readonly target?: string;
-  readonly targetKind?: ListedKind;
+  readonly targetKind?: TargetKind;
   /** The JSON-RPC id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
@@ -72,11 +72,19 @@ export interface ReplyHead {
   readonly chunked?: boolean;
   /** What the body, or the answer's stream, is written in; absent but for A2A. */
   readonly dialect?: Dialect;
+  /** A2A: names that came about with this answer, beside those of the verdict. */
+  readonly renames?: Renames;
   /**
    * Of `follow`: the subscription that is open. With `after` the body is the task as it was at that piece of the stream, and
    * what comes behind is news; without, that replica is to be asked.
    */
-  readonly follow?: { readonly watch: TaskWatch; readonly after?: number };
+  readonly follow?: {
+    readonly watch: TaskWatch;
+    readonly after?: number;
+    /** With `after`: a position in REPLIES that all news is behind, and the JSON-RPC id that the events have. */
+    readonly fromSequence?: number;
+    readonly rpcId?: string;
+  };
   /** Instead of an upstream's answer: why there is none. */
   readonly fault?: { readonly kind: FaultKind; readonly message: string; readonly details?: FaultDetails };
 }
@@ -95,7 +103,7 @@ export interface StreamHead {
   /** What was called, so that the rules can be asked again when somebody comes back for the rest. */
   readonly method: string;
   readonly target?: string;
-  readonly targetKind?: ListedKind;
+  readonly targetKind?: TargetKind;
   /** The name of the legacy session, where there is one. */
   readonly session?: string;
   readonly rpcId?: string;
@@ -105,6 +113,8 @@ export interface StreamHead {
   /** A2A: what the events are written in, and the upstream's id of the task, where that is known from the start. */
   readonly dialect?: Dialect;
   readonly task?: string;
+  /** A2A: names that came about with it, beside those of the verdict. */
+  readonly renames?: Renames;
 }
 
 /** Words to egress replicas about a call or stream that one of them owns. */

@@ -1,4 +1,5 @@
 export * from "./a2a.ts";
+export * from "./a2a-methods.ts";
 export * from "./access-rule.ts";
 export * from "./action.ts";
 export * from "./admission.ts";
@@ -8,6 +9,7 @@ export * from "./call.ts";
 export * from "./caller-identity.ts";
 export * from "./client-authentication.ts";
 export * from "./conf.ts";
+export type { A2aEndpoint } from "./conf-a2a.ts";
 export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./mtls.ts";
