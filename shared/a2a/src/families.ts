@@ -14,12 +14,12 @@ export function wordsOf({ version, binding }: Dialect): Words {
 }
 
 /** What translating between two sides may know. */
-export function aroundOf({ client, named, context, isNewTask, memory }: Sides): Around {
+export function aroundOf({ client, named, context, hasTask, renames, memory }: Sides): Around {
   const task = client.version === "0.1" ? named?.task : undefined;
   return {
     ...(task !== undefined && { task }),
     ...(context !== undefined && { context }),
-    ...(isNewTask === true && { isNewTask }),
+    hasTask: hasTask ?? (renames?.tasks ?? []).some(({ client: name }) => name === named?.task),
     memory: memory ?? new StreamMemory(),
   };
 }

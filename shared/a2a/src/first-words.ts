@@ -116,7 +116,7 @@ function writeEvents({ kind, value }: CoreEvent, around: Around): readonly JsonO
 }
 
 /** A task that begins gets its id from the agent; one that goes on is named in the message. */
-function readSend(params: JsonObject, { isNewTask }: Around): JsonObject {
+function readSend(params: JsonObject, { hasTask }: Around): JsonObject {
   const { id, sessionId, message, pushNotification, historyLength, acceptedOutputModes, ...rest } = params;
   const read = readMessage(isObject(message) ? message : {}, id);
   const configuration = {
@@ -129,7 +129,7 @@ function readSend(params: JsonObject, { isNewTask }: Around): JsonObject {
     message: {
       ...read,
       messageId: textOf(read["messageId"]) ?? randomUUID(),
-      ...(isNewTask !== true && member("taskId", id)),
+      ...(hasTask && member("taskId", id)),
       ...member("contextId", textOf(sessionId)),
     },
     ...(Object.keys(configuration).length > 0 && { configuration }),

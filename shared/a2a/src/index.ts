@@ -12,9 +12,9 @@ export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
-export { taskEvent, TaskView } from "./task-view.ts";
 export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";
+export { taskEvent, TaskView } from "./task-view.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 /** The client's request in the upstream's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault */

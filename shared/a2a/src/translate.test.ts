@@ -261,7 +261,7 @@ describe("a send", () => {
       message: { role: "user", parts: [{ type: "text", text: "hi" }] },
       historyLength: 2,
     };
-    const begun = request(sides(rpc01, rpc10, "SendMessage", { isNewTask: true }), first).body;
+    const begun = request(sides(rpc01, rpc10, "SendMessage", { named: { task: "t" } }), first).body;
     expect(begun).toMatchObject({
       method: "SendMessage",
       params: {
@@ -272,7 +272,7 @@ describe("a send", () => {
     expect(begun).not.toHaveProperty("params.message.taskId");
     expect(begun).toHaveProperty("params.message.messageId", expect.stringMatching(/./));
     const renames = { tasks: [{ client: "t", upstream: "up" }] };
-    const gone = request(sides(rpc01, rpc10, "SendMessage", { renames }), first).body;
+    const gone = request(sides(rpc01, rpc10, "SendMessage", { renames, named: { task: "t" } }), first).body;
     expect(gone).toMatchObject({ params: { message: { taskId: "up" } } });
   });
 

@@ -53,8 +53,8 @@ export interface Sides {
   readonly rpcId?: string;
   /** What the client's request named: a client of 0.1 knows its task by that, whatever the agent calls it. */
   readonly named?: Named;
-  /** The client has chosen the id of a task that its agent does not have yet (0.1): agents of later revisions choose themselves. */
-  readonly isNewTask?: true;
+  /** The caller has the task that `named` says (`KnownTask.task`); without it a `tasks/send` of 0.1 begins a new one. */
+  readonly hasTask?: boolean;
   /** The upstream's id of the task's context, where it is known: events of 0.1 do not tell it. */
   readonly context?: string;
   readonly renames?: Renames;

@@ -13,8 +13,8 @@ export interface Around {
   readonly task?: string;
   /** What the agent calls the context. */
   readonly context?: string;
-  /** The task begins with this call. */
-  readonly isNewTask?: boolean;
+  /** The agent has the task that the client names. */
+  readonly hasTask: boolean;
   readonly memory: StreamMemory;
 }
 
