@@ -2,9 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
-import { TaskPaths } from "./a2a/task-paths.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
 import { Cards } from "./a2a/cards.ts";
+import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -52,7 +52,6 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
-  const taskPaths = new TaskPaths({ a2a, budget, log });
   let listening = config.PORT;
   const cards = new Cards({
     bus,
@@ -61,6 +60,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
     pushes: false,
   });
+  const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,
     mcp,

@@ -2,9 +2,9 @@ import type { IncomingMessage } from "node:http";
 import { a2aRoutes, type A2aRoute } from "@sluice/contracts";
 import type { Door, Entered } from "../doors.ts";
 import type { Tenants } from "../tenants.ts";
-import { versionOf, type A2a } from "./a2a.ts";
 import { serveCard } from "./card-routes.ts";
 import type { Cards } from "./cards.ts";
+import { versionOf, type A2a } from "./a2a.ts";
 import { A2aFault, dialectAt } from "./a2a-fault.ts";
 import type { TaskPath } from "./task-form.ts";
 import type { TaskPaths } from "./task-paths.ts";
@@ -12,8 +12,8 @@ import type { TaskPaths } from "./task-paths.ts";
 /** What carries requests by A2A out. */
 export interface A2aDoors {
   readonly a2a: A2a;
-  readonly taskPaths: TaskPaths;
   readonly cards: Cards;
+  readonly taskPaths: TaskPaths;
   readonly tenants: Tenants;
 }
 
@@ -27,12 +27,12 @@ export function a2aDoorsOf({ a2a, cards, taskPaths, tenants }: A2aDoors): Door[]
     "/a2a": atAgent,
     "/a2a/:agent": atAgent,
     "/a2a/:agent/*": atAgent,
+    "/a2a/agent-card": ({ request, response, principal }) =>
+      serveCard({ cards, tenants }, { request, response, principal, agent: undefined, unversioned: "both" }),
     "/a2a/tasks/send": byTask("send"),
     "/a2a/tasks/sendSubscribe": byTask("sendSubscribe"),
     "/a2a/tasks/get": byTask("get"),
     "/a2a/tasks/cancel": byTask("cancel"),
-    "/a2a/agent-card": ({ request, response, principal }) =>
-      serveCard({ cards, tenants }, { request, response, principal, agent: undefined, unversioned: "both" }),
   };
   const urls = Object.keys(carriers) as A2aRoute[];
   return urls.flatMap((url) => {
