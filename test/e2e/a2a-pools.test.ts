@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { sendBody, speaking } from "./a2a.ts";
@@ -11,7 +12,7 @@ let quick: FakeUpstream;
 let hanging: FakeUpstream;
 let house: TestHouse;
 
-const task = { id: "t", contextId: "c", status: { state: "TASK_STATE_COMPLETED" } };
+const newTask = () => ({ id: randomUUID(), contextId: randomUUID(), status: { state: "TASK_STATE_COMPLETED" } });
 
 beforeAll(async () => {
   server = stack.use(await FakeUpstream.start());
@@ -20,7 +21,7 @@ beforeAll(async () => {
       ({ message }, response) =>
         void response
           .setHeader("content-type", "application/json")
-          .end(JSON.stringify({ jsonrpc: "2.0", id: message?.id, result: { task } })),
+          .end(JSON.stringify({ jsonrpc: "2.0", id: message?.id, result: { task: newTask() } })),
     ),
   );
   hanging = stack.use(await FakeUpstream.start(() => {}));
@@ -65,7 +66,7 @@ it("P10: an agent that hangs with more than a thousand calls slows neither other
   );
   // As many as have connections are at the agent, some wait for one, and the others are refused.
   await until("the agent to hang", () => hanging.requests.length === 1_024 && refused.length > 0);
-  expect(new Set(refused)).toEqual(new Set([503]));
+  expect(refused.every((status) => status === 502 || status === 503)).toBe(true);
   const started = performance.now();
   for (const caller of [...callers, "b-1"]) {
     expect((await toServer(caller)).status).toBe(200);
