@@ -196,7 +196,7 @@ export class Conversation implements Dependent {
     const rewrite = manner.rewriteOf?.(head);
     if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
     else if (rewrite === undefined) this.#write({ ...head, body });
-    else this.#rewrite(rewrite, body);
+    else void this.#rewrite(rewrite, body);
   }
 
   #write({ status, headers, body }: Rewritten): void {
@@ -206,9 +206,10 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  #rewrite(rewrite: Rewrite, body: Buffer): void {
+  async #rewrite(rewrite: Rewrite, body: Buffer): Promise<void> {
     try {
-      this.#write(rewrite.run(body));
+      const rewritten = rewrite.run(body);
+      this.#write(rewritten instanceof Promise ? await rewritten : rewritten);
     } catch (error) {
       this.#done.reject(toFault(error));
     }
@@ -226,7 +227,7 @@ export class Conversation implements Dependent {
           throw new Fault("upstream_failed", "the answer is too large to be translated");
         rewrite.book(size);
       }
-      this.#rewrite(rewrite, Buffer.concat(parts, size));
+      await this.#rewrite(rewrite, Buffer.concat(parts, size));
     } catch (error) {
       const { head, streams } = this.#options;
       streams.tellOwner("cancel", { call: head.call });
