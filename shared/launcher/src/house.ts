@@ -289,8 +289,10 @@ function ownEnv({
   port: number | undefined;
 }): Record<string, string> {
   const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
-  if (service === "ingress") return { PORT: String(port), ...networks };
-  if (service === "egress") return networks;
+  const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
+  if (service === "ingress") return { PORT: String(port), ...handles, ...networks };
+  if (service === "egress") return { ...handles, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
+  if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
   return {};
