@@ -13,6 +13,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Whether nobody needs to say who he is. */
     isPublic?: boolean;
+    /** Whether the path itself says who may come. */
+    provesItself?: boolean;
   }
 }
 
@@ -132,13 +134,13 @@ function methodsLeft(
   return methods.filter((method) => everywhere.includes(method) && at[path]?.includes(method) !== false);
 }
 
-function refuseMethod(reply: FastifyReply, allowed: readonly HttpMethod[], fail: Fail): void {
+export function refuseMethod(reply: FastifyReply, allowed: readonly HttpMethod[], fail: Fail): void {
   reply.raw.setHeader("allow", allowed.join(", "));
   fail(reply, new Fault("method_not_allowed", allowed.length === 0 ? "this path is closed" : `use ${anyOf(allowed)}`));
 }
 
 /** A path, asked for by any method but these. */
-const others = (url: string, methods: readonly HttpMethod[]) => ({
+export const others = (url: string, methods: readonly HttpMethod[]) => ({
   url,
   method: everyMethod.filter((method) => !has(methods, method)),
 });

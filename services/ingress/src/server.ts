@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastif
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
+import { addPushRoute, pushHosts, type PushReceiver } from "./a2a/push.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
 import type { ProtectedResource } from "./protected-resource.ts";
@@ -26,6 +27,7 @@ export interface ServerParts extends Doors {
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
+  readonly push: PushReceiver | undefined;
 }
 
 /**
@@ -39,11 +41,12 @@ export function createServer({
   authentication,
   resource,
   tls,
+  push,
   ...doors
 }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
-    allowedHosts: config.ALLOWED_HOSTS,
+    allowedHosts: [...config.ALLOWED_HOSTS, ...pushHosts(config)],
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log, resource);
@@ -89,6 +92,7 @@ export function createServer({
   app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, look, enter }, fail));
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
   return app;
 }
 
@@ -109,7 +113,8 @@ function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHoo
       next();
     };
     try {
-      const isPublic = request.routeOptions.config.isPublic === true && isOpen();
+      const { isPublic: isForAll, provesItself } = request.routeOptions.config;
+      const isPublic = (isForAll === true && isOpen()) || provesItself === true;
       const entered = isPublic ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
       else pass(entered ?? null);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
+import { openPushReceiver } from "./a2a/push.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -57,7 +58,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths, tls });
+  const push = openPushReceiver(context, budget);
+  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

@@ -22,6 +22,8 @@ export type Webhook = z.infer<typeof webhookSchema>;
 /** Of an address that an agent is told: random, and a part of its handle. */
 const handleId = z.string().regex(/^[\w-]{22}$/);
 
+const renamed = z.object({ client: id, upstream: id });
+
 const whose = { tenant: id, identity: id, server: id };
 const call = text(64);
 
@@ -45,13 +47,9 @@ export const pushSaveSchema = z.object({
   config: id.optional(),
   /** The upstream's id, where it is known already. */
   task: id.optional(),
-  /** What the caller calls the task or its context, where it has said so before there was one. */
-  renames: z
-    .object({
-      tasks: z.array(z.object({ client: id, upstream: id })).optional(),
-      contexts: z.array(z.object({ client: id, upstream: id })).optional(),
-    })
-    .optional(),
+  /** Where it is not: what the caller calls the task that it has chosen, and other names that it goes by. */
+  chosenTask: id.optional(),
+  renames: z.object({ tasks: z.array(renamed).readonly().optional(), contexts: z.array(renamed).readonly().optional() }).optional(),
   webhook: webhookSchema,
 });
 export type PushSave = z.infer<typeof pushSaveSchema>;
@@ -104,10 +102,16 @@ export interface ListedPush {
 export const pushFindSchema = z.object({ id: handleId, task: id });
 export type PushFind = z.infer<typeof pushFindSchema>;
 
-/** Absent: there is no such configuration any more. `isForeign`: it is another task's, or that task another caller's. */
+/**
+ * Absent: there is no such configuration any more. `foreign`: it is another task's, or that task another caller's. `pending`:
+ * no task is bound to it yet.
+ */
 export interface PushFound {
-  readonly isForeign?: true;
-  readonly push?: Omit<PushSave, "call" | "config" | "task"> & { readonly config: string };
+  readonly push?: FoundPush;
+}
+
+export interface FoundPush extends Omit<PushSave, "id" | "expiresAt" | "task"> {
+  readonly is: "bound" | "pending" | "foreign";
 }
 
 /** What stands in front of what an agent told, in the PUSH stream. */
