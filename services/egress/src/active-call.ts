@@ -1,4 +1,4 @@
-import { Fault, type CallHead, type Outcome } from "@sluice/contracts";
+import { Fault, type A2aOperation, type CallHead, type Outcome } from "@sluice/contracts";
 import { Unread } from "./unread.ts";
 
 /** More than this unread, and the upstream has to wait for the reader. */
@@ -8,7 +8,19 @@ const abandonedBytes = 16 * 1024 * 1024;
 /** The same where somebody reads too slowly, and what sends cannot be made to wait. */
 const mostBytes = 32 * 1024 * 1024;
 
-export type Ending = Pick<Outcome, "status"> & Partial<Pick<Outcome, "fault" | "isError" | "events">>;
+/** What of A2A changes nothing: it may end with its client. */
+const readings: ReadonlySet<A2aOperation> = new Set([
+  "GetTask",
+  "ListTasks",
+  "GetTaskPushNotificationConfig",
+  "ListTaskPushNotificationConfigs",
+  "GetExtendedAgentCard",
+  "GetAgentCard",
+]);
+const streams: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
+
+export type Ending = Pick<Outcome, "status"> &
+  Partial<Pick<Outcome, "fault" | "isError" | "events" | "task" | "taskState">>;
 
 /** Something that ends with its call: an exchange, or an answer on its way. */
 export interface Abortable {
@@ -19,12 +31,14 @@ export interface Abortable {
 export class ActiveCall {
   readonly head: CallHead;
   readonly replyTo: string;
-  /** The agent, and whether it is a call or a stream. */
+  /** The agent, whether it is a call or a stream, and by A2A whom it is for: long tasks of one keep nobody from another. */
   readonly countedAs: string;
   readonly startedAt = Date.now();
   readonly #startTickMs = performance.now();
   /** When something last came from the upstream. */
   lastActivity = this.startedAt;
+  /** How long the upstream may be silent, in milliseconds, where that is not the endpoint's deadline. */
+  patienceMs: number | undefined;
   /** The caller was told that this replica works on it, or has its answer. */
   announced = false;
   /** The answer, or its head, was sent. */
@@ -51,7 +65,8 @@ export class ActiveCall {
   constructor(head: CallHead, replyTo: string) {
     this.head = head;
     this.replyTo = replyTo;
-    this.countedAs = `${head.tenant}\0${head.agent.id}\0${this.listening ? "stream" : "call"}`;
+    const to = head.a2a === undefined ? "" : head.server;
+    this.countedAs = `${head.tenant}\0${head.agent.id}\0${this.listening ? "stream" : "call"}\0${to}`;
     this.reader = head.stream;
   }
 
@@ -60,7 +75,15 @@ export class ActiveCall {
   }
 
   get listening(): boolean {
-    return this.head.http === "GET" || this.head.method === "subscriptions/listen";
+    const { a2a, http, method } = this.head;
+    if (a2a !== undefined) return streams.has(a2a.operation);
+    return http === "GET" || method === "subscriptions/listen";
+  }
+
+  /** It goes on when its client leaves: what is begun by A2A ends by A2A. */
+  get outlivesClient(): boolean {
+    const { a2a } = this.head;
+    return a2a !== undefined && !readings.has(a2a.operation);
   }
 
   /** The ingress replica of whoever reads. */
@@ -110,6 +133,12 @@ export class ActiveCall {
     this.reader = undefined;
     this.readerLeftAt = Date.now();
     this.#goOn?.();
+  }
+
+  /** Its client left: it ends, unless it is to go on without one. */
+  abandon(): void {
+    if (!this.outlivesClient) this.end(new Fault("client_left", "the client left"));
+    else if (this.reader !== undefined) this.leave(this.reader);
   }
 
   end(fault: Fault): void {

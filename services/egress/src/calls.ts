@@ -1,8 +1,8 @@
 import type { Bus } from "@sluice/bus";
 import { encodeHeadAndBody, Fault, type CallHead, type OwnWord, type ReplyHead } from "@sluice/contracts";
-import { Counter, Gauge, Histogram, type Registry } from "@sluice/telemetry";
 import { isSameId } from "./answer-check.ts";
 import { nobodyCameBack, type ActiveCall, type Ending } from "./active-call.ts";
+import type { CallMetrics } from "./call-metrics.ts";
 
 const sweepEveryMs = 500;
 const announceAfterMs = 1_000;
@@ -11,7 +11,7 @@ const readerGraceMs = 15_000;
 
 export interface CallsOptions {
   readonly bus: Bus;
-  readonly metrics: Registry;
+  readonly metrics: CallMetrics;
   readonly maxInFlight: number;
   readonly maxCallsPerAgent: number;
   readonly maxStreamsPerAgent: number;
@@ -30,35 +30,11 @@ export class Calls implements Disposable {
   /** By agent, calls and streams apart. */
   readonly #counts = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
-  readonly #counter;
-  readonly #durations;
   #idle: (() => void) | undefined;
 
   constructor(options: CallsOptions) {
     this.#options = options;
-    const registers = [options.metrics];
-    this.#counter = new Counter({
-      name: "sluice_upstream_calls_total",
-      help: "Calls forwarded to upstreams",
-      labelNames: ["tenant", "server", "status", "fault"],
-      registers,
-    });
-    this.#durations = new Histogram({
-      name: "sluice_upstream_call_duration_seconds",
-      help: "From taking a call to the end of its answer",
-      labelNames: ["tenant", "server"],
-      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300],
-      registers,
-    });
-    new Gauge({
-      name: "sluice_upstream_calls_active",
-      help: "Calls under way, streams included",
-      registers,
-      collect: function () {
-        this.set(size());
-      },
-    });
-    const size = () => this.#active.size;
+    options.metrics.measure(() => this.#active.size);
     this.#timer = setInterval(() => this.#sweep(Date.now()), sweepEveryMs);
     options.bus.onReconnect(() => this.#announceAnew());
   }
@@ -88,10 +64,8 @@ export class Calls implements Disposable {
     if (this.#active.size === 0) this.#idle?.();
   }
 
-  count({ head, upstream, durationMs }: ActiveCall, { status, fault }: Ending): void {
-    const server = upstream ?? head.server;
-    this.#durations.observe({ tenant: head.tenant, server }, durationMs / 1000);
-    this.#counter.inc({ tenant: head.tenant, server, status, fault: fault ?? "" });
+  count(call: ActiveCall, ending: Ending): void {
+    this.#options.metrics.count(call, ending);
   }
 
   *matching({ call, stream, session, rpcId }: OwnWord): Iterable<ActiveCall> {
@@ -108,7 +82,7 @@ export class Calls implements Disposable {
     for (const call of this.#active) {
       if (call.reader === undefined || call.readerInstance !== instance) continue;
       call.leave(call.reader);
-      if (call.head.era === "modern") call.end(new Fault("client_left", "the client left"));
+      if (call.head.era === "modern" && !call.outlivesClient) call.end(new Fault("client_left", "the client left"));
     }
   }
 
@@ -128,22 +102,28 @@ export class Calls implements Disposable {
   }
 
   #sweep(now: number): void {
-    const { unreadTimeoutMs } = this.#options;
     for (const call of this.#active) {
-      const idleMs = now - call.lastActivity;
       if (!call.announced && now - call.startedAt > announceAfterMs) this.#announce(call);
-      if (call.waitingSince !== undefined) {
-        if (now - call.waitingSince > unreadTimeoutMs) call.end(nobodyCameBack());
-      } else if (call.streaming && call.listening) {
-        if (call.reader === undefined && now - call.readerLeftAt > readerGraceMs)
-          call.end(new Fault("client_left", "the client left"));
-        else if (idleMs > (this.#options.idleTimeoutMs(call.head) ?? Infinity)) call.end(silent(idleMs));
-      } else if (call.streaming && call.reader === undefined && now - call.readerLeftAt > unreadTimeoutMs) {
-        call.end(nobodyCameBack());
-      } else if (idleMs > this.#options.responseTimeoutMs(call.head)) {
-        call.end(silent(idleMs));
+      const fault = this.#overdue(call, now);
+      if (fault !== undefined) call.end(fault);
+    }
+  }
+
+  /** Why a call has to end by the clock. */
+  #overdue(call: ActiveCall, now: number): Fault | undefined {
+    const { unreadTimeoutMs, idleTimeoutMs, responseTimeoutMs } = this.#options;
+    const idleMs = now - call.lastActivity;
+    const unreadMs = call.reader === undefined ? now - call.readerLeftAt : 0;
+    if (call.waitingSince !== undefined)
+      return now - call.waitingSince > unreadTimeoutMs ? nobodyCameBack() : undefined;
+    if (call.streaming && call.head.a2a === undefined) {
+      if (!call.listening && unreadMs > unreadTimeoutMs) return nobodyCameBack();
+      if (call.listening) {
+        if (unreadMs > readerGraceMs) return new Fault("client_left", "the client left");
+        return idleMs > (idleTimeoutMs(call.head) ?? Infinity) ? silent(idleMs) : undefined;
       }
     }
+    return idleMs > (call.patienceMs ?? responseTimeoutMs(call.head)) ? silent(idleMs) : undefined;
   }
 
   /** Callers that lost the bus for a while cannot know whether their calls are still in somebody's hands. */

@@ -1,19 +1,28 @@
-import type { Endpoint } from "@sluice/contracts";
+import type { Protocol } from "@sluice/contracts";
 import { SecretProblem } from "@sluice/secrets";
 
 /** An endpoint that can't be used, because of its secrets for the most part: calls to it are refused. */
 export interface ClosedEndpoint {
   readonly tenant: string;
+  /** Its name: servers and agents may have the same. */
   readonly server: string;
+  readonly protocol: Protocol;
   /** Why, without a secret. */
   readonly problem: string;
   /** It may pass without anybody mending the configuration or a secret. */
   readonly isTemporary: boolean;
 }
 
-export function closedBy(error: unknown, tenant: string, { name }: Endpoint): ClosedEndpoint {
-  const problem = `tenant ${tenant}, endpoint ${name}: ${(error as Error).message}`;
-  return { tenant, server: name, problem, isTemporary: error instanceof SecretProblem && error.isTemporary };
+interface Place {
+  readonly tenant: string;
+  readonly protocol: Protocol;
+  readonly endpoint: { readonly name: string };
+}
+
+export function closedBy(error: unknown, { tenant, protocol, endpoint: { name } }: Place): ClosedEndpoint {
+  const what = protocol === "mcp" ? "endpoint" : "agent";
+  const problem = `tenant ${tenant}, ${what} ${name}: ${(error as Error).message}`;
+  return { tenant, server: name, protocol, problem, isTemporary: error instanceof SecretProblem && error.isTemporary };
 }
 
 /** What is to be mended under one version of the configuration. */

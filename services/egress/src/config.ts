@@ -17,6 +17,8 @@ export const configSchema = z.object({
   EGRESS_MAX_PARKED_PER_AGENT: integer(1, 100_000).default(64),
   /** Streams of a server's own messages (GET) of one agent at once; more are answered with 503. */
   EGRESS_MAX_STREAMS_PER_AGENT: integer(1, 100_000).default(64),
+  /** Tasks of one A2A agent that one calling agent has this replica watch at once; more are answered with 503. */
+  EGRESS_MAX_WATCHES_PER_AGENT: integer(1, 100_000).default(1_024),
   /** Sessions with one upstream that egress opens for one agent without any, and its HTTP+SSE connections; more: 503. */
   EGRESS_MAX_SESSIONS_PER_AGENT: integer(1, 100_000).default(128),
   /** How long an unused session is kept, as session-manager has it. */

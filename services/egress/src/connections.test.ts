@@ -76,7 +76,7 @@ it("tells the breaker of what the upstream did, and of nothing that was the clie
   });
   const refusal = { address: "10.0.0.1", range: "private", reason: "no" };
   const connectionsTo = (to: string, connector = buildConnector({})) =>
-    new Connections({ ...common, origin: to, connector, breaker: watched, waiting: 5 });
+    new Connections({ ...common, origin: to, connector, breaker: watched, isPatient: true, waiting: 5 });
   const [connections, forbidden] = [connectionsTo(origin), connectionsTo("http://inside.example.com", refuse)];
   const send = (request: Partial<UpstreamRequest>, over = connections) =>
     new Exchange(over, { path: "/", method: "POST", headers: {}, body: Buffer.from("{}"), ...request });

@@ -6,6 +6,8 @@ import type { Breaker } from "./breaker.ts";
 export interface ConnectionsOptions {
   readonly origin: string;
   readonly connector: buildConnector.connector;
+  /** What they are for may rightly stay silent: no answer in time says nothing of the upstream. */
+  readonly isPatient?: boolean;
   /** Of the upstream: all its connections share one. */
   readonly breaker: Breaker;
   readonly connections: number;
@@ -30,9 +32,10 @@ export class Connections {
   readonly #breaker: Breaker;
   readonly #most: number;
   readonly #full: string;
+  readonly #isPatient: boolean;
   #held = 0;
 
-  constructor({ origin, connector, breaker, connections, waiting, full }: ConnectionsOptions) {
+  constructor({ origin, connector, breaker, connections, waiting, full, isPatient = false }: ConnectionsOptions) {
     this.#pool = new Pool(origin, {
       connections,
       connect: connector,
@@ -44,6 +47,7 @@ export class Connections {
     this.#breaker = breaker;
     this.#most = connections + waiting;
     this.#full = full;
+    this.#isPatient = isPatient;
   }
 
   /**
@@ -60,7 +64,7 @@ export class Connections {
     this.requireRoom();
     const attempt = this.#breaker.enter();
     this.#held++;
-    const watch = { attempt, listening: options.method === "GET", onOver: () => this.#held-- };
+    const watch = { attempt, listening: this.#isPatient && options.method === "GET", onOver: () => this.#held-- };
     this.#pool.dispatch(options, new AttemptWatch(handler, watch));
   }
 

@@ -4,24 +4,26 @@ import { referencesIn } from "@sluice/secrets";
 import { Gauge } from "@sluice/telemetry";
 import type { Egress } from "./service.ts";
 import type { ClosedEndpoint } from "./closed-endpoints.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { ConnectedEndpoints, Reachable } from "./connected-endpoints.ts";
 
 interface Configured {
   readonly egress: Egress;
-  readonly upstreams: Upstreams;
+  /** Of each protocol. */
+  readonly endpoints: readonly ConnectedEndpoints<Reachable>[];
 }
 
 /**
  * Takes over each version of the configuration once the secrets that it names were read, and each secret as it changes.
  * @throws ConfigError at the start, where a secret is missing or weak; later that closes its endpoint alone
  */
-export async function followConf(context: Context<unknown>, { egress, upstreams }: Configured): Promise<void> {
+export async function followConf(context: Context<unknown>, { egress, endpoints }: Configured): Promise<void> {
   const { bus, log, scope, secrets, complain } = context;
   const tell = (closed: readonly ClosedEndpoint[], what: string) => {
     for (const { problem } of closed) log.error({ problem }, what);
   };
-  complain(() => upstreams.problems);
-  measureClosed(context, upstreams);
+  const closedNow = () => endpoints.flatMap(({ closed }) => closed);
+  complain(() => endpoints.flatMap(({ problems }) => problems));
+  measureClosed(context, closedNow);
   let started = false;
   const sections = await watchSection(bus, "egress", async (tenants) => {
     const isCurrent = await secrets.use("tenants", referencesIn([...tenants.values()]));
@@ -31,28 +33,28 @@ export async function followConf(context: Context<unknown>, { egress, upstreams 
   });
   scope.use(sections);
   started = true;
-  const unfit = upstreams.closed.filter(({ isTemporary }) => !isTemporary);
+  const unfit = closedNow().filter(({ isTemporary }) => !isTemporary);
   if (unfit.length > 0) throw new ConfigError(unfit.map(({ problem }) => problem).join("\n"));
-  tell(upstreams.closed, "endpoint closed");
+  tell(closedNow(), "endpoint closed");
   scope.use(
     secrets.onChange((reference) => {
-      const before = upstreams.closed.length;
-      const refused = upstreams.renew(reference);
+      const before = closedNow().length;
+      const refused = endpoints.flatMap((all) => all.renew(reference));
       tell(refused, "the changed secret can't be used: what was in use stays");
-      if (upstreams.closed.length < before) log.info({ reference }, "endpoints opened: their secret came");
+      if (closedNow().length < before) log.info({ reference }, "endpoints opened: their secret came");
     }),
   );
 }
 
-function measureClosed({ metrics }: Pick<Context<unknown>, "metrics">, upstreams: Upstreams): void {
+function measureClosed({ metrics }: Pick<Context<unknown>, "metrics">, closed: () => readonly ClosedEndpoint[]): void {
   new Gauge({
     name: "sluice_upstream_closed",
     help: "1 while this upstream can't be used, because of its secrets for the most part",
-    labelNames: ["tenant", "server"],
+    labelNames: ["tenant", "server", "protocol"],
     registers: [metrics],
     collect: function () {
       this.reset();
-      for (const { tenant, server } of upstreams.closed) this.set({ tenant, server }, 1);
+      for (const { tenant, server, protocol } of closed()) this.set({ tenant, server, protocol }, 1);
     },
   });
 }

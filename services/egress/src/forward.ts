@@ -4,13 +4,17 @@ import type { Connections } from "./connections.ts";
 import type { Fields } from "./credentials/index.ts";
 import { Exchange, type UpstreamRequest } from "./exchange.ts";
 import { identityHeaders } from "./headers.ts";
-import type { Upstream } from "./upstreams.ts";
+import type { Connected, Reachable } from "./connected-endpoints.ts";
 
 const abandonMs = 10_000;
 const abandoned = new Fault("client_left", "nobody waits for this answer");
 
+type Upstream = Connected<Reachable>;
+
 /** What of a call is sent. */
-interface Sent extends Pick<CallHead, "http" | "headers" | "agent" | "resumeFrom" | "chunked"> {
+interface Sent extends Pick<CallHead, "http" | "headers" | "resumeFrom" | "chunked"> {
+  /** Who the call is of; nobody where the gateway asks for itself. */
+  readonly agent?: CallHead["agent"];
   readonly session?: Pick<NonNullable<CallHead["session"]>, "upstream">;
 }
 
@@ -30,7 +34,7 @@ export function forward({ head, upstream: at, connections, body, traceparent, pa
   const { credential, signer } = upstream;
   const headers: Fields = {
     ...head.headers,
-    ...identityHeaders(head.agent),
+    ...(head.agent !== undefined && identityHeaders(head.agent)),
     ...(head.session !== undefined && { "mcp-session-id": head.session.upstream }),
     ...(head.resumeFrom !== undefined && { "last-event-id": head.resumeFrom }),
     ...(head.chunked !== undefined && { "content-length": String(head.chunked.bytes) }),
@@ -55,11 +59,11 @@ function elsewhere(upstream: Upstream, path: string): Upstream {
 }
 
 /** A 401 is about the gateway's credentials here: the agent can't mend that, and must not take it for its own login. */
-function refusal({ credential, endpoint, lookAgain }: Upstream, shown: Fields, status: number): Fault | undefined {
+function refusal({ credential, title, lookAgain }: Upstream, shown: Fields, status: number): Fault | undefined {
   if (status !== 401) return undefined;
   credential?.refused?.(shown);
   lookAgain();
-  return new Fault("upstream_failed", `the server '${endpoint.name}' refuses the gateway's credentials`);
+  return new Fault("upstream_failed", `the ${title} refuses the gateway's credentials`);
 }
 
 /** Ends a session that no client will ever name, as far as the upstream listens. */
@@ -68,7 +72,12 @@ export function abandon(
   { head, upstream, traceparent }: Omit<ForwardOptions, "body" | "connections">,
 ) {
   const { headers, agent } = head;
-  const ending: Sent = { http: "DELETE", headers, agent, session: { upstream: session } };
+  const ending: Sent = {
+    http: "DELETE",
+    headers,
+    ...(agent !== undefined && { agent }),
+    session: { upstream: session },
+  };
   try {
     const exchange = forward({ head: ending, upstream, connections: upstream.calls, body: null, traceparent });
     const timer = setTimeout(() => exchange.abort(abandoned), abandonMs);

@@ -4,6 +4,9 @@ import type { ActiveCall, Ending } from "./active-call.ts";
 import { ReplyShares } from "./reply-shares.ts";
 import { sessionHeader, streamHead } from "./stream-head.ts";
 
+/** What an answer by A2A says beside its body. */
+type Told = Pick<ReplyHead, "dialect" | "renames">;
+
 /** The bytes of an answer that does not fit one message, and the way to stop them. */
 export interface LargeBody {
   readonly start: Buffer;
@@ -61,22 +64,23 @@ export class Replies {
   async whole(
     call: ActiveCall,
     { status, headers, body }: { status: number; headers: Record<string, string>; body: Buffer },
+    told: Told = {},
   ): Promise<Ending> {
     if (body.length > chunkBytes)
-      return await this.large(call, { status, headers }, { start: body, rest: [], stop: () => {} });
+      return await this.large(call, { status, headers, ...told }, { start: body, rest: [], stop: () => {} });
     call.bytes = body.length;
-    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers }, body);
+    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers, ...told }, body);
     return { status };
   }
 
   /** Sends an answer that does not fit one message in chunks, no faster than the client reads. */
   async large(
     call: ActiveCall,
-    { status, headers }: { status: number; headers: Record<string, string> },
+    { status, ...answer }: { status: number; headers: Record<string, string> } & Told,
     { start, rest, stop }: LargeBody,
   ): Promise<Ending> {
     const most = this.#maxAnswerBytes;
-    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, headers, chunked: true }, noBody);
+    this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, ...answer, chunked: true }, noBody);
     async function* body(): AsyncGenerator<Buffer> {
       call.bytes += start.length;
       yield start;

@@ -10,10 +10,13 @@ import {
   toFault,
   type CallHead,
   type OwnVerb,
+  type Protocol,
   type OwnWord,
 } from "@sluice/contracts";
 import { describeError, startSpan, type Log, type Span } from "@sluice/telemetry";
 import { ActiveCall, type Ending } from "./active-call.ts";
+import type { AgentCalls } from "./a2a/agent-calls.ts";
+import type { Agents } from "./a2a/agents.ts";
 import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
@@ -29,10 +32,13 @@ export interface EgressParts {
   readonly log: Log;
   readonly upstreams: Upstreams;
   readonly outcomes: OutcomeLog;
-  readonly calls: Calls;
+  readonly agents: Agents;
+  /** Those of one protocol never count for the other. */
+  readonly calls: Readonly<Record<Protocol, Calls>>;
   readonly replies: Replies;
   readonly relay: Relay;
   readonly mediator: Mediator;
+  readonly agentCalls: AgentCalls;
 }
 
 /** Forwards admitted calls: signs, sends once, relays what comes back as it is. */
@@ -44,14 +50,16 @@ export class Egress {
   }
 
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
-    return this.#parts.upstreams.configure(sections);
+    const { agents, upstreams } = this.#parts;
+    return [...upstreams.configure(sections), ...agents.configure(sections)];
   }
 
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
-    const { calls, outcomes, log, replies } = this.#parts;
+    const { outcomes, log, replies } = this.#parts;
     if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
+    const calls = this.#callsLike(head);
     const call = new ActiveCall(head, message.reply);
     const span = startSpan(`egress ${head.method || head.http}`, "client", head.traceparent);
     try {
@@ -89,8 +97,9 @@ export class Egress {
   heed(verb: OwnVerb, message: Incoming): void {
     const word = decodeJson<OwnWord>(message.data);
     if (verb === "refresh") return this.#parts.mediator.heed(word);
-    for (const call of this.#parts.calls.matching(word)) {
-      if (verb === "cancel") call.end(new Fault("client_left", "the client left"));
+    const { mcp, a2a } = this.#parts.calls;
+    for (const call of [...mcp.matching(word), ...a2a.matching(word)]) {
+      if (verb === "cancel") call.abandon();
       else if (verb === "detach" && word.reader !== undefined) call.leave(word.reader);
       else if (verb === "progress" && word.reader !== undefined) call.progress(word.reader, word.readUpTo ?? 0);
       else if (verb === "attach" && word.reader !== undefined) this.#attach(call, word.reader);
@@ -99,9 +108,15 @@ export class Egress {
     }
   }
 
+  #callsLike({ a2a }: CallHead): Calls {
+    return this.#parts.calls[a2a === undefined ? "mcp" : "a2a"];
+  }
+
   /** A call goes to its upstream as it is, or is mediated where no upstream takes it as it is. */
   async #carryOut(call: ActiveCall, inline: Buffer, { traceparent }: Span): Promise<Ending> {
-    const { mediator, relay, replies } = this.#parts;
+    const { agentCalls, mediator, relay, replies } = this.#parts;
+    const { a2a } = call.head;
+    if (a2a !== undefined) return await agentCalls.carryOut({ call, inline, traceparent }, a2a);
     let mediates = mediator.mediates(call, traceparent);
     if (typeof mediates !== "boolean") mediates = await mediates;
     if (!mediates) {
@@ -136,7 +151,7 @@ export class Egress {
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
       ...(head.shadow !== undefined && { shadow: head.shadow }),
     });
-    this.#parts.calls.count(call, ending);
+    this.#callsLike(head).count(call, ending);
     span.end({
       ...(ending.fault !== undefined && { error: ending.fault }),
       attributes: { "http.response.status_code": ending.status, "rpc.method": head.method, "sluice.call": head.call },

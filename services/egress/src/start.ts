@@ -1,11 +1,18 @@
 import { OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type OwnVerb } from "@sluice/contracts";
+import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { measureBreakers } from "./breaker-metric.ts";
+import { AgentCalls } from "./a2a/agent-calls.ts";
+import { AgentDirectory } from "./a2a/agent-directory.ts";
+import { Agents } from "./a2a/agents.ts";
+import { TaskRegistry } from "./a2a/task-registry.ts";
+import { Watches } from "./a2a/watch.ts";
+import { callMetrics } from "./call-metrics.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
+import type { ConnectedEndpoints, ConnectedOptions, Reachable } from "./connected-endpoints.ts";
 import { PinBook } from "./definitions/pin-book.ts";
 import { measureQuarantine } from "./definitions/quarantine-metric.ts";
 import { RelayedTools } from "./definitions/relayed-tools.ts";
@@ -28,24 +35,27 @@ const endingMs = 5_000;
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
   const { config, bus, log, scope, nobodyWaits } = context;
-  const upstreams = openUpstreams(context);
+  const { upstreams, agents } = openEndpoints(context);
   const outcomes = scope.use(new OutcomeLog(bus));
-  const calls = openCalls(context, upstreams);
+  const calls = openCalls(context, { mcp: upstreams, a2a: agents });
+  const all = Object.values(calls);
   const { book, ...ways } = openWays(context, upstreams);
-  const egress = new Egress({ bus, log, upstreams, outcomes, calls, ...ways });
+  const agentCalls = openAgentCalls(context, agents, ways.replies);
+  const egress = new Egress({ bus, log, upstreams, agents, outcomes, calls, agentCalls, ...ways });
   scope.use(await watchToolPins(bus, book));
-  await followConf(context, { egress, upstreams });
-  scope.use(new Presence(bus, "ingress", (instance) => calls.readerDied(instance)));
+  await followConf(context, { egress, endpoints: [upstreams, agents] });
+  scope.use(new Presence(bus, "ingress", (instance) => all.forEach((one) => one.readerDied(instance))));
   bus.listen(subjects.ownAll, (message) => {
     egress.heed(message.subject.slice(message.subject.lastIndexOf(".") + 1) as OwnVerb, message);
   });
   const stopping = stopClock(() => (nobodyWaits() ? 0 : Math.max(0, config.SHUTDOWN_DEADLINE_MS - endingMs)));
-  scope.defer(() => calls.finish(stopping.leftMs()));
+  const finish = () => Promise.all(all.map((one) => one.finish(stopping.leftMs())));
+  scope.defer(async () => void (await finish()));
   // Answers that parked calls wait for come as calls of this replica's own, until none waits any more.
   scope.use(bus.listen(subjects.callOf(bus.instance), (message) => egress.take(message)));
   scope.defer(async () => {
-    do await Promise.all([calls.finish(stopping.leftMs()), ways.mediator.finish(stopping.leftMs())]);
-    while (stopping.leftMs() > 0 && (calls.size > 0 || ways.mediator.isAwaited));
+    do await Promise.all([finish(), ways.mediator.finish(stopping.leftMs())]);
+    while (stopping.leftMs() > 0 && (all.some(({ size }) => size > 0) || ways.mediator.isAwaited));
   });
   for (const pool of config.EGRESS_POOLS) {
     const taking = bus.serve(subjects.call(pool), (message) => egress.take(message), `egress-${pool}`);
@@ -65,20 +75,32 @@ function stopClock(deadlineMs: () => number): { leftMs: () => number } {
   };
 }
 
-function openCalls({ config, bus, metrics, scope }: Context<EgressConfig & BaseConfig>, upstreams: Upstreams): Calls {
-  return scope.use(
-    new Calls({
-      bus,
-      metrics,
-      maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
-      maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
-      maxStreamsPerAgent: config.EGRESS_MAX_STREAMS_PER_AGENT,
-      unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
-      responseTimeoutMs: (head) =>
-        upstreams.find(head.tenant, head.server)?.endpoint.responseTimeoutMs ?? defaultTimeoutMs,
-      idleTimeoutMs: (head) => upstreams.find(head.tenant, head.server)?.endpoint.idleTimeoutMs,
-    }),
-  );
+type Endpoints = Readonly<Record<Protocol, ConnectedEndpoints<Reachable & Pick<Endpoint, "idleTimeoutMs">>>>;
+
+function openCalls(
+  { config, bus, metrics, scope }: Context<EgressConfig & BaseConfig>,
+  endpoints: Endpoints,
+): Record<Protocol, Calls> {
+  const metricsOf = callMetrics(metrics);
+  const open = (protocol: Protocol, maxStreamsPerAgent: number) => {
+    const endpointOf = ({ tenant, server }: CallHead) => endpoints[protocol].find(tenant, server)?.endpoint;
+    return scope.use(
+      new Calls({
+        bus,
+        metrics: metricsOf(protocol),
+        maxInFlight: config.EGRESS_MAX_IN_FLIGHT,
+        maxCallsPerAgent: config.EGRESS_MAX_CALLS_PER_AGENT,
+        maxStreamsPerAgent,
+        unreadTimeoutMs: config.EGRESS_UNREAD_TIMEOUT_MS,
+        responseTimeoutMs: (head) => endpointOf(head)?.responseTimeoutMs ?? defaultTimeoutMs,
+        idleTimeoutMs: (head) => endpointOf(head)?.idleTimeoutMs,
+      }),
+    );
+  };
+  return {
+    mcp: open("mcp", config.EGRESS_MAX_STREAMS_PER_AGENT),
+    a2a: open("a2a", config.EGRESS_MAX_WATCHES_PER_AGENT),
+  };
 }
 
 function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>): Replies {
@@ -90,26 +112,37 @@ function openReplies({ config, bus, scope }: Context<EgressConfig & BaseConfig>)
   });
 }
 
-function openUpstreams({ config, log, metrics, scope, secrets }: Context<EgressConfig & BaseConfig>): Upstreams {
+function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressConfig & BaseConfig>) {
   const guard = createAddressGuard(config.UPSTREAM_NETWORKS);
   const tokenServers = scope.use(new GuardedServers({ guard }));
-  const upstreams = scope.use(
-    new Upstreams({
-      connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
-      waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
-      guard,
-      breakerFailures: config.EGRESS_BREAKER_FAILURES,
-      breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
-      log,
-      secrets,
-      tokens: {
-        reach: (url, tls) => tokenServers.reach(url, tls),
-        report: (problem) => log.warn({ problem }, "no access token"),
-      },
-    }),
-  );
-  measureBreakers(upstreams, metrics);
-  return upstreams;
+  const options: ConnectedOptions = {
+    connections: config.EGRESS_CONNECTIONS_PER_UPSTREAM,
+    waiting: config.EGRESS_MAX_WAITING_PER_UPSTREAM,
+    guard,
+    breakerFailures: config.EGRESS_BREAKER_FAILURES,
+    breakerOpenMs: config.EGRESS_BREAKER_OPEN_MS,
+    log,
+    secrets,
+    tokens: {
+      reach: (url, tls) => tokenServers.reach(url, tls),
+      report: (problem) => log.warn({ problem }, "no access token"),
+    },
+  };
+  const upstreams = scope.use(new Upstreams(options));
+  const agents = scope.use(new Agents(options));
+  measureBreakers([upstreams, agents], metrics);
+  return { upstreams, agents };
+}
+
+function openAgentCalls({ bus, config }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
+  return new AgentCalls({
+    agents,
+    directory: new AgentDirectory(),
+    replies,
+    registry: new TaskRegistry(bus),
+    watches: new Watches(),
+    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
+  });
 }
 
 /** The two ways that a call can take: to one upstream as it is, or mediated. What changes at one concerns both. */

@@ -1,5 +1,5 @@
 import type { Agent, Intent, ListedKind, ShadowDecision } from "./audit.ts";
-import type { A2aCall, Dialect, TaskWatch } from "./a2a.ts";
+import type { A2aCall, Dialect, Renames, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
 /** Names all servers of a tenant together; no endpoint can be called so. */
@@ -72,6 +72,8 @@ export interface ReplyHead {
   readonly chunked?: boolean;
   /** What the body, or the answer's stream, is written in; absent but for A2A. */
   readonly dialect?: Dialect;
+  /** A2A: names that came about with this answer, beside those of the verdict. */
+  readonly renames?: Renames;
   /**
    * Of `follow`: the subscription that is open. With `after` the body is the task as it was at that piece of the stream, and
    * what comes behind is news; without, that replica is to be asked.
@@ -105,6 +107,8 @@ export interface StreamHead {
   /** A2A: what the events are written in, and the upstream's id of the task, where that is known from the start. */
   readonly dialect?: Dialect;
   readonly task?: string;
+  /** A2A: names that came about with it, beside those of the verdict. */
+  readonly renames?: Renames;
 }
 
 /** Words to egress replicas about a call or stream that one of them owns. */

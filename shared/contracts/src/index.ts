@@ -8,6 +8,7 @@ export * from "./call.ts";
 export * from "./caller-identity.ts";
 export * from "./client-authentication.ts";
 export * from "./conf.ts";
+export type { A2aEndpoint } from "./conf-a2a.ts";
 export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./mtls.ts";

@@ -28,7 +28,9 @@ export interface TokenRequests {
 
 export interface CredentialContext {
   readonly tenant: string;
-  readonly endpoint: Endpoint;
+  readonly endpoint: Pick<Endpoint, "name" | "url" | "credentials">;
+  /** What callers are told that the endpoint is, such as `server 'search'`. */
+  readonly title: string;
   readonly tokens: TokenRequests;
   /** They hold what the endpoint refers to. */
   readonly secrets: Pick<Secrets, "value" | "again">;

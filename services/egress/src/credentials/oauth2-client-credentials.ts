@@ -18,7 +18,7 @@ const unsaidLifetimeMs = 300_000;
  */
 export function clientCredentials(
   settings: ClientCredentials,
-  { tenant, endpoint, tokens: requests, secrets }: CredentialContext,
+  { tenant, endpoint, title, tokens: requests, secrets }: CredentialContext,
 ): Credential {
   const tls = new TlsInUse(secrets);
   tls.read(settings.tls);
@@ -33,10 +33,7 @@ export function clientCredentials(
       tokens.report(
         `tenant ${tenant}, endpoint ${endpoint.name}: no token from its authorization server: ${problemOf(error)}`,
       );
-      return new Fault(
-        "upstream_failed",
-        `the gateway has no valid credentials for the server '${endpoint.name}' at the moment`,
-      );
+      return new Fault("upstream_failed", `the gateway has no valid credentials for the ${title} at the moment`);
     },
   });
   return {

@@ -1,6 +1,7 @@
 import { Fault, sessionNameOf, type CallHead, type EndedSession } from "@sluice/contracts";
 import type { Principals } from "../principals.ts";
-import type { Stays, Upstreams } from "../upstreams.ts";
+import type { Stays } from "../connected-endpoints.ts";
+import type { Upstreams } from "../upstreams.ts";
 import type { Changes } from "./changes.ts";
 import { modernClient } from "./client.ts";
 import { LegacyPeer } from "./legacy-peer.ts";

@@ -1,5 +1,5 @@
 import { Fault, type CallHead } from "@sluice/contracts";
-import type { Stays } from "../upstreams.ts";
+import type { Stays } from "../connected-endpoints.ts";
 import { modernClient } from "./client.ts";
 import { KeptState } from "./kept-state.ts";
 import { SessionExpired, type LegacyPeer } from "./legacy-peer.ts";

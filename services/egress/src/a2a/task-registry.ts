@@ -1,0 +1,91 @@
+import type { Observed } from "@sluice/a2a";
+import type { Bus } from "@sluice/bus";
+import {
+  decodeJson,
+  encodeJson,
+  Fault,
+  subjects,
+  type CallHead,
+  type Renamed,
+  type Renames,
+  type TaskRegister,
+  type TaskRegistered,
+} from "@sluice/contracts";
+
+const timeoutMs = 2_000;
+
+/** Keeps whose tasks and contexts are, before anybody learns of them. */
+export class TaskRegistry {
+  readonly #bus: Bus;
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  /**
+   * Takes note of what an agent's answer to this call says. Gives back the names that came about with it.
+   * @throws Fault `unavailable` where that can't be kept, `upstream_failed` where it is another caller's
+   */
+  async note(head: CallHead, observed: Observed): Promise<Renames | undefined> {
+    const { task, context, state, stateAt } = observed;
+    if (task === undefined && context === undefined) return undefined;
+    const fresh = namesBy(head, observed);
+    if (fresh === undefined && isKnown(head, observed)) return undefined;
+    const renames = joined(head.a2a?.known?.renames, fresh);
+    const { tenant, identity, server } = head;
+    await this.#register({
+      tenant,
+      identity,
+      server,
+      ...(task !== undefined && { task }),
+      ...(context !== undefined && { context }),
+      ...(renames !== undefined && { renames }),
+      ...(state !== undefined && { state }),
+      ...(stateAt !== undefined && { stateAt }),
+    });
+    return fresh;
+  }
+
+  async #register(register: TaskRegister): Promise<void> {
+    const subject = subjects.ask("session-manager", "tasks-register");
+    const answer = await this.#bus.ask(subject, encodeJson(register), { timeoutMs }).catch((cause: unknown) => {
+      throw new Fault("unavailable", "the task could not be registered", { cause });
+    });
+    const { ok } = decodeJson<Partial<TaskRegistered>>(answer.data);
+    if (ok === undefined) throw new Fault("unavailable", "the task could not be registered");
+    if (!ok) throw new Fault("upstream_failed", "the agent answered with a task that is not this caller's");
+  }
+}
+
+/** The verdict knew it, in this state. */
+function isKnown({ a2a }: CallHead, { task, context, state }: Observed): boolean {
+  const known = a2a?.known?.task;
+  if (known === undefined || task !== known.id) return false;
+  return (context === undefined || context === known.context) && (state === undefined || state === known.state);
+}
+
+/** What the client chose to call what the agent has named otherwise: ids of 0.1, and contexts that the agent did not take. */
+function namesBy({ a2a }: CallHead, { task, context }: Observed): Renames | undefined {
+  if (a2a === undefined) return undefined;
+  const { named, known } = a2a;
+  const tasks = named.mayBeNew === true && known?.task === undefined ? renamed(named.task, task) : [];
+  const asContext = known?.renames?.contexts?.find(({ client }) => client === named.context)?.upstream;
+  const contexts = asContext === context ? [] : renamed(named.context, context);
+  if (tasks.length + contexts.length === 0) return undefined;
+  return { ...(tasks.length > 0 && { tasks }), ...(contexts.length > 0 && { contexts }) };
+}
+
+function renamed(client: string | undefined, upstream: string | undefined): Renamed[] {
+  return client === undefined || upstream === undefined || client === upstream ? [] : [{ client, upstream }];
+}
+
+/** Both; what the newer says of a name counts. */
+function joined(older: Renames | undefined, newer: Renames | undefined): Renames | undefined {
+  if (older === undefined || newer === undefined) return newer ?? older;
+  const both = (kind: keyof Renames) => {
+    const names = new Set(newer[kind]?.map(({ client }) => client));
+    const all = [...(newer[kind] ?? []), ...(older[kind] ?? []).filter(({ client }) => !names.has(client))];
+    return all.length > 0 && { [kind]: all };
+  };
+  return { ...both("tasks"), ...both("contexts") };
+}
