@@ -30,6 +30,8 @@ export const faults = {
   session_not_found: { status: 404, rpcCode: 1404, blame: "client" },
   /** A2A: no such task, or another's (1.0 §3.3.2 TaskNotFoundError). */
   task_not_found: { status: 404, rpcCode: -32001, blame: "client" },
+  /** A2A: no push notifications here (1.0 §3.3.2 PushNotificationNotSupportedError). */
+  push_not_supported: { status: 400, rpcCode: -32003, blame: "client" },
   method_not_allowed: { status: 405, rpcCode: 1405, blame: "client" },
   conflict: { status: 409, rpcCode: 1409, blame: "client" },
   client_left: { status: 499, rpcCode: 1499, blame: "client" },

@@ -11,12 +11,20 @@ export type Agent = Connected<AgentEndpoint>;
 
 /** The agents of all tenants. */
 export class Agents extends ConnectedEndpoints<AgentEndpoint> {
+  #callers = new Map<string, ReadonlySet<string>>();
+
   constructor(options: ConnectedOptions) {
     super("a2a", options);
   }
 
+  /** Whether the configuration lists a caller of this id. */
+  lists(tenant: string, agent: string): boolean {
+    return this.#callers.get(tenant)?.has(agent) === true;
+  }
+
   /** Takes over a version of the configuration; returns the endpoints that stay closed under it. */
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
+    this.#callers = new Map([...sections].map(([tenant, { agentIds }]) => [tenant, new Set(agentIds)]));
     return this.connect(
       new Map([...sections].map(([tenant, { agentEndpoints }]) => [tenant, agentEndpoints.map(addressed)])),
     );
