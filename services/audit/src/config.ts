@@ -1,12 +1,9 @@
-import { integer, pemFile } from "@sluice/runtime";
+import { databaseUrl, integer, pemFile } from "@sluice/runtime";
 import { z } from "zod";
 
 /** What audit reads from the environment beside the base settings. */
 export const configSchema = z.object({
-  DATABASE_URL: z.url({
-    protocol: /^postgres(?:ql)?$/,
-    error: "must be a URL: postgres://user:password@host:port/database",
-  }),
+  DATABASE_URL: databaseUrl,
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,

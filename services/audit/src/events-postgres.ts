@@ -1,8 +1,7 @@
-import type { ConnectionOptions } from "node:tls";
+import { join } from "node:path";
 import type { DatabaseOptions } from "@sluice/runtime";
-import { DatabaseError, Pool, type PoolClient } from "pg";
+import { Database, isFaultOfTheData } from "@sluice/runtime/postgres";
 import { actionColumns, intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
-import { migrate } from "./migrate.ts";
 
 /** Where events are kept for good. */
 export interface Events {
@@ -47,26 +46,22 @@ function insertOf(columns: readonly [string, string][], parametersBefore: number
     select * from unnest(${arrays.join(", ")}) on conflict (event_id) do nothing returning 1`;
 }
 
-/** SQLSTATE classes: data exception, integrity constraint violation. */
-const faultOfTheData = /^2[23]/;
+const lockKey = 7_583_221;
 
 /** Events in the table `audit_events`, which it makes where it is missing. */
 export class PostgresEvents implements Events, AsyncDisposable {
-  readonly #pool: Pool;
-  #migrated: Promise<void> | undefined;
+  readonly #database: Database;
 
-  constructor({ connectionString, ssl }: DatabaseOptions) {
-    this.#pool = new Pool({
-      connectionString,
-      ssl: ssl as ConnectionOptions | false,
-      application_name: "sluice-audit",
-      options: "-c synchronous_commit=on",
-      max: 2,
-      keepAlive: true,
-      connectionTimeoutMillis: 5_000,
-      query_timeout: 30_000,
+  constructor(options: DatabaseOptions) {
+    this.#database = new Database(options, {
+      name: "sluice-audit",
+      migrations: join(import.meta.dirname, "../migrations"),
+      table: "audit_migrations",
+      lockKey,
+      connections: 2,
+      connectTimeoutMs: 5_000,
+      queryTimeoutMs: 30_000,
     });
-    this.#pool.on("error", () => {});
   }
 
   store(rows: readonly EventRow[]): Promise<number> {
@@ -77,35 +72,20 @@ export class PostgresEvents implements Events, AsyncDisposable {
         columns,
       ),
     );
-    return this.#withClient(async (client) => {
-      const { rows: answer } = await client.query<{ stored: string }>({ ...insert, values });
-      return Number(answer[0]?.stored ?? 0);
-    });
+    return this.#database
+      .use(async (client) => {
+        const { rows: answer } = await client.query<{ stored: string }>({ ...insert, values });
+        return Number(answer[0]?.stored ?? 0);
+      })
+      .catch(sortOut);
   }
 
   check(): Promise<void> {
-    return this.#withClient(async (client) => void (await client.query("select 1")));
+    return this.#database.check();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#pool.end();
-  }
-
-  async #withClient<Result>(work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-    const client = await this.#pool.connect();
-    let failure: Error | undefined;
-    try {
-      await (this.#migrated ??= migrate(client));
-      return await work(client).catch(sortOut);
-    } catch (error) {
-      if (!(error instanceof Unstorable)) {
-        this.#migrated = undefined;
-        failure = error as Error;
-      }
-      throw error;
-    } finally {
-      client.release(failure);
-    }
+    return this.#database[Symbol.asyncDispose]();
   }
 }
 
@@ -114,8 +94,6 @@ function arraysOf(rows: readonly EventRow[], columns: readonly [string, string][
 }
 
 function sortOut(error: unknown): never {
-  if (error instanceof DatabaseError && faultOfTheData.test(error.code ?? "")) {
-    throw new Unstorable(`the database refuses it: ${error.code}`, { cause: error });
-  }
+  if (isFaultOfTheData(error)) throw new Unstorable(`the database refuses it: ${error.code}`, { cause: error });
   throw error;
 }

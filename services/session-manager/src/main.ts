@@ -1,8 +1,8 @@
 import { run } from "@sluice/runtime";
-import { configSchema } from "./config.ts";
 import { closeRedis, openRedis, redisOptions } from "@sluice/runtime/redis";
-import { startSessions } from "./service.ts";
+import { configSchema } from "./config.ts";
 import { RedisSessions } from "./sessions-redis.ts";
+import { startSessionManager } from "./start.ts";
 
 await run({
   name: "session-manager",
@@ -14,14 +14,11 @@ await run({
       .connect()
       .catch(() => log.warn("redis does not answer: calls of legacy sessions are refused until it does"));
     requireReady(() => redis.status === "ready");
-    const onRefreshFailure = () => log.debug("a used session could not be kept longer");
-    await startSessions(
-      context,
-      new RedisSessions(redis, {
-        ttlSeconds: config.SESSION_TTL_SECONDS,
-        mostPerAgent: config.SESSION_MAX_PER_AGENT,
-        onRefreshFailure,
-      }),
-    );
+    const sessions = new RedisSessions(redis, {
+      ttlSeconds: config.SESSION_TTL_SECONDS,
+      mostPerAgent: config.SESSION_MAX_PER_AGENT,
+      onRefreshFailure: () => log.debug("a used session could not be kept longer"),
+    });
+    startSessionManager(context, { redis, sessions });
   },
 });

@@ -1,26 +1,23 @@
 import { readCalls, type Incoming } from "@sluice/bus";
 import {
-  decodeJson,
   encodeJson,
   subjects,
   type AdmissionAnswer,
+  type Intent,
   type KeptSession,
   type SessionCreated,
   type SessionFound,
   type SessionUpdated,
   type SessionVerdict,
 } from "@sluice/contracts";
-import { servingFor, type Context } from "@sluice/runtime";
-import { Counter, createIgnoredLog } from "@sluice/telemetry";
 import { z } from "zod";
-import type { Config } from "./config.ts";
+import { read, type Serving } from "./serving.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** What the handlers need of the world. */
-export interface Deps {
+export interface Deps extends Pick<Serving, "reply" | "ignored"> {
   readonly sessions: Sessions;
-  readonly reply: (subject: string, payload: Uint8Array) => void;
-  readonly ignored: (reason: string) => void;
+  readonly admitTasks: (calls: readonly Intent[]) => Promise<readonly SessionVerdict[]>;
   readonly counted: (what: "created" | "ended" | "found" | "refused", count: number) => void;
 }
 
@@ -39,11 +36,26 @@ const findSchema = ownerSchema.extend({ session: z.string() });
 const updateSchema = findSchema.extend({ expected: keptText, upstreamSession: keptText });
 const endSchema = z.object({ session: z.string() });
 
-/** Decides about each call of a batch; all of them name a session, and all are looked up at once. */
+/** Decides about each call of a batch: of MCP by the session that it names, of A2A by the tasks and contexts. */
 export const handleAdmission: Handler = async (deps, message) => {
   const calls = readCalls(message);
   if (calls === undefined || message.reply === undefined)
     return deps.ignored("not an admission request that waits for an answer");
+  const ofTasks = calls.filter(({ protocol }) => protocol === "a2a");
+  const ofSessions = calls.filter(({ protocol }) => protocol !== "a2a");
+  const [tasks, sessions] = await Promise.all([
+    ofTasks.length === 0 ? [] : deps.admitTasks(ofTasks),
+    ofSessions.length === 0 ? [] : admitSessions(deps, ofSessions),
+  ]);
+  let [task, session] = [0, 0];
+  const verdicts = calls.map(
+    ({ protocol }) => (protocol === "a2a" ? tasks[task++] : sessions[session++]) ?? { ok: false as const },
+  );
+  const answer: AdmissionAnswer = { by: "session-manager", verdicts };
+  deps.reply(message.reply, encodeJson(answer));
+};
+
+async function admitSessions(deps: Deps, calls: readonly Intent[]): Promise<readonly SessionVerdict[]> {
   const claims = calls.map(({ tenant, identity, server, session }) => ({
     tenant,
     identity: identity ?? "",
@@ -55,9 +67,8 @@ export const handleAdmission: Handler = async (deps, message) => {
   const refused = verdicts.filter(({ ok }) => !ok).length;
   deps.counted("found", claims.length - refused);
   deps.counted("refused", refused);
-  const answer: AdmissionAnswer = { by: "session-manager", verdicts };
-  deps.reply(message.reply, encodeJson(answer));
-};
+  return verdicts;
+}
 
 function verdictOf(kept: KeptSession | undefined): SessionVerdict {
   return kept === undefined ? { ok: false } : { ok: true, ...kept };
@@ -104,35 +115,11 @@ export const handleEnd: Handler = async (deps, message) => {
   if (message.reply !== undefined) deps.reply(message.reply, encodeJson({}));
 };
 
-/** What can't be decided or kept stays unanswered: the asker closes at its deadline. */
-export async function startSessions(context: Context<Config>, sessions: Sessions): Promise<void> {
-  const { bus, log, metrics } = context;
-  const counter = new Counter({
-    name: "sluice_sessions_total",
-    help: "Legacy sessions created, ended, found for a call, and refused",
-    labelNames: ["event"],
-    registers: [metrics],
-  });
-  const deps: Deps = {
-    sessions,
-    reply: (subject, payload) => bus.tell(subject, payload),
-    ignored: createIgnoredLog(log),
-    counted: (event, count) => {
-      if (count > 0) counter.inc({ event }, count);
-    },
-  };
-  const serve = servingFor(context, deps.ignored);
+/** Serves what is asked of sessions, and every admission. */
+export function serveSessions(serve: Serving["serve"], deps: Deps): void {
   serve(subjects.ask("session-manager", "create"), (message) => handleCreate(deps, message));
   serve(subjects.ask("session-manager", "find"), (message) => handleFind(deps, message));
   serve(subjects.ask("session-manager", "update"), (message) => handleUpdate(deps, message));
   serve(subjects.ask("session-manager", "end"), (message) => handleEnd(deps, message));
   serve(subjects.admitSession, (message) => handleAdmission(deps, message));
-}
-
-function read<Schema extends z.ZodType>(schema: Schema, message: Incoming): z.infer<Schema> | undefined {
-  try {
-    return schema.safeParse(decodeJson(message.data)).data;
-  } catch {
-    return undefined;
-  }
 }

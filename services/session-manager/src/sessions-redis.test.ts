@@ -53,6 +53,7 @@ function world() {
   const ignored: string[] = [];
   const deps: Deps = {
     sessions,
+    admitTasks: () => Promise.resolve([]),
     reply: (subject, payload) => void replies.push({ subject, answer: decodeJson(payload) }),
     ignored: (reason) => void ignored.push(reason),
     counted: () => {},

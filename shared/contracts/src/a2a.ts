@@ -165,4 +165,6 @@ export interface TaskList {
   readonly tasks: readonly { readonly id: string; readonly state?: string; readonly renames?: Renames }[];
   readonly total: number;
   readonly cursor?: string;
+  /** The cursor was none of this question's. */
+  readonly isBadCursor?: true;
 }

@@ -272,7 +272,7 @@ class RunningHouse implements House {
       NATS_URL: nats.url,
       ...ownUser,
       ...((service === "rate-limit" || service === "session-manager") && { REDIS_URL: redis.url }),
-      ...(service === "audit" && { DATABASE_URL: postgres.url }),
+      ...((service === "audit" || service === "session-manager") && { DATABASE_URL: postgres.url }),
     };
   }
 }

@@ -34,6 +34,12 @@ export const redisUrl = z
   .regex(/^rediss?:\/\/./, "must begin with redis:// or rediss://, such as redis://127.0.0.1:6379")
   .default("redis://127.0.0.1:6379");
 
+/** Where Postgres is. */
+export const databaseUrl = z.url({
+  protocol: /^postgres(?:ql)?$/,
+  error: "must be a URL: postgres://user:password@host:port/database",
+});
+
 /** The path of a file in PEM, or none. */
 export const pemFile = z.string().min(1, "must be the path of a file").optional();
 
