@@ -15,6 +15,8 @@ interface Flags {
   readonly tool?: string;
   readonly prompt?: string;
   readonly resource?: string;
+  readonly a2a?: string;
+  readonly skill?: string;
   readonly server?: string;
   readonly args?: string;
   readonly json?: true;
@@ -42,6 +44,8 @@ export function addPolicyCommands(program: Command): void {
     .option("--tool <name>", "the tool, as its server calls it")
     .option("--prompt <name>", "or the prompt")
     .option("--resource <uri>", "or the resource")
+    .option("--a2a <name>", "or the agent that is called, by the name of its A2A endpoint")
+    .option("--skill <id>", "or the skill that a card shows")
     .option("--server <name>", "must be a server of the tenant")
     .option("--args <json>", "the arguments as a JSON object, or @file")
     .option("--json", "one JSON object")

@@ -3,8 +3,8 @@ import type { Finding } from "./cross-check.ts";
 import { nearest } from "./nearest-key.ts";
 
 /** Routes that nobody can call, twice the same one, and methods that a path never had. */
-export function checkRoutes({ mcp, routes }: Tenant): Finding[] {
-  const known = knownRoutes(mcp.endpoints.map(({ name }) => name));
+export function checkRoutes({ mcp, a2a, routes }: Tenant): Finding[] {
+  const known = knownRoutes({ mcp, a2a });
   const seen = new Set<string>();
   return routes.flatMap(({ path, methods }, index) => {
     const at = ["routes", index];
@@ -26,11 +26,16 @@ function unknownPath(path: string, known: Iterable<string>): string {
   return `there is no such path${meant === undefined ? "" : `; did you mean ${meant}?`}`;
 }
 
-function knownRoutes(servers: readonly string[]): Map<string, readonly HttpMethod[]> {
+/** The paths that this tenant's agents can call; what is behind an address counts as the address. */
+function knownRoutes({ mcp, a2a }: Pick<Tenant, "mcp" | "a2a">): Map<string, readonly HttpMethod[]> {
   const known = new Map<string, readonly HttpMethod[]>();
-  for (const [path, methods] of Object.entries({ ...mcpRoutes, ...a2aRoutes })) {
-    if (path.includes(":server")) for (const server of servers) known.set(path.replace(":server", server), methods);
-    else known.set(path, methods);
+  const names = { ":server": mcp.endpoints, ":agent": a2a.endpoints };
+  for (const [route, methods] of Object.entries({ ...mcpRoutes, ...a2aRoutes })) {
+    const path = route.replace(/\/\*$/, "");
+    const placeholder = ([":server", ":agent"] as const).find((one) => path.includes(`/${one}`));
+    const paths =
+      placeholder === undefined ? [path] : names[placeholder].map(({ name }) => path.replace(placeholder, name));
+    for (const one of paths) known.set(one, [...new Set([...(known.get(one) ?? []), ...methods])]);
   }
   return known;
 }

@@ -20,6 +20,7 @@ export interface Connected<To extends Reachable> {
   readonly calls: Connections;
   /** For streams of the server's own messages, which hold a connection each for as long as their client wants. */
   readonly streams: Connections;
+  readonly tenant: string;
   readonly endpoint: To;
   /** What callers are told that it is, such as `server 'search'`. */
   readonly title: string;
@@ -176,6 +177,7 @@ export class ConnectedEndpoints<To extends Reachable> implements AsyncDisposable
     return {
       calls,
       streams,
+      tenant,
       endpoint,
       title: this.#title(endpoint),
       path: url.pathname + url.search,

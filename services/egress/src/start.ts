@@ -134,10 +134,10 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
   return { upstreams, agents };
 }
 
-function openAgentCalls({ bus, config }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
+function openAgentCalls({ bus, config, log }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
   return new AgentCalls({
     agents,
-    directory: new AgentDirectory(),
+    directory: new AgentDirectory({ agents, log }),
     replies,
     registry: new TaskRegistry(bus),
     watches: new Watches(),

@@ -19,7 +19,7 @@ export interface Admitted {
   readonly policyVersion: number;
   readonly policy: PolicyVerdict;
   readonly limit: LimitVerdict;
-  /** Where the call names a session. */
+  /** Where the call names a session, or by A2A a task or a context. */
   readonly session: SessionVerdict | undefined;
 }
 

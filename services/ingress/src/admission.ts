@@ -38,7 +38,7 @@ export class Admission {
     const asked: Asked = {
       policy: held.policy === undefined,
       limit: held.limit === undefined,
-      session: intent.session !== undefined,
+      session: intent.session !== undefined || namesKept(intent),
     };
     const subject = subjects.admit(intent.protocol, asked);
     let lane = this.#lanes.get(subject);
@@ -46,6 +46,13 @@ export class Admission {
     lane.add({ intent, held, resolve, reject });
     return promise;
   }
+}
+
+/** Whether a call by A2A names what belongs to somebody. */
+function namesKept({ a2a }: Intent): boolean {
+  if (a2a === undefined) return false;
+  const { task, context, references, pushConfig } = a2a;
+  return task !== undefined || context !== undefined || references !== undefined || pushConfig !== undefined;
 }
 
 /**

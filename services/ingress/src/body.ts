@@ -2,16 +2,26 @@ import type { IncomingMessage } from "node:http";
 import { Fault } from "@sluice/contracts";
 import type { AgentBudget } from "./budget.ts";
 
-const json = /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?$/i;
+const inUtf8 = '[ \\t]*(?:;[ \\t]*charset[ \\t]*=[ \\t]*"?utf-8"?[ \\t]*)?$';
+const accepted = {
+  json: { pattern: new RegExp(`^application/json${inUtf8}`, "i"), named: "application/json" },
+  a2a: { pattern: new RegExp(`^application/(?:a2a\\+)?json${inUtf8}`, "i"), named: "application/a2a+json" },
+};
 
 /** @throws Fault `unsupported_media_type` for anything but plain JSON in UTF-8. */
 export function requireJson(request: IncomingMessage): void {
+  requireType(request, "json");
+}
+
+/** The same; `a2a` may also be called what REST of A2A calls it. @throws Fault `unsupported_media_type` */
+export function requireType(request: IncomingMessage, kind: keyof typeof accepted): void {
   const { "content-type": type, "content-encoding": encoding } = request.headers;
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new Fault("unsupported_media_type", "send the body without Content-Encoding");
   }
-  if (type === undefined || !json.test(type))
-    throw new Fault("unsupported_media_type", "send Content-Type: application/json");
+  const { pattern, named } = accepted[kind];
+  if (type === undefined || !pattern.test(type))
+    throw new Fault("unsupported_media_type", `send Content-Type: ${named}`);
 }
 
 const noBytes = Buffer.alloc(0);

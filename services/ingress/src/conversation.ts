@@ -5,9 +5,9 @@ import {
   decodeHeadAndBody,
   encodeHeadAndBody,
   Fault,
-  faultEvent,
   subjects,
   takeCallMs,
+  toFault,
   type CallHead,
   type ReplyHead,
   type StreamEnd,
@@ -15,16 +15,19 @@ import {
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
-import { drained, gatherWrites } from "./writing.ts";
-import { SseRelay } from "./sse-relay.ts";
+import type { Manner, Rewrite, Rewritten } from "./manner.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
+import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
+import { drained, startEventStream } from "./writing.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
 const firstWordMs = 5_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
+/** What an answer may have that is put together here. */
+const longestRewrittenBytes = 32 * 1024 * 1024;
 
 /** A call as it is, but for how and when it is handed over. */
 export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
@@ -43,7 +46,7 @@ export interface ConversationOptions {
   readonly head: HandedHead;
   /** Let go of as soon as egress has it. */
   readonly body: Body;
-  readonly responseTimeoutMs: number;
+  readonly manner: Manner;
   /** The egress replica that holds what the call goes on with. */
   readonly owner: Owner | undefined;
   /** Beside those of the answer. */
@@ -139,7 +142,7 @@ export class Conversation implements Dependent {
       ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
-    const subject = owner === undefined ? subjects.call("mcp") : subjects.callOf(owner.instance);
+    const subject = owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject });
     if (!large && owner?.isNeeded !== false) body.release();
   }
@@ -156,7 +159,7 @@ export class Conversation implements Dependent {
     else if (head.kind === "session") this.#session = head.session;
     else {
       this.#options.streams.depend(this);
-      this.#inbox?.extend(this.#options.responseTimeoutMs + graceMs);
+      this.#inbox?.extend((this.#options.manner.responseTimeoutMs ?? Infinity) + graceMs);
       if (head.kind === "ready" && head.to !== undefined) void this.#sendBody(head.to);
     }
   }
@@ -179,7 +182,7 @@ export class Conversation implements Dependent {
   }
 
   #answer(head: ReplyHead, body: Buffer): void {
-    const { response, extraHeaders } = this.#options;
+    const { response, manner } = this.#options;
     if (head.fault !== undefined) {
       this.#done.reject(new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
       return;
@@ -187,25 +190,65 @@ export class Conversation implements Dependent {
     if (response.headersSent) {
       response.end();
       this.#done.resolve(undefined);
-    } else if (head.chunked === true) void this.#relayChunks(head);
-    else {
-      response.writeHead(head.status, { ...head.headers, ...extraHeaders, "content-length": body.length });
-      response.end(body);
-      this.#done.resolve(undefined);
+      return;
+    }
+    const rewrite = manner.rewriteOf?.(head);
+    if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
+    else if (rewrite === undefined) this.#write({ ...head, body });
+    else this.#rewrite(rewrite, body);
+  }
+
+  #write({ status, headers, body }: Rewritten): void {
+    const { response, extraHeaders } = this.#options;
+    response.writeHead(status, { ...headers, ...extraHeaders, "content-length": body.length });
+    response.end(body);
+    this.#done.resolve(undefined);
+  }
+
+  #rewrite(rewrite: Rewrite, body: Buffer): void {
+    try {
+      this.#write(rewrite.run(body));
+    } catch (error) {
+      this.#done.reject(toFault(error));
+    }
+  }
+
+  /** What is to be put into other words has to be here as a whole. */
+  async #gatherChunks(rewrite: Rewrite): Promise<void> {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this.#receive()) {
+        parts.push(chunk);
+        size += chunk.length;
+        if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
+        rewrite.book(size);
+      }
+      this.#rewrite(rewrite, Buffer.concat(parts, size));
+    } catch (error) {
+      const { head, streams } = this.#options;
+      streams.tellOwner("cancel", { call: head.call });
+      this.#done.reject(toFault(error));
+    } finally {
+      rewrite.book(0);
+    }
+  }
+
+  async *#receive(): AsyncGenerator<Uint8Array> {
+    this.#receiver = new BodyReceiver(this.#options.bus);
+    this.#relay.close();
+    this.#inbox?.extend(bodyIdleTimeoutMs);
+    for await (const chunk of this.#receiver) {
+      yield chunk;
+      this.#inbox?.extend(bodyIdleTimeoutMs);
     }
   }
 
   async #relayChunks(head: ReplyHead): Promise<void> {
-    const { bus, response, extraHeaders } = this.#options;
-    this.#receiver = new BodyReceiver(bus);
-    this.#relay.close();
-    this.#inbox?.extend(bodyIdleTimeoutMs);
+    const { response, extraHeaders } = this.#options;
     response.writeHead(head.status, { ...head.headers, ...extraHeaders });
     try {
-      for await (const chunk of this.#receiver) {
-        if (!response.write(chunk)) await drained(response, 0);
-        this.#inbox?.extend(bodyIdleTimeoutMs);
-      }
+      for await (const chunk of this.#receive()) if (!response.write(chunk)) await drained(response, 0);
       response.end();
     } catch {
       response.destroy();
@@ -232,9 +275,10 @@ export class Conversation implements Dependent {
   }
 
   #endOrphan(fault: Fault): void {
-    const { head, response } = this.#options;
-    if (head.rpcId === undefined) response.end();
-    else this.#relay.endWith(`${faultEvent(head.rpcId, fault)}\n`);
+    const { manner, response } = this.#options;
+    const event = manner.lastEvent(fault);
+    if (event === undefined) response.end();
+    else this.#relay.endWith(event);
     this.#done.resolve(fault);
   }
 
@@ -243,15 +287,12 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  /**
-   * In the modern era a closed connection cancels the call; in the legacy era it does not, and the client may come back
-   * for a stream. Nobody can come back for the rest of one large answer.
-   */
+  /** Nobody can come back for the rest of one large answer. */
   #clientLeft(): void {
-    const { head, streams } = this.#options;
+    const { head, streams, manner } = this.#options;
     this.#receiver?.fail(new Fault("client_left", "the client left"));
-    if (head.era === "modern" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
-    else streams.tellOwner("detach", this.#reading);
+    if (manner.onLeaving === "cancel" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
+    else if (manner.onLeaving === "detach") streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
 }
@@ -263,24 +304,6 @@ function* takenFrom(body: Body): Generator<Uint8Array> {
 
 /** Why egress gave no answer; egress has told the audit trail. */
 export class ToldFault extends Fault {}
-
-/** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
-export function startEventStream(
-  response: Answer,
-  head: Pick<StreamHead, "status" | "headers"> & { readonly extraHeaders: QuotaHeaders | undefined },
-  session: string | undefined,
-): void {
-  if (response.headersSent) return;
-  response.writeHead(head.status, {
-    ...head.headers,
-    ...head.extraHeaders,
-    ...(session !== undefined && { "mcp-session-id": session }),
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-  });
-  gatherWrites(response);
-  response.flushHeaders();
-}
 
 function ownerGone(): Fault {
   return new Fault("session_not_found", "what this call goes on with is no longer there: begin anew");

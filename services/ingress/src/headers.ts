@@ -1,7 +1,15 @@
 import type { IncomingHttpHeaders } from "node:http";
 
+export interface ForwardOptions {
+  /** What the endpoint lets through. */
+  readonly named: readonly string[];
+  readonly credentials: readonly string[];
+  /** What every message may carry on. */
+  readonly always?: readonly string[];
+}
+
 /** What every MCP message may carry on; nothing else of the client's travels unless the endpoint names it. */
-const always = [
+const mcpHeaders = [
   "accept",
   "accept-language",
   "content-type",
@@ -19,7 +27,7 @@ const never =
 /** The client's header fields that go to the upstream: an allow-list, so that nothing spoofed or secret passes (A5, A15). */
 export function forwardedHeaders(
   received: IncomingHttpHeaders,
-  { named, credentials }: { named: readonly string[]; credentials: readonly string[] },
+  { named, credentials, always = mcpHeaders }: ForwardOptions,
 ): Record<string, string> {
   const forwarded: Record<string, string> = {};
   for (const name of always) {
@@ -28,7 +36,7 @@ export function forwardedHeaders(
   }
   for (const name in received) {
     const asked = named.includes(name) && !never.test(name);
-    if (!asked && !name.startsWith(paramPrefix)) continue;
+    if (!asked && !(always === mcpHeaders && name.startsWith(paramPrefix))) continue;
     const value = received[name];
     if (typeof value === "string") forwarded[name] = value;
   }

@@ -1,36 +1,27 @@
 import { ServerResponse } from "node:http";
-import type { Bus, OutcomeLog } from "@sluice/bus";
-import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
+import { toFault, type Fault } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
-import type { Admission, Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
-import type { ArgumentRules } from "./arguments.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
-import { Conversation, ToldFault, type HandedHead } from "./conversation.ts";
-import type { CountedCalls } from "./counted-calls.ts";
+import type { HandedHead } from "./conversation.ts";
 import { callHeadOf, intentOf, sessionOf, type Journey } from "./journey.ts";
+import { mannerOf } from "./manner.ts";
 import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./operation.ts";
-import { outcomeOf, thisMoment, type Ending, type Moment } from "./outcome.ts";
+import { thisMoment, type Ending, type Moment } from "./outcome.ts";
+import type { Crossing, Decided, Passage, PassageParts } from "./passage.ts";
 import { quotaHeaders } from "./quota-headers.ts";
-import { plainRefusals, protocolDisabled, requireAdmitted, shownQuarantine, statusOf } from "./refusal.ts";
+import { plainRefusals } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
-import type { Streams } from "./streams.ts";
 import { findTarget } from "./target.ts";
-import { noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
+import type { Principal } from "./tenants.ts";
 
-export interface McpParts {
-  readonly bus: Bus;
-  readonly tenants: Tenants;
-  readonly admission: Admission;
-  readonly argumentRules: ArgumentRules;
-  readonly counted: CountedCalls;
-  readonly streams: Streams;
-  readonly outcomes: OutcomeLog;
+export interface McpParts extends Pick<PassageParts, "bus" | "tenants" | "streams"> {
+  readonly passage: Passage;
   readonly budget: BodyBudget;
   readonly batches: Batches;
 }
@@ -62,11 +53,11 @@ export class Mcp {
 
   /** Carries one HTTP request to its end: one message or a batch of them, or none. @throws RequestFault or Fault */
   async handle(received: HttpRequest): Promise<void> {
-    const { budget, outcomes, batches } = this.#parts;
+    const { budget, passage, batches } = this.#parts;
     const { request } = received;
     const arrived = { ...received, started: thisMoment() };
     const { target } = this.#place(arrived);
-    if (outcomes.full) throw auditFull();
+    passage.requireRoom();
     if (request.method !== "POST") return await this.carry(arrived, noBody);
     requireJson(request);
     using body = await readBody(request, { limit: target.maxPayloadBytes, budget: budget.of(arrived.principal) });
@@ -77,7 +68,7 @@ export class Mcp {
   /** Carries one message, or a request without a body, to its end; lets go of the body as soon as egress has it. @throws RequestFault, or Fault before anything was read. */
   async carry(arrived: McpRequest, body: Body): Promise<void> {
     const place = this.#place(arrived);
-    if (this.#parts.outcomes.full) throw auditFull();
+    this.#parts.passage.requireRoom();
     const { request, started = thisMoment() } = arrived;
     const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
     let { operation } = arrived;
@@ -106,45 +97,34 @@ export class Mcp {
    * Admits what is no call to an upstream itself; gives back what records how it ended.
    * @throws RequestFault
    */
-  async admit(arrived: HttpRequest): Promise<(end: Pick<Ending, "status" | "bytes" | "fault">) => void> {
-    const { streams, admission, outcomes } = this.#parts;
+  async admit(arrived: HttpRequest): Promise<(end: Omit<Ending, keyof Decided>) => void> {
+    const { streams, passage } = this.#parts;
     const place = this.#place(arrived);
-    if (outcomes.full) throw auditFull();
+    passage.requireRoom();
     const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
     const operation = await this.#read(arrived.request, noBody);
     const started = thisMoment();
-    this.#requireCredential(arrived);
+    passage.requireCredential(arrived.principal);
     const journey = { ...arrived, ...place, operation, body: noBody, span, name: streams.nextName(), started };
-    const intent = intentOf(journey);
-    let admitted: Admitted | undefined;
     try {
-      admitted = await admission.ask(intent);
-      requireAdmitted(admitted, intent, place.section);
+      const { admitted, end } = await passage.admit({ ...crossingOf(journey), shape: place.section });
       span.end({ attributes: { "rpc.method": operation.method } });
+      for (const [name, value] of Object.entries(quotaHeaders(admitted.limit.quotas) ?? {}))
+        arrived.response.setHeader(name, value);
+      return end;
     } catch (error) {
-      const fault = toFault(error);
-      this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
-      span.end({ error: fault.kind });
+      span.end({ error: toFault(error).kind });
       throw new RequestFault(error, undefined, span.traceId);
     }
-    const slot = this.#parts.counted.begin(admitted.limit);
-    for (const [name, value] of Object.entries(quotaHeaders(admitted.limit.quotas) ?? {}))
-      arrived.response.setHeader(name, value);
-    return (end) => {
-      this.#parts.counted.end(slot);
-      this.#conclude(journey, { intent, admitted, ...end });
-    };
   }
 
   /** Calls `end` when what a request came with, or its server, is taken away. @throws Fault */
   whenWithdrawn(arrived: McpRequest, end: () => void): () => void {
     const { principal } = arrived;
-    return this.#parts.tenants.whenWithdrawn({ principal, server: this.#place(arrived).target.name }, end);
-  }
-
-  /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
-  #requireCredential({ principal }: McpRequest): void {
-    if (!this.#parts.tenants.knows(principal)) throw withdrawn();
+    return this.#parts.tenants.whenWithdrawn(
+      { principal, protocol: "mcp", server: this.#place(arrived).target.name },
+      end,
+    );
   }
 
   async #read({ method, headers }: RequestHead, body: Body): Promise<Operation> {
@@ -161,52 +141,11 @@ export class Mcp {
 
   /** Admission, then the way to the upstream or to a stream that is kept. */
   async #pass(arrived: Journey): Promise<void> {
-    this.#requireCredential(arrived);
-    const { principal, target, response } = arrived;
+    const { passage } = this.#parts;
+    passage.requireCredential(arrived.principal);
     const journey = resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
-    const intent = intentOf(journey);
-    const off = this.#parts.tenants.whenWithdrawn({ principal, server: target.name }, () =>
-      refuse(response, this.#whyEnded(principal), arrived.operation.rpcId),
-    );
-    let admitted: Admitted | undefined;
-    let slot: Slot | undefined;
-    try {
-      admitted = await this.#ask(intent, journey.body);
-      requireAdmitted(admitted, intent, journey.byPath ? plainRefusals : journey.section);
-      slot = this.#parts.counted.begin(admitted.limit);
-      await this.#carryOut(journey, intent, admitted);
-    } catch (error) {
-      const fault = toFault(error);
-      if (!(fault instanceof ToldFault)) this.#conclude(journey, { intent, admitted, fault, status: statusOf(fault) });
-      const { section, byPath } = journey;
-      if (!(fault instanceof ToldFault)) throw error;
-      throw shownQuarantine(fault, intent, byPath ? { ...section, ...plainRefusals } : section);
-    } finally {
-      off();
-      this.#parts.counted.end(slot);
-    }
-  }
-
-  /** What policy has to see of the arguments it is asked apart, and only where nothing else stands against the call. */
-  async #ask(intent: Intent, { bytes }: Body): Promise<Admitted> {
-    const { admission, argumentRules, counted } = this.#parts;
-    const admitted = await admission.ask(intent);
-    const { policy, limit, session } = admitted;
-    if (!policy.ok || policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
-    let isRefused = true;
-    try {
-      const decided = await argumentRules.decide(intent, admitted, bytes);
-      isRefused = !decided.policy.ok;
-      return decided;
-    } finally {
-      if (isRefused) counted.giveBack(1, limit.counted);
-    }
-  }
-
-  #whyEnded(principal: Principal): Fault {
-    const { tenants } = this.#parts;
-    if (!tenants.knows(principal)) return withdrawn();
-    return tenants.isSwitchedOff(principal) ? protocolDisabled("mcp") : noSuchServer();
+    const crossing = crossingOf(journey);
+    await passage.pass(crossing, (decided) => this.#carryOut(journey, crossing, decided));
   }
 
   #findKept(journey: Journey): Promise<Journey["kept"]> {
@@ -215,53 +154,52 @@ export class Mcp {
     return findKept(this.#parts.bus, header(request, lastEventId) ?? "", asked);
   }
 
-  async #carryOut(journey: Journey, intent: Intent, admitted: Admitted): Promise<void> {
+  async #carryOut(journey: Journey, crossing: Crossing, decided: Decided): Promise<void> {
     const { request, response, kept, name } = journey;
-    const { bus, streams } = this.#parts;
-    const decided = { intent, admitted };
+    const { bus, streams, passage } = this.#parts;
     const head = callHeadOf(journey, decided);
     if (!resumes(journey)) {
       const session = sessionOf(journey);
       if (request.method === "GET" && session !== undefined) streams.tellOwner("release", { session });
-      return await this.#converse(journey, head, decided);
+      return await this.#converse(journey, crossing, { head, decided });
     }
     if (kept === undefined) throw noSuchStream();
-    const extraHeaders = quotaHeaders(admitted.limit.quotas);
+    const extraHeaders = quotaHeaders(decided.admitted.limit.quotas);
     const { continuation, bytes } = await resume({ bus, streams, response, kept, reader: name, extraHeaders });
     if (continuation === "over" || response.destroyed) {
       response.end();
-      this.#conclude(journey, { ...decided, status: response.statusCode, bytes });
+      passage.conclude(crossing, { ...decided, status: response.statusCode, bytes });
       return;
     }
     const { resumeFrom } = continuation;
-    await this.#converse(journey, { ...head, ...(resumeFrom !== undefined && { resumeFrom }) }, decided);
+    const continued = { ...head, ...(resumeFrom !== undefined && { resumeFrom }) };
+    await this.#converse(journey, crossing, { head: continued, decided });
   }
 
-  async #converse(journey: Journey, head: HandedHead, decided: { intent: Intent; admitted: Admitted }): Promise<void> {
-    const { bus, streams } = this.#parts;
-    const { response, body, target, operation } = journey;
-    const { responseTimeoutMs } = target;
+  async #converse(
+    { response, target, operation }: Journey,
+    crossing: Crossing,
+    { head, decided }: { readonly head: HandedHead; readonly decided: Decided },
+  ): Promise<void> {
     const { session } = decided.admitted;
     const best = session?.ok === true && session.known === undefined ? session.owner : undefined;
     const instance = operation.owner ?? best;
     const owner = instance === undefined ? undefined : { instance, isNeeded: operation.owner !== undefined };
-    const broken = await new Conversation({
-      bus,
-      streams,
-      response,
-      head,
-      body,
-      responseTimeoutMs,
-      owner,
-      extraHeaders: quotaHeaders(decided.admitted.limit.quotas),
-    }).run();
-    if (broken !== undefined) this.#conclude(journey, { ...decided, fault: broken, status: response.statusCode });
+    const manner = mannerOf(head, target.responseTimeoutMs);
+    await this.#parts.passage.converse(crossing, decided, { response, head, manner, owner });
   }
+}
 
-  /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  #conclude({ started }: Journey, end: Ending): void {
-    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
-  }
+function crossingOf(journey: Journey): Crossing {
+  const { principal, body, started, section, response, operation, byPath } = journey;
+  return {
+    principal,
+    intent: intentOf(journey),
+    body,
+    started,
+    shape: byPath === undefined ? section : { ...section, ...plainRefusals },
+    cut: (fault) => refuse(response, fault, operation.rpcId),
+  };
 }
 
 /** Whether the rest of a stream is asked for. */
@@ -269,13 +207,9 @@ function resumes({ request }: McpRequest): boolean {
   return request.method === "GET" && header(request, lastEventId) !== undefined;
 }
 
-function auditFull(): Fault {
-  return new Fault("unavailable", "the audit trail cannot be written at the moment");
-}
-
 /** An answer that has not begun says why it ends; what has begun breaks off. */
 function refuse(response: Answer, fault: Fault, rpcId: string | undefined): void {
   if (response instanceof ServerResponse && !response.headersSent)
-    renderFault(response as ServerResponse, fault, rpcId);
+    renderFault(response as ServerResponse, fault, { rpcId });
   else response.destroy();
 }

@@ -10,12 +10,15 @@ export interface Ending {
   readonly bytes?: number;
 }
 
+/** What session-manager keeps calls from being forwarded by. */
+const notFound: ReadonlySet<string> = new Set(["session_not_found", "task_not_found"]);
+
 /** What the audit trail gets of it. */
 export function outcomeOf(
   { intent, admitted, status, fault, bytes = 0 }: Ending,
   { started, by }: { started: Moment; by: string },
 ): Outcome {
-  const denied = fault !== undefined && (fault.row.blame === "policy" || fault.kind === "session_not_found");
+  const denied = fault !== undefined && (fault.row.blame === "policy" || notFound.has(fault.kind));
   const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
   return {
     call: intent.call,

@@ -1,6 +1,7 @@
 import {
   Fault,
   rpcErrorOf as errorOf,
+  type AccessFault,
   type IngressSection,
   type Intent,
   type LimitVerdict,
@@ -10,6 +11,7 @@ import {
 import type { Admitted } from "./admission.ts";
 import { quotaHeaders, type QuotaHeaders } from "./quota-headers.ts";
 import { noSuchStream } from "./resumption.ts";
+import { noSuchAgent } from "./tenants.ts";
 
 /** The error member of a JSON-RPC answer. */
 export interface RpcError {
@@ -23,6 +25,8 @@ interface Shown {
   readonly status: number;
   readonly headers?: QuotaHeaders | undefined;
   readonly error?: RpcError;
+  /** The fault that it is told as. */
+  readonly as?: Fault;
   /** What was asked for is the rest of a stream, no call. */
   readonly ofStream?: boolean;
 }
@@ -54,7 +58,7 @@ export function rpcErrorOf(fault: Fault): RpcError {
 }
 
 /** How refusals look to the caller. */
-interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuarantine"> {
+export interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuarantine"> {
   /** HTTP status of what is answered as unknown. */
   readonly hiddenStatus?: number;
 }
@@ -68,8 +72,7 @@ export function requireAdmitted(
   intent: Intent,
   { deniedWith200, hiddenStatus = 200 }: Shape,
 ): void {
-  if (session?.ok === false)
-    throw new Fault("session_not_found", "the session is unknown or has ended: initialize again");
+  if (session?.ok === false) throw notYours(intent);
   if (policy.ok) {
     if (!limit.ok) throw limited(limit, intent, deniedWith200);
     if (policy.needsArguments === true) throw new Fault("internal", "policy did not see the arguments");
@@ -77,12 +80,20 @@ export function requireAdmitted(
   }
   const fault = denial(policy, intent);
   if (policy.hide === true && policy.fault !== "protocol_disabled") {
+    if (intent.protocol === "a2a") throw new Refusal(fault, { status: noSuchAgent().row.status, as: noSuchAgent() });
     const isResumption = intent.resumes !== undefined;
     throw isResumption
       ? new Refusal(fault, { status: noSuchStream().row.status, error: errorOf(noSuchStream()), ofStream: true })
       : new Refusal(fault, { status: hiddenStatus, error: unknown(policy.fault, intent) });
   }
   throw deniedWith200 ? new Refusal(fault, { status: 200 }) : fault;
+}
+
+/** What a call names is unknown, over, or another caller's: the answer is the same. */
+function notYours({ protocol }: Intent): Fault {
+  return protocol === "a2a"
+    ? new Fault("task_not_found", "Task not found")
+    : new Fault("session_not_found", "the session is unknown or has ended: initialize again");
 }
 
 /** The refusal of a tool in quarantine as the tenant wants refusals by rules; any other fault as it is. */
@@ -107,12 +118,12 @@ function limited({ rule, retryAfterSeconds, isBusy, quotas }: Limited, { agent }
 
 type Denied = Extract<PolicyVerdict, { ok: false }>;
 type Limited = Extract<LimitVerdict, { ok: false }>;
-type AccessFault = Exclude<Denied["fault"], "protocol_disabled">;
 
 const kinds: Record<AccessFault, { use: string; name: string; allowed: string }> = {
   tool_access_denied: { use: "invoke tool", name: "tool", allowed: "allowedTools" },
   prompt_access_denied: { use: "use prompt", name: "prompt", allowed: "allowedPrompts" },
   resource_access_denied: { use: "access resource", name: "resource", allowed: "allowedResources" },
+  agent_access_denied: { use: "call agent", name: "agent", allowed: "allowedAgents" },
 };
 
 function denial({ fault, allowed, argumentRule }: Denied, intent: Intent): Fault {

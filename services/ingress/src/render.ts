@@ -1,34 +1,70 @@
 import type { ServerResponse } from "node:http";
-import { faultBody, type Fault } from "@sluice/contracts";
+import { faultAnswer } from "@sluice/a2a";
+import { faultBody, type Dialect, type Fault } from "@sluice/contracts";
 import { Refusal, rpcErrorOf, statusOf } from "./refusal.ts";
 
+/** What is known of who is told of a fault. */
+export interface Listener {
+  /** The request's id as raw JSON; absent where it is not known, which JSON-RPC writes as null. */
+  readonly rpcId?: string | undefined;
+  /** Of a client of A2A. */
+  readonly dialect?: Dialect | undefined;
+}
+
 /**
- * Writes a fault as the answer: a JSON-RPC error whose `data` is the body of seed 001, with its HTTP status.
- * A notification about something hidden is accepted, as one about something unknown is.
- * @param rpcId the request's id as raw JSON; absent where it is not known, which JSON-RPC writes as null.
+ * Writes a fault as the answer: a JSON-RPC error whose `data` is the body of seed 001, with its HTTP status; to a client of
+ * A2A, in its dialect. A notification about something hidden is accepted, as one about something unknown is.
  */
-export function renderFault(response: ServerResponse, fault: Fault, rpcId?: string): void {
+export function renderFault(response: ServerResponse, fault: Fault, listener: Listener = {}): void {
+  const { rpcId, dialect } = listener;
   if (response.headersSent || response.destroyed) {
     response.destroy();
+    return;
+  }
+  if (dialect !== undefined) {
+    write(response, fault, answerIn(fault, { dialect, rpcId }));
     return;
   }
   if (rpcId === undefined && isHidden(fault)) {
     response.writeHead(202).end();
     return;
   }
-  write(response, fault, faultMessage(fault, rpcId));
+  write(response, fault, jsonOf(fault, faultMessage(fault, rpcId)));
+}
+
+/** The HTTP status that tells a client of A2A this fault. */
+export function toldStatusOf(fault: Fault, { dialect }: { readonly dialect: Dialect }): number {
+  return answerIn(fault, { dialect, rpcId: undefined }).status;
+}
+
+function answerIn(fault: Fault, { dialect, rpcId }: { dialect: Dialect; rpcId: string | undefined }): Written {
+  const shown = fault instanceof Refusal ? fault.shown : undefined;
+  const answer = faultAnswer(dialect, shown?.as ?? fault, rpcId);
+  return shown?.status === 200 ? { ...answer, status: 200 } : answer;
 }
 
 /** Writes a fault as the answer to who reads no JSON-RPC: the body of seed 001 itself. */
 export function renderPlainFault(response: ServerResponse, fault: Fault): void {
   const body = isHidden(fault) ? { error: "not_found", ...rpcErrorOf(fault) } : faultBody(fault);
   if (response.headersSent || response.destroyed) response.destroy();
-  else write(response, fault, JSON.stringify(body));
+  else write(response, fault, jsonOf(fault, JSON.stringify(body)));
 }
 
-function write(response: ServerResponse, fault: Fault, body: string): void {
-  response.writeHead(statusOf(fault), {
-    "content-type": "application/json",
+interface Written {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string | Buffer;
+}
+
+const jsonOf = (fault: Fault, body: string): Written => ({
+  status: statusOf(fault),
+  contentType: "application/json",
+  body,
+});
+
+function write(response: ServerResponse, fault: Fault, { status, contentType, body }: Written): void {
+  response.writeHead(status, {
+    "content-type": contentType,
     "content-length": Buffer.byteLength(body),
     ...extraHeaders(fault, response),
     // A body that was not read to its end would be taken for the next request.

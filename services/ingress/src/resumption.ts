@@ -9,13 +9,14 @@ import {
   type StreamHead,
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
-import { lostFault, startEventStream } from "./conversation.ts";
+import { lostFault } from "./conversation.ts";
 import { parseEventId, type EventId } from "./event-id.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
 import type { Dependent, Streams } from "./streams.ts";
 import type { Principal } from "./tenants.ts";
 import { whoOf } from "./who.ts";
+import { startEventStream } from "./writing.ts";
 
 /** Who asks for the rest of a stream, by which server and in which session. */
 export interface Asking {

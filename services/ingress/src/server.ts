@@ -4,13 +4,15 @@ import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastif
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
+import { A2aFault } from "./a2a/a2a-fault.ts";
 import { addPushRoute, pushHosts, type PushReceiver } from "./a2a/push.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
+import type { Fail } from "./doors.ts";
 import type { ProtectedResource } from "./protected-resource.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
-import { addMetadata, addRoutes, type Doors, type Fail } from "./routes.ts";
+import { addMetadata, addRoutes, type Doors } from "./routes.ts";
 import type { Principal } from "./tenants.ts";
 import type { TlsDoor } from "./tls-door.ts";
 
@@ -138,7 +140,8 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
     const { server } = (reply.request.params ?? {}) as { server?: string };
     const challenge = resource.challenge(fault, server);
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
-    renderFault(reply.raw, fault, thrown instanceof RequestFault ? thrown.rpcId : undefined);
+    const { rpcId } = thrown instanceof RequestFault ? thrown : {};
+    renderFault(reply.raw, fault, { rpcId, dialect: thrown instanceof A2aFault ? thrown.dialect : undefined });
   };
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
+import { A2a } from "./a2a/a2a.ts";
 import { openPushReceiver } from "./a2a/push.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
@@ -13,6 +14,7 @@ import { CountedCalls } from "./counted-calls.ts";
 import { openIdentity } from "./identity.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
+import { Passage } from "./passage.ts";
 import { PathCalls } from "./path-calls.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
@@ -45,7 +47,9 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const mcp = new Mcp({ bus, tenants, admission, argumentRules, counted, streams, outcomes, budget, batches });
+  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
+  const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
+  const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -59,7 +63,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

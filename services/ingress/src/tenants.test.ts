@@ -33,18 +33,18 @@ afterEach(() => vi.useRealTimers());
 describe("what somebody uses for longer", () => {
   it("ends when the credential is taken away, or given to somebody else (A8)", () => {
     const end = vi.fn();
-    tenants.whenWithdrawn({ principal, server: "echo" }, end);
+    tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end);
     configure(["echo"], { [credential]: { id: "a-1" } });
     expect(end).not.toHaveBeenCalled();
     configure(["echo"], { [credential]: { id: "a-2" } });
     expect(end).toHaveBeenCalledOnce();
-    expect(() => tenants.whenWithdrawn({ principal, server: "echo" }, end)).toThrow(/not valid any more/);
+    expect(() => tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end)).toThrow(/not valid any more/);
   });
 
   it("ends when its server is taken away, and not when it was over before", () => {
     const [ended, over] = [vi.fn(), vi.fn()];
-    tenants.whenWithdrawn({ principal, server: "files" }, ended);
-    tenants.whenWithdrawn({ principal, server: "files" }, over)();
+    tenants.whenWithdrawn({ principal, protocol: "mcp", server: "files" }, ended);
+    tenants.whenWithdrawn({ principal, protocol: "mcp", server: "files" }, over)();
     configure(["echo"], { [credential]: { id: "a-1" } });
     expect(ended).toHaveBeenCalledOnce();
     expect(over).not.toHaveBeenCalled();

@@ -52,7 +52,7 @@ export class Tenants {
   constructor(authentication: Authentication, clock = Date.now) {
     this.#authentication = authentication;
     this.#clock = clock;
-    this.#uses = new Uses((use) => this.allows(use) && !this.isSwitchedOff(use.principal));
+    this.#uses = new Uses((use) => this.allows(use) && !this.isSwitchedOff(use.principal, use.protocol));
   }
 
   configure(sections: SectionMap<"ingress">): void {
@@ -67,14 +67,16 @@ export class Tenants {
     this.#uses.reconsider();
   }
 
-  /** Whether the tenant's MCP was switched off: policy says so to whoever calls then, and what was begun before ends. */
-  isSwitchedOff({ tenant }: Principal): boolean {
-    return this.#sections.get(tenant)?.mcpEnabled === false;
+  /** Whether the tenant's use of a protocol was switched off: policy says so to whoever calls then, and what was begun before ends. */
+  isSwitchedOff({ tenant }: Principal, protocol: Protocol): boolean {
+    const section = this.#sections.get(tenant);
+    return (protocol === "mcp" ? section?.mcpEnabled : section?.a2aEnabled) === false;
   }
 
-  /** Whether who came so may still come so: with this credential, to this server. */
-  allows({ principal, server }: Use): boolean {
-    const servers = this.#sections.get(principal.tenant)?.servers ?? [];
+  /** Whether who came so may still come so: with this credential, to this server or agent. */
+  allows({ principal, protocol, server }: Use): boolean {
+    const section = this.#sections.get(principal.tenant);
+    const servers = (protocol === "mcp" ? section?.servers : section?.agentEndpoints) ?? [];
     const isServed = server === allServers ? servers.length > 0 : servers.some(({ name }) => name === server);
     return isServed && this.knows(principal);
   }
@@ -115,6 +117,11 @@ export class Tenants {
 /** @param what of servers there are none */
 export function noSuchServer(what = "no such server"): Fault {
   return new Fault("not_found", `this tenant has ${what}`);
+}
+
+/** Said of an agent that there is none of, and of one that a caller may not know of. */
+export function noSuchAgent(): Fault {
+  return noSuchServer("no such agent");
 }
 
 export function withdrawn(): Fault {

@@ -1,8 +1,10 @@
+import type { Protocol } from "@sluice/contracts";
 import type { Principal } from "./tenants.ts";
 
-/** What somebody uses for longer: as who, and which server. */
+/** What somebody uses for longer: as who, by which protocol, and which server or agent. */
 export interface Use {
   readonly principal: Principal;
+  readonly protocol: Protocol;
   /** `allServers` for all of a tenant together. */
   readonly server: string;
 }
@@ -26,8 +28,9 @@ export class Uses {
   }
 
   /** Gives back what takes it off again. */
-  add({ principal, server }: Use, end: () => void): () => void {
-    const held = { principal, server, end };
+  add(use: Use, end: () => void): () => void {
+    const held = { ...use, end };
+    const { principal } = use;
     if (principal.expiresAtMs === undefined && principal.isPerishable !== true) {
       this.#lasting.add(held);
       return () => this.#lasting.delete(held);

@@ -1,4 +1,6 @@
+import type { StreamHead } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
+import type { QuotaHeaders } from "./quota-headers.ts";
 
 /** What is written to the client until the end of this turn leaves in one write to the socket. */
 export function gatherWrites({ socket }: Answer): void {
@@ -20,4 +22,22 @@ export async function drained(response: Answer, atMostBytes: number): Promise<vo
       response.on("close", done);
     });
   }
+}
+
+/** Writes the head of an event stream at the end of this turn, with the events that came together with it. */
+export function startEventStream(
+  response: Answer,
+  head: Pick<StreamHead, "status" | "headers"> & { readonly extraHeaders: QuotaHeaders | undefined },
+  session: string | undefined,
+): void {
+  if (response.headersSent) return;
+  response.writeHead(head.status, {
+    ...head.headers,
+    ...head.extraHeaders,
+    ...(session !== undefined && { "mcp-session-id": session }),
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+  });
+  gatherWrites(response);
+  response.flushHeaders();
 }

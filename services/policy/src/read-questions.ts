@@ -2,10 +2,12 @@ import { isDecidable, type Incoming } from "@sluice/bus";
 import {
   decodeHeadAndBody,
   decodeJson,
-  listedKinds,
+  targetKinds,
   type ArgumentsQuestion,
   type FilterQuestion,
   type Intent,
+  type Protocol,
+  type TargetKind,
 } from "@sluice/contracts";
 import { parseExact } from "@sluice/json";
 
@@ -13,17 +15,23 @@ import { parseExact } from "@sluice/json";
 export function readFilterQuestion(message: Incoming): FilterQuestion | undefined {
   try {
     const question = decodeJson<FilterQuestion>(message.data);
-    const { tenant, agent, kind, names } = question;
+    const { tenant, agent, protocol, kind, names } = question;
     const usable =
       typeof tenant === "string" &&
       typeof agent.id === "string" &&
-      listedKinds.includes(kind) &&
+      targetKinds.includes(kind) &&
+      isOver(protocol, kind) &&
       Array.isArray(names) &&
       names.every((name) => typeof name === "string");
     return usable ? question : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whether a protocol has such things. */
+function isOver(protocol: Protocol, kind: TargetKind): boolean {
+  return (protocol === "a2a") === (kind === "agents" || kind === "skills");
 }
 
 /** A call and its arguments; undefined for what is no question about one. */

@@ -115,8 +115,8 @@ export class PushStore {
     await this.#database.use((database) => database.query(text, [tenant, server, identity, call]));
   }
 
-  async list({ tenant, server, identity, task, config = null }: PushList): Promise<ListedPush[]> {
-    const values = [tenant, server, identity, task, config];
+  async list({ tenant, server, identity, task, config }: PushList): Promise<ListedPush[]> {
+    const values = [tenant, server, identity, task, config ?? null];
     const { rows } = await this.#database.use((database) => database.query<Row>(listed, values));
     return rows.map((row) => {
       const { url, authentication } = this.#open(row);
@@ -129,8 +129,8 @@ export class PushStore {
     });
   }
 
-  async delete({ tenant, server, identity, task, config = null }: PushList): Promise<void> {
-    await this.#database.use((database) => database.query(replaced, [tenant, server, identity, task, config]));
+  async delete({ tenant, server, identity, task, config }: PushList): Promise<void> {
+    await this.#database.use((database) => database.query(replaced, [tenant, server, identity, task, config ?? null]));
   }
 
   async find({ id, task }: PushFind): Promise<FoundPush | undefined> {

@@ -51,4 +51,6 @@ export interface Sides {
   /** The client's JSON-RPC id as raw JSON. */
   readonly rpcId?: string;
   readonly renames?: Renames;
+  /** The client has chosen the id of a task that its agent does not have yet (0.1): agents of later revisions choose themselves. */
+  readonly isNewTask?: true;
 }

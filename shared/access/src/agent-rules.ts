@@ -1,4 +1,4 @@
-import type { ListedKind, PolicyVerdict } from "@sluice/contracts";
+import type { TargetKind, PolicyVerdict } from "@sluice/contracts";
 import type { CompiledRule } from "./compiled-rule.ts";
 import type { Inquiry } from "./inquiry.ts";
 import { KindRules } from "./kind-rules.ts";
@@ -18,7 +18,7 @@ export class AgentRules {
   readonly #name: string;
   readonly #groups: readonly RuleGroup[];
   readonly #shared: Shared;
-  readonly #kinds: { [Name in ListedKind]?: KindRules } = {};
+  readonly #kinds: { [Name in TargetKind]?: KindRules } = {};
 
   constructor(name: string, groups: readonly RuleGroup[], shared: Shared) {
     this.#name = name;
@@ -30,11 +30,11 @@ export class AgentRules {
     return inOrder(this.#groups.flatMap(({ rules }) => rules));
   }
 
-  decide(kind: ListedKind, target: string | undefined, inquiry: Inquiry): PolicyVerdict {
+  decide(kind: TargetKind, target: string | undefined, inquiry: Inquiry): PolicyVerdict {
     return this.of(kind).decide(target, inquiry);
   }
 
-  of(kind: ListedKind): KindRules {
+  of(kind: TargetKind): KindRules {
     return (this.#kinds[kind] ??= new KindRules(kinds[kind], this.#groups, {
       ...this.#shared,
       name: `${kind} ${this.#name}`,

@@ -31,7 +31,7 @@ const allowedByDefault: PolicyVerdict = { ok: true, rule: allowByDefault };
 
 /**
  * What the rules of an agent say about one kind of thing. A denial wins over a permission. Where nothing states what is
- * allowed, prompts and resources are, and tools are not; who states it closes the kind, whatever the condition of the rule.
+ * allowed, everything but tools is; who states it closes the kind, whatever the condition of the rule.
  */
 export class KindRules {
   readonly #kind: Kind;
@@ -161,8 +161,7 @@ export class KindRules {
   /** What a refusal says is allowed: what a list would show. */
   #nameable(inquiry: Inquiry | undefined): readonly string[] {
     if (!this.#isClosed) return ["*"];
-    // Resources have no arguments, in lists neither.
-    const listing = this.#kind.uris ? inquiry : inquiry?.withoutArguments();
+    const listing = this.#kind.takesArguments ? inquiry?.withoutArguments() : inquiry;
     const counts = (by: CompiledRule) => {
       if (by.isShadow) return false;
       const said = listing?.ask(by) ?? "met";

@@ -1,23 +1,28 @@
-import type { ListedKind, PolicyVerdict } from "@sluice/contracts";
+import type { AccessFault, TargetKind } from "@sluice/contracts";
+
+type Plural = "Tools" | "Prompts" | "Resources" | "Agents" | "Skills";
 
 /** How one kind of thing is decided upon. */
 export interface Kind {
-  readonly allowed: "allowedTools" | "allowedPrompts" | "allowedResources";
-  readonly denied: "deniedTools" | "deniedPrompts" | "deniedResources";
-  readonly fault: Extract<PolicyVerdict, { ok: false }>["fault"];
+  readonly allowed: `allowed${Plural}`;
+  readonly denied: `denied${Plural}`;
+  readonly fault: AccessFault;
   /** Whether nothing is allowed even where no rule states what is. */
   readonly alwaysClosed: boolean;
   /** Whether names are URIs, which can be spelt in several ways. */
   readonly uris: boolean;
+  /** Whether it is used with arguments, which conditions may look at. */
+  readonly takesArguments: boolean;
 }
 
-export const kinds: Readonly<Record<ListedKind, Kind>> = {
+export const kinds: Readonly<Record<TargetKind, Kind>> = {
   tools: {
     allowed: "allowedTools",
     denied: "deniedTools",
     fault: "tool_access_denied",
     alwaysClosed: true,
     uris: false,
+    takesArguments: true,
   },
   prompts: {
     allowed: "allowedPrompts",
@@ -25,6 +30,7 @@ export const kinds: Readonly<Record<ListedKind, Kind>> = {
     fault: "prompt_access_denied",
     alwaysClosed: false,
     uris: false,
+    takesArguments: true,
   },
   resources: {
     allowed: "allowedResources",
@@ -32,5 +38,22 @@ export const kinds: Readonly<Record<ListedKind, Kind>> = {
     fault: "resource_access_denied",
     alwaysClosed: false,
     uris: true,
+    takesArguments: false,
+  },
+  agents: {
+    allowed: "allowedAgents",
+    denied: "deniedAgents",
+    fault: "agent_access_denied",
+    alwaysClosed: false,
+    uris: false,
+    takesArguments: false,
+  },
+  skills: {
+    allowed: "allowedSkills",
+    denied: "deniedSkills",
+    fault: "agent_access_denied",
+    alwaysClosed: false,
+    uris: false,
+    takesArguments: false,
   },
 };

@@ -7,11 +7,12 @@ const decide = (a2aEnabled: boolean | undefined) =>
     tenant: "acme",
     agent: { id: "a-1" },
     protocol: "a2a",
-    method: "tasks/send",
+    method: "SendMessage",
+    target: "planner",
   });
 
 it("P4: A2A is answered protocol_disabled unless the tenant has agents behind the gateway and they are switched on", () => {
   const refusal = { ok: false, rule: "settings.a2a_enabled", fault: "protocol_disabled", allowed: [] };
   expect([decide(undefined), decide(false)]).toEqual([refusal, refusal]);
-  expect(decide(true)).toEqual({ ok: true, rule: "settings.a2a_enabled" });
+  expect(decide(true)).toEqual({ ok: true, rule: "default-allow" });
 });

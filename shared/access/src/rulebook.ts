@@ -1,9 +1,10 @@
-import type { ListedKind, PolicySection, PolicyVerdict, Protocol } from "@sluice/contracts";
+import type { PolicySection, PolicyVerdict, Protocol, TargetKind } from "@sluice/contracts";
 import { AgentRules, type Shared } from "./agent-rules.ts";
 import { compileAll } from "./compiled-rule.ts";
 import type { Call } from "./facts.ts";
 import { Inquiry } from "./inquiry.ts";
 import { indexed, PatternIndex, type Indexed } from "./pattern-index.ts";
+import { kinds } from "./kinds.ts";
 import { Recent } from "./recent.ts";
 import { RuleGroup } from "./rule-group.ts";
 
@@ -11,7 +12,7 @@ import { RuleGroup } from "./rule-group.ts";
 export interface Operation extends Call {
   readonly protocol: Protocol;
   /** What the target is, where the method does not say it. */
-  readonly targetKind?: ListedKind | undefined;
+  readonly targetKind?: TargetKind | undefined;
   /** The arguments will not be known: what depends on them is decided as for a list. */
   readonly asListed?: boolean | undefined;
 }
@@ -24,7 +25,7 @@ export interface Rulebook {
   /** Decides as far as it can be decided: `needsArguments` stands in a verdict that holds only once they are known. */
   decide(operation: Operation): PolicyVerdict;
   /** Whether a list may show this to the agent: where it may use it, be it with some arguments only. */
-  shows(listed: Omit<Operation, "method" | "args"> & { readonly kind: ListedKind }): boolean;
+  shows(listed: Omit<Operation, "method" | "args"> & { readonly kind: TargetKind }): boolean;
   /** What decides about a call, where rules do. */
   rulesFor(operation: Operation): Consulted | undefined;
 }
@@ -32,14 +33,14 @@ export interface Rulebook {
 /** The rules that a call is decided by. */
 interface Consulted {
   readonly rules: AgentRules;
-  readonly kind: ListedKind;
+  readonly kind: TargetKind;
   readonly inquiry: Inquiry;
   /** Rules that the tenant has. */
   readonly total: number;
 }
 
-/** The methods that rules restrict, and what each acts on. */
-const restricted: ReadonlyMap<string, ListedKind> = new Map([
+/** The methods of MCP that rules restrict, and what each acts on; over A2A every operation acts on an agent. */
+const restricted: ReadonlyMap<string, TargetKind> = new Map([
   ["tools/call", "tools"],
   ["prompts/get", "prompts"],
   ["resources/read", "resources"],
@@ -49,10 +50,12 @@ const restricted: ReadonlyMap<string, ListedKind> = new Map([
 /** Its target is of either kind that can be completed. */
 const completion = "completion/complete";
 /** What using a thing of a list means. */
-const methodOf: Readonly<Record<ListedKind, string>> = {
+const methodOf: Readonly<Record<TargetKind, string>> = {
   tools: "tools/call",
   prompts: "prompts/get",
   resources: "resources/read",
+  agents: "SendMessage",
+  skills: "GetAgentCard",
 };
 /** Agents whose rules are known, and sets of rules that are kept ready, per tenant. */
 const readyAgents = 16_384;
@@ -69,7 +72,6 @@ const mcpDisabled: PolicyVerdict = {
   fault: "protocol_disabled",
   allowed: nothing,
 };
-const a2aEnabled: PolicyVerdict = { ok: true, rule: "settings.a2a_enabled" };
 const a2aDisabled: PolicyVerdict = {
   ok: false,
   rule: "settings.a2a_enabled",
@@ -96,7 +98,7 @@ export function compileRules(sections: ReadonlyMap<string, PolicySection>): Rule
     version,
     tenants: tenants.size,
     decide,
-    shows: ({ kind, ...listed }) => decide({ ...listed, method: methodOf[kind] }).ok,
+    shows: ({ kind, ...listed }) => decide({ ...listed, method: methodOf[kind], targetKind: kind }).ok,
     rulesFor: (operation) => tenants.get(operation.tenant)?.rulesFor(operation),
   };
 }
@@ -147,7 +149,7 @@ class TenantRules {
 
   /** What the tenant's settings decide, whatever the rules say. */
   #settingOf({ protocol }: Operation): PolicyVerdict | undefined {
-    if (protocol !== "mcp") return this.#hasAgents ? a2aEnabled : a2aDisabled;
+    if (protocol !== "mcp") return this.#hasAgents ? undefined : a2aDisabled;
     return this.#enabled ? undefined : mcpDisabled;
   }
 
@@ -175,13 +177,14 @@ function asListed(verdict: PolicyVerdict): PolicyVerdict {
 }
 
 /** What rules speak about in a call; undefined for what they do not restrict. */
-function kindOf({ method, target, targetKind = "prompts" }: Operation): ListedKind | undefined {
+function kindOf({ protocol, method, target, targetKind = "prompts" }: Operation): TargetKind | undefined {
+  if (protocol !== "mcp") return targetKind === "skills" ? "skills" : "agents";
   const kind = method === completion ? targetKind : restricted.get(method);
   // What subscribes to nothing is a method that the modern era does not have: the server says so.
   return kind === "resources" && target === undefined ? undefined : kind;
 }
 
-/** A resource is read without arguments: that is known from the start. */
-function asKnown(operation: Operation, kind: ListedKind): Operation {
-  return kind === "resources" && operation.args === undefined ? { ...operation, args: noArguments } : operation;
+/** What is used without arguments is known from the start. */
+function asKnown(operation: Operation, kind: TargetKind): Operation {
+  return kinds[kind].takesArguments || operation.args !== undefined ? operation : { ...operation, args: noArguments };
 }

@@ -1,4 +1,4 @@
-import { decodeJson, listedKinds, maxAdmissionBatch, type AdmissionRequest, type Intent } from "@sluice/contracts";
+import { decodeJson, maxAdmissionBatch, targetKinds, type AdmissionRequest, type Intent } from "@sluice/contracts";
 import type { Incoming } from "./incoming.ts";
 
 /**
@@ -26,7 +26,7 @@ export function isDecidable(call: Intent): boolean {
     typeof call.method === "string" &&
     typeof call.server === "string" &&
     (call.target === undefined || typeof call.target === "string") &&
-    (call.targetKind === undefined || listedKinds.includes(call.targetKind)) &&
+    (call.targetKind === undefined || targetKinds.includes(call.targetKind)) &&
     (call.session === undefined || typeof call.session === "string")
   );
 }

@@ -20,5 +20,11 @@ export const accessRuleSchema = z.strictObject({
   /** Patterns of URIs; of a template's text where templates are listed. */
   allowedResources: z.array(patternSchema).optional(),
   deniedResources: z.array(patternSchema).optional(),
+  /** Patterns of the names of A2A endpoints: which of the agents behind the gateway may be called. */
+  allowedAgents: z.array(patternSchema).optional(),
+  deniedAgents: z.array(patternSchema).optional(),
+  /** Patterns of the ids of skills, as agents' cards show them. */
+  allowedSkills: z.array(patternSchema).optional(),
+  deniedSkills: z.array(patternSchema).optional(),
 });
 export type AccessRule = z.infer<typeof accessRuleSchema>;

@@ -1,6 +1,6 @@
 import type { KnownTask } from "./a2a.ts";
 import type { Protocol } from "./subjects.ts";
-import type { Intent, ListedKind, ShadowDecision } from "./audit.ts";
+import type { Intent, ShadowDecision, TargetKind } from "./audit.ts";
 
 /** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
 export interface AdmissionRequest {
@@ -22,6 +22,10 @@ interface Conditional {
   readonly isConditional?: true;
 }
 
+/** How a refusal by rules is told, by what was asked for. */
+export type AccessFault =
+  "tool_access_denied" | "prompt_access_denied" | "resource_access_denied" | "agent_access_denied";
+
 /** Why policy lets a call pass or not. `rule` names what decided, for the audit trail and `explain`. */
 export type PolicyVerdict =
   | (Conditional & {
@@ -33,7 +37,7 @@ export type PolicyVerdict =
   | (Conditional & {
       readonly ok: false;
       readonly rule: string;
-      readonly fault: "tool_access_denied" | "prompt_access_denied" | "resource_access_denied" | "protocol_disabled";
+      readonly fault: AccessFault | "protocol_disabled";
       /** The patterns of what the agent may use of this kind. */
       readonly allowed: readonly string[];
       /** The tenant wants the refusal to look as if there were no such thing. */
@@ -161,8 +165,8 @@ export interface FilterQuestion extends Pick<Intent, "agent" | "issuer" | "user"
   readonly tenant: string;
   readonly protocol: Protocol;
   readonly server: string;
-  readonly kind: ListedKind;
-  /** Names of tools or prompts; URIs of resources, or the texts of URI templates. */
+  readonly kind: TargetKind;
+  /** Names of tools, prompts or agents; ids of skills; URIs of resources, or the texts of URI templates. */
   readonly names: readonly string[];
 }
 

@@ -8,9 +8,13 @@ export const longestIssuer = 512;
 /** Scopes of a token that go on beside a call. */
 export const maxScopes = 128;
 
-/** What a server lists and access rules speak about. Resource templates are resources. */
+/** What a server lists (MCP). Resource templates are resources. */
 export const listedKinds = ["tools", "prompts", "resources"] as const;
 export type ListedKind = (typeof listedKinds)[number];
+
+/** What access rules speak about: what servers list, the agents behind the gateway, and the skills that their cards show. */
+export const targetKinds = [...listedKinds, "agents", "skills"] as const;
+export type TargetKind = (typeof targetKinds)[number];
 
 /** What an agent can be called. */
 export const agentIdPattern = /^[A-Za-z0-9._@:-]{1,128}$/;
@@ -44,16 +48,16 @@ export const intentSchema = z.object({
   path: z.string().max(512),
   /** The JSON-RPC method; `response` for an answer to the server, and the HTTP method where there is no body. */
   method: z.string().max(128),
-  /** Tool or prompt name, or resource URI. */
+  /** Tool or prompt name, or resource URI; over A2A the agent's endpoint. */
   target: z.string().max(longestTarget).optional(),
   /** What the target is, where the method does not say it (completion/complete). */
-  targetKind: z.enum(listedKinds).optional(),
+  targetKind: z.enum(targetKinds).optional(),
   /** What was called whose answer's rest this asks for: the rules have to allow it still. */
   resumes: z
     .object({
       method: z.string().max(128),
       target: z.string().max(longestTarget).optional(),
-      targetKind: z.enum(listedKinds).optional(),
+      targetKind: z.enum(targetKinds).optional(),
     })
     .optional(),
   /** `*` stands for all of the tenant together. */

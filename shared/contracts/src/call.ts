@@ -1,4 +1,4 @@
-import type { Agent, Intent, ListedKind, ShadowDecision } from "./audit.ts";
+import type { Agent, Intent, TargetKind, ShadowDecision } from "./audit.ts";
 import type { A2aCall, Dialect, Renames, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
@@ -26,7 +26,7 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly method: string;
   /** What the method acts on, as access rules name it. */
   readonly target?: string;
-  readonly targetKind?: ListedKind;
+  readonly targetKind?: TargetKind;
   /** The JSON-RPC id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   /** Where `isMediated`, `upstream` is what egress itself keeps of the session. */
@@ -97,7 +97,7 @@ export interface StreamHead {
   /** What was called, so that the rules can be asked again when somebody comes back for the rest. */
   readonly method: string;
   readonly target?: string;
-  readonly targetKind?: ListedKind;
+  readonly targetKind?: TargetKind;
   /** The name of the legacy session, where there is one. */
   readonly session?: string;
   readonly rpcId?: string;

@@ -18,6 +18,7 @@ export const faults = {
   tool_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   prompt_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   resource_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
+  agent_access_denied: { status: 403, rpcCode: 1403, blame: "policy" },
   tool_quarantined: { status: 403, rpcCode: 1403, blame: "policy" },
   protocol_disabled: { status: 403, rpcCode: 1403, blame: "policy" },
   role_denied: { status: 403, rpcCode: 1403, blame: "client" },

@@ -21,14 +21,18 @@ export const mcpRoutes = {
 } as const satisfies Record<string, readonly HttpMethod[]>;
 export type McpRoute = keyof typeof mcpRoutes;
 
-/** The same for A2A (seed 001 §1). */
+/** The same for A2A; `:agent` stands for an endpoint's name, and what is behind it is REST's. */
 export const a2aRoutes = {
+  "/a2a": ["POST"],
+  "/a2a/:agent": ["POST"],
+  "/a2a/:agent/*": ["GET", "POST", "DELETE"],
   "/a2a/agent-card": ["GET"],
   "/a2a/tasks/send": ["POST"],
   "/a2a/tasks/sendSubscribe": ["POST"],
-  "/a2a/tasks/get": ["GET"],
+  "/a2a/tasks/get": ["GET", "POST"],
   "/a2a/tasks/cancel": ["POST"],
 } as const satisfies Record<string, readonly HttpMethod[]>;
+export type A2aRoute = keyof typeof a2aRoutes;
 
 const methods = z.array(z.enum(httpMethods));
 

@@ -21,6 +21,8 @@ const text = `tenants:
           - "write_*"
           - "del*"
       - { agentPattern: "*", mode: shadow, deniedTools: [read] }
+      - { agentPattern: "a-*", allowedAgents: [plan*], deniedSkills: [drop] }
+    a2a: { endpoints: [{ name: planner, url: "https://planner.example.com" }, { name: coder, url: "https://c.example.com" }] }
 `;
 const accepted = { conf: readConf(text, { file, guard: createAddressGuard([]) }), file, text };
 const ask = (question: Partial<Question>) => {
@@ -78,6 +80,20 @@ describe("explain (P5)", () => {
     });
   });
 
+  it("explains calls of agents over A2A, and what a card shows", () => {
+    expect(ask({ a2a: "planner" })).toMatchObject({
+      decision: "allow",
+      rule: "accessRules[3].allowedAgents[0]",
+      at: { line: 17, column: 48 },
+    });
+    expect(ask({ a2a: "coder" })).toMatchObject({ decision: "deny", rule: "default-deny", allowed: ["plan*"] });
+    expect(ask({ agent: "other", a2a: "coder" })).toMatchObject({ decision: "allow", rule: "default-allow" });
+    expect(ask({ skill: "drop" })).toMatchObject({ decision: "deny", rule: "accessRules[3].deniedSkills[0]" });
+    expect(ask({ skill: "make", server: "planner" })).toMatchObject({ decision: "allow", rule: "default-allow" });
+    expect(() => ask({ a2a: "nobody" })).toThrow("no agent nobody in a2a.endpoints");
+    expect(() => ask({ skill: "make", server: "main" })).toThrow("no server main");
+  });
+
   it("prepares only the tenant that is asked about, and once for a configuration", () => {
     const conf = structuredClone(accepted.conf);
     const own = { ...accepted, conf };
@@ -98,7 +114,7 @@ describe("explain (P5)", () => {
   it("refuses a question about nobody, nothing or two things", () => {
     expect(() => ask({ tenant: "other", tool: "x" })).toThrow("no tenant other");
     expect(() => ask({ server: "other", tool: "x" })).toThrow("no server other");
-    expect(() => ask({})).toThrow("name one of tool, prompt and resource");
+    expect(() => ask({})).toThrow("name one of tool, prompt, resource, a2a and skill");
     expect(() => ask({ tool: "x", prompt: "y" })).toThrow("name one of");
   });
 });

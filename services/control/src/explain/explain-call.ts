@@ -44,31 +44,36 @@ function tenantOf({ tenants }: Conf, { tenant: asked }: Question): NamedTenant {
   return { name, tenant };
 }
 
-function requireServer(tenant: Tenant, { server }: Question): void {
-  const endpoints = tenant.mcp?.endpoints ?? [];
-  if (server === undefined || endpoints.some(({ name }) => name === server)) return;
-  throw new Fault("not_found", `the tenant has no server ${server}`);
+function requireServer({ mcp, a2a }: Tenant, question: Question): void {
+  const { server } = question;
+  const isA2a = question.a2a !== undefined || question.skill !== undefined;
+  const has = (name: string) => (isA2a ? a2a : mcp).endpoints.some((endpoint) => endpoint.name === name);
+  if (server !== undefined && !has(server)) throw new Fault("not_found", `the tenant has no server ${server}`);
+  if (question.a2a !== undefined && !has(question.a2a))
+    throw new Fault("not_found", `the tenant has no agent ${question.a2a} in a2a.endpoints`);
 }
 
 function operationOf(question: Question, { name, tenant }: NamedTenant): Operation {
-  const { tool, prompt, resource, scopes, issuer, user, args } = question;
-  const [method, target] =
-    tool !== undefined
-      ? ["tools/call", tool]
-      : prompt !== undefined
-        ? ["prompts/get", prompt]
-        : ["resources/read", resource ?? ""];
+  const { scopes, issuer, user, args } = question;
   return {
     tenant: name,
     agent: agentOf(question, tenant),
-    protocol: "mcp",
-    method,
-    target,
+    ...askedOf(question),
     ...(scopes !== undefined && { scopes }),
     ...(issuer !== undefined && { issuer }),
     ...(user !== undefined && { user }),
     ...(args !== undefined && { args }),
   };
+}
+
+/** What is done to what: the first that the question names. */
+function askedOf({ tool, prompt, resource, a2a, skill }: Question) {
+  if (tool !== undefined) return { protocol: "mcp", method: "tools/call", target: tool } as const;
+  if (prompt !== undefined) return { protocol: "mcp", method: "prompts/get", target: prompt } as const;
+  if (resource !== undefined) return { protocol: "mcp", method: "resources/read", target: resource } as const;
+  return skill === undefined
+    ? ({ protocol: "a2a", method: "SendMessage", target: a2a, targetKind: "agents" } as const)
+    : ({ protocol: "a2a", method: "GetAgentCard", target: skill, targetKind: "skills" } as const);
 }
 
 function agentOf({ agent, agentName, owner }: Question, { agents }: Tenant): Agent {

@@ -2,6 +2,9 @@ import { z } from "zod";
 
 const name = z.string().min(1).max(2_048);
 
+/** What can be asked about, of which a question names one. */
+const askedKinds = ["tool", "prompt", "resource", "a2a", "skill"] as const;
+
 /** A call to be explained: who, what, and as far as rules look at it, with which arguments. */
 export const questionSchema = z
   .strictObject({
@@ -19,14 +22,16 @@ export const questionSchema = z
     tool: name.optional(),
     prompt: name.optional(),
     resource: name.optional().describe("a URI"),
+    a2a: name.optional().describe("an agent behind the gateway, by the name of its endpoint"),
+    skill: name.optional().describe("the id of a skill, as agents' cards show it"),
     server: z.string().optional().describe("must be an endpoint of the tenant; rules are about the server's own names"),
     args: z
       .record(z.string(), z.unknown())
       .optional()
       .describe("the arguments; without them a condition on arguments stays open"),
   })
-  .refine(({ tool, prompt, resource }) => [tool, prompt, resource].filter((one) => one !== undefined).length === 1, {
-    error: "name one of tool, prompt and resource",
+  .refine((question) => askedKinds.filter((kind) => question[kind] !== undefined).length === 1, {
+    error: "name one of tool, prompt, resource, a2a and skill",
   });
 export type Question = z.infer<typeof questionSchema>;
 

@@ -47,13 +47,14 @@ export class AgentCalls {
     if (agent === undefined)
       throw new Fault("upstream_failed", `the agent '${head.server}' is not usable: see the log of egress`);
     if (a2a.operation === "SendMessage") call.patienceMs = agent.endpoint.idleTimeoutMs;
-    const at = await directory.interfaceFor(agent, a2a.dialect);
+    const at = await directory.interfaceFor(agent, a2a.dialect, traceparent);
     const sides: Sides = {
       client: a2a.dialect,
       upstream: at.dialect,
       operation: a2a.operation,
       ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
+      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true }),
     };
     const body = await replies.bodyOf(call, inline);
     const request = requestFor(sides, { http: head.http, rest: a2a.rest ?? "", body });

@@ -16,7 +16,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { readBody } from "../body.ts";
 import type { BodyBudget } from "../budget.ts";
 import type { IngressConfig } from "../config.ts";
-import { others, refuseMethod, type Fail } from "../routes.ts";
+import { methodRefusal, others, type Fail } from "../doors.ts";
 import { PushRoom, tooMany } from "./push-room.ts";
 
 export const pushPath = "/a2a/push/:handle";
@@ -101,7 +101,7 @@ export function addPushRoute(app: FastifyInstance, receiver: PushReceiver | unde
     reply.hijack();
     carry(request, reply).catch((error: unknown) => fail(reply, error));
   });
-  app.route({ ...others(pushPath, ["POST"]), handler: (_request, reply) => refuseMethod(reply, ["POST"], fail) });
+  app.route({ ...others(pushPath, ["POST"]), handler: (_request, reply) => fail(reply, methodRefusal(reply, ["POST"])) });
 }
 
 /** @throws Fault `unsupported_media_type` */

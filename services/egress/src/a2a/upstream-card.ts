@@ -1,0 +1,97 @@
+import { Fault, toFault } from "@sluice/contracts";
+import { forward } from "../forward.ts";
+import type { Agent } from "./agents.ts";
+import { offeredInterfaces, type Offered } from "./offered-interfaces.ts";
+
+/** An agent's card as it came, and what it offers. */
+export interface UpstreamCard extends Offered {
+  readonly bytes: Buffer;
+  readonly card: Readonly<Record<string, unknown>>;
+  readonly etag?: string;
+}
+
+const timeoutMs = 10_000;
+const mostBytes = 1024 * 1024;
+/** Where cards are: from 0.3 on, and before that. */
+const wellKnown = ["/.well-known/agent-card.json", "/.well-known/agent.json"] as const;
+/** The card may be at the other place. */
+const notHere = new Set([404, 405, 410]);
+
+/**
+ * Fetches an agent's card with the gateway's own credentials, following no redirect: from where it is configured, else from
+ * where revisions say that cards are. Gives back `known` where it has not changed.
+ * @throws Fault that says why there is none, without a secret
+ */
+export async function fetchCard(agent: Agent, traceparent: string, known?: UpstreamCard): Promise<UpstreamCard> {
+  let failure = new Fault("upstream_failed", "no card");
+  for (const path of pathsOf(agent)) {
+    const fetched = await fetchFrom(agent, { path, traceparent, known }).catch((error: unknown) => toFault(error));
+    if (!(fetched instanceof NotHere)) {
+      if (fetched instanceof Fault) throw told(agent, fetched);
+      return fetched;
+    }
+    failure = fetched;
+  }
+  throw told(agent, failure);
+}
+
+class NotHere extends Fault {}
+
+function told({ title }: Agent, fault: Fault): Fault {
+  if (fault.kind !== "upstream_failed" && fault.kind !== "upstream_timeout") return fault;
+  return new Fault("upstream_failed", `the card of the ${title} could not be read: ${fault.message}`, { cause: fault });
+}
+
+function pathsOf({ endpoint, path, pathOnly }: Agent): readonly string[] {
+  if (endpoint.card === undefined) return [...new Set([pathOnly.replace(/\/+$/, "") + wellKnown[0], ...wellKnown])];
+  const place = wellKnown.find((one) => pathOnly.endsWith(one));
+  if (place === undefined) return [path];
+  const others = wellKnown.filter((one) => one !== place);
+  return [path, ...others.map((one) => path.replace(place, one))];
+}
+
+interface From {
+  readonly path: string;
+  readonly traceparent: string;
+  readonly known: UpstreamCard | undefined;
+}
+
+async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Promise<UpstreamCard> {
+  const { version = "1.0" } = agent.endpoint;
+  const headers = {
+    accept: "application/json",
+    ...(version === "1.0" && { "a2a-version": version }),
+    ...(known?.etag !== undefined && { "if-none-match": known.etag }),
+  };
+  const { calls: connections } = agent;
+  const sent = { http: "GET", headers } as const;
+  const exchange = forward({ head: sent, upstream: agent, connections, body: null, traceparent, path });
+  const late = new Fault("upstream_timeout", `no answer within ${timeoutMs / 1000} s`);
+  const timer = setTimeout(() => exchange.abort(late), timeoutMs);
+  try {
+    const { status, headers: received } = await exchange.head;
+    if (status === 304 && known !== undefined) return known;
+    if (notHere.has(status)) throw new NotHere("upstream_failed", `it answers ${status}`);
+    if (status !== 200) throw new Fault("upstream_failed", `it answers ${status}`);
+    const { bytes, complete } = await exchange.collect(mostBytes);
+    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostBytes / 1024 / 1024} MiB`);
+    const card = objectIn(bytes);
+    const { etag } = received;
+    return { bytes, card, ...offeredInterfaces(card, agent.endpoint.url), ...(typeof etag === "string" && { etag }) };
+  } finally {
+    clearTimeout(timer);
+    exchange.abort(late);
+  }
+}
+
+function objectIn(bytes: Buffer): Readonly<Record<string, unknown>> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw new Fault("upstream_failed", "it is no JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+    throw new Fault("upstream_failed", "it is no JSON object");
+  return parsed as Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,113 @@
+import type { ReadRequest } from "@sluice/a2a";
+import type { CallHead, IngressSection, Intent, Renames } from "@sluice/contracts";
+import type { Span } from "@sluice/telemetry";
+import type { Answer } from "../answer.ts";
+import type { Body } from "../body.ts";
+import type { HandedHead } from "../conversation.ts";
+import { forwardedHeaders } from "../headers.ts";
+import type { Moment } from "../outcome.ts";
+import type { Decided } from "../passage.ts";
+import { header, pathOf, type RequestHead } from "../request-head.ts";
+import type { Principal } from "../tenants.ts";
+import { whoOf } from "../who.ts";
+
+/** Where a call goes: one agent of a tenant. */
+export type AgentTarget = IngressSection["agentEndpoints"][number];
+
+/** A call by A2A on its way: what was found out about it so far. */
+export interface A2aJourney {
+  readonly request: RequestHead;
+  readonly response: Answer;
+  readonly principal: Principal;
+  readonly section: IngressSection;
+  readonly agent: AgentTarget;
+  readonly read: ReadRequest;
+  /** What stands behind the agent's address, with the query. */
+  readonly rest: string;
+  readonly body: Body;
+  readonly span: Span;
+  readonly started: Moment;
+  /** `<ingress instance>.<number>`; names the call, its stream and its reader. */
+  readonly name: string;
+  /** Where agents reach this gateway, without a slash at the end. */
+  readonly publicUrl: string | undefined;
+  /** The HTTP method that it came with, where it goes on by another. */
+  readonly cameBy?: string;
+}
+
+/** What may travel on although the endpoint does not name it; egress itself says what it sends. */
+const always = ["accept-language", "user-agent"];
+
+/** What the audit trail and those who admit learn of a call. */
+export function intentOf(journey: A2aJourney): Intent {
+  const { request, principal, agent, read, body, span, name, started, cameBy } = journey;
+  const { dialect, operation, rpcId, named, messageKind } = read;
+  return {
+    call: name.replace(".", "-"),
+    at: started.at,
+    label: "a2a_proxy",
+    tenant: principal.tenant,
+    ...whoOf(principal),
+    auth: principal.method,
+    protocol: "a2a",
+    era: "modern",
+    http: cameBy ?? request.method ?? "",
+    path: pathOf(request),
+    method: operation,
+    target: agent.name,
+    targetKind: "agents",
+    server: agent.name,
+    trace: span.traceId,
+    bytes: body.length,
+    ...(rpcId !== undefined && { rpcId }),
+    a2a: { ...dialect, ...named, ...(messageKind !== undefined && { messageKind }) },
+  };
+}
+
+/** What egress learns of a call. */
+export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): HandedHead {
+  const { request, principal, section, agent, read, rest, span, name, publicUrl } = journey;
+  const { dialect, operation, rpcId, named } = read;
+  const { policy, policyVersion, session } = admitted;
+  const extensions = header(request, "a2a-extensions") ?? header(request, "x-a2a-extensions");
+  return {
+    call: intent.call,
+    traceparent: span.traceparent,
+    tenant: principal.tenant,
+    ...whoOf(principal),
+    server: agent.name,
+    http: request.method as CallHead["http"],
+    headers: forwardedHeaders(request.headers, {
+      named: agent.forwardHeaders,
+      credentials: section.keyHeaders,
+      always,
+    }),
+    era: "modern",
+    method: operation,
+    target: agent.name,
+    targetKind: "agents",
+    stream: name,
+    rule: policy.rule,
+    policyVersion,
+    ...(policy.shadow !== undefined && { shadow: policy.shadow }),
+    ...(rpcId !== undefined && { rpcId }),
+    a2a: {
+      dialect,
+      operation,
+      named,
+      ...(dialect.binding === "HTTP+JSON" && { rest }),
+      ...(session?.ok === true && session.known !== undefined && { known: session.known }),
+      ...(extensions !== undefined && { extensions }),
+      ...(publicUrl !== undefined && { publicUrl }),
+    },
+  };
+}
+
+/** The names of the verdict, and those that came about with the answer. */
+export function allRenames(known: Renames | undefined, fresh: Renames | undefined): Renames | undefined {
+  if (known === undefined || fresh === undefined) return fresh ?? known;
+  return {
+    tasks: [...(fresh.tasks ?? []), ...(known.tasks ?? [])],
+    contexts: [...(fresh.contexts ?? []), ...(known.contexts ?? [])],
+  };
+}

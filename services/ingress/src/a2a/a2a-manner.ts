@@ -1,0 +1,69 @@
+import { answerFor, faultAnswer, type Sides } from "@sluice/a2a";
+import type { A2aOperation, Dialect, ReplyHead } from "@sluice/contracts";
+import type { AgentBudget } from "../budget.ts";
+import type { HandedHead } from "../conversation.ts";
+import type { Manner, Rewrite } from "../manner.ts";
+import { allRenames, type A2aJourney } from "./a2a-journey.ts";
+
+/** What may last for hours: nothing but the life of the replica that has it says whether it goes on. */
+const unlimited: ReadonlySet<A2aOperation> = new Set(["SendMessage", "SendStreamingMessage", "SubscribeToTask"]);
+/** What has no effect at the agent, so that nobody misses it. */
+const reading: ReadonlySet<A2aOperation> = new Set([
+  "GetTask",
+  "ListTasks",
+  "GetTaskPushNotificationConfig",
+  "ListTaskPushNotificationConfigs",
+  "GetExtendedAgentCard",
+  "GetAgentCard",
+]);
+/** Of what an answer says of its bytes, that which is not true of others. */
+const ofBytes = new Set(["content-type", "content-length", "etag", "content-md5", "content-digest", "digest"]);
+
+/** A2A: a client that leaves ends nothing but what it only wanted to read; answers go on in its own dialect. */
+export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budget: AgentBudget): Manner {
+  const { dialect, operation, rpcId } = read;
+  const sidesOf = (upstream: Dialect, reply: ReplyHead): Sides => {
+    const renames = allRenames(head.a2a?.known?.renames, reply.renames);
+    return {
+      client: dialect,
+      upstream,
+      operation,
+      ...(rpcId !== undefined && { rpcId }),
+      ...(renames !== undefined && { renames }),
+    };
+  };
+  return {
+    protocol: "a2a",
+    ...(!unlimited.has(operation) && { responseTimeoutMs: agent.responseTimeoutMs }),
+    onLeaving: reading.has(operation) ? "cancel" : "nothing",
+    lastEvent: (fault) => `data: ${faultAnswer(dialect, fault, rpcId).body.toString("utf8")}\n\n`,
+    rewriteOf: (reply) => {
+      if (reply.dialect === undefined) return undefined;
+      const sides = sidesOf(reply.dialect, reply);
+      return isAsItCame(sides) ? undefined : rewrite(sides, reply, budget);
+    },
+  };
+}
+
+function rewrite(sides: Sides, { status, headers }: ReplyHead, budget: AgentBudget): Rewrite {
+  const hold = budget.open();
+  return {
+    book: (bytes) => hold.resize(bytes),
+    run: (body) => {
+      const answer = answerFor(sides, { status, contentType: headers["content-type"] ?? "", body });
+      return { status: answer.status, headers: headersFor(sides.client, headers, answer.contentType), body: answer.body };
+    },
+  };
+}
+
+function isAsItCame({ client, upstream, renames }: Sides): boolean {
+  return renames === undefined && client.version === upstream.version && client.binding === upstream.binding;
+}
+
+/** What the agent says beside its answer, extensions by the name that the client's revision has for them. */
+function headersFor(client: Dialect, headers: ReplyHead["headers"], contentType: string): Record<string, string> {
+  const extensions = client.version === "1.0" ? "a2a-extensions" : "x-a2a-extensions";
+  const kept = Object.entries(headers).filter(([name]) => !ofBytes.has(name));
+  const named = kept.map(([name, value]) => [/^(?:x-)?a2a-extensions$/.test(name) ? extensions : name, value]);
+  return { ...(Object.fromEntries(named) as Record<string, string>), "content-type": contentType };
+}

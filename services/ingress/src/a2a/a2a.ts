@@ -1,0 +1,172 @@
+import { ServerResponse, type IncomingMessage } from "node:http";
+import { readRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
+import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
+import { startSpan } from "@sluice/telemetry";
+import type { Answer } from "../answer.ts";
+import { Body, readBody, requireType } from "../body.ts";
+import type { BodyBudget } from "../budget.ts";
+import { thisMoment, type Moment } from "../outcome.ts";
+import type { Crossing, Decided, PassageParts } from "../passage.ts";
+import { renderFault, toldStatusOf } from "../render.ts";
+import { RequestFault } from "../request-fault.ts";
+import { header, type RequestHead } from "../request-head.ts";
+import { noSuchAgent, type Principal } from "../tenants.ts";
+import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
+import { callHeadOf, intentOf, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
+import { a2aMannerOf } from "./a2a-manner.ts";
+import { carryStream, type StreamParts } from "./stream.ts";
+
+export interface A2aParts extends Pick<PassageParts, "tenants">, StreamParts {
+  readonly budget: BodyBudget;
+  /** Where agents reach this gateway. */
+  readonly publicUrl: string | undefined;
+}
+
+/** A request to an agent. */
+export interface A2aRequest {
+  readonly request: RequestHead;
+  readonly response: Answer;
+  readonly principal: Principal;
+  /** The agent named in the path; the tenant's default without one. */
+  readonly agent: string | undefined;
+  /** What stands behind the agent's address, with the query; empty for JSON-RPC. */
+  readonly rest: string;
+  readonly started?: Moment;
+  /** The HTTP method that it came with, where it goes on by another. */
+  readonly cameBy?: string;
+}
+
+/** The same as it came over HTTP. */
+export interface A2aHttpRequest extends A2aRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+const streaming: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
+const noBody = () => new Body(Buffer.alloc(0));
+
+/** A2A of any revision and binding: one address per agent (https://a2a-protocol.org/latest/specification). */
+export class A2a {
+  readonly #parts: A2aParts;
+  readonly #publicUrl: string | undefined;
+
+  constructor(parts: A2aParts) {
+    this.#parts = parts;
+    this.#publicUrl = parts.publicUrl?.replace(/\/+$/, "");
+  }
+
+  /** Carries one HTTP request to its end. @throws A2aFault */
+  async handle(received: A2aHttpRequest): Promise<void> {
+    const started = thisMoment();
+    try {
+      using body = await this.bodyOf(received);
+      await this.carry({ ...received, started }, body);
+    } catch (error) {
+      throw error instanceof RequestFault ? error : new A2aFault(error, toldTo(received));
+    }
+  }
+
+  /** What a request holds. @throws Fault */
+  async bodyOf({ request, principal, agent, rest }: A2aHttpRequest): Promise<Body> {
+    const { tenants, passage, budget } = this.#parts;
+    const { maxPayloadBytes } = findAgent(tenants.require(principal.tenant), agent);
+    passage.requireRoom();
+    if (request.method !== "POST") return noBody();
+    if (rest === "" || hasBody(request)) requireType(request, rest === "" ? "json" : "a2a");
+    return await readBody(request, { limit: maxPayloadBytes, budget: budget.of(principal) });
+  }
+
+  /** Carries one call to its end; lets go of the body as soon as egress has it. @throws A2aFault, or Fault before anything was read */
+  async carry(arrived: A2aRequest, body: Body): Promise<void> {
+    const { tenants, streams } = this.#parts;
+    const { request, response, principal, rest, started = thisMoment() } = arrived;
+    const section = tenants.require(principal.tenant);
+    const agent = findAgent(section, arrived.agent);
+    const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
+    let told = toldTo(arrived);
+    try {
+      const read = await readRequest({ ...wireOf(arrived, body), ...versionOf(request) });
+      told = read;
+      const name = streams.nextName();
+      await this.#pass({ ...arrived, section, agent, read, rest, body, span, name, started, publicUrl: this.#publicUrl });
+      span.end({ attributes: attributesOf(read, response.statusCode) });
+    } catch (error) {
+      span.end({ error: toFault(error).kind });
+      throw new A2aFault(error, told, span.traceId);
+    }
+  }
+
+  async #pass(journey: A2aJourney): Promise<void> {
+    const { passage } = this.#parts;
+    passage.requireCredential(journey.principal);
+    const crossing = crossingOf(journey);
+    await passage.pass(crossing, (decided) => this.#converse(journey, crossing, decided));
+  }
+
+  async #converse(journey: A2aJourney, crossing: Crossing, decided: Decided): Promise<void> {
+    const { passage, budget: all } = this.#parts;
+    const { response, principal } = journey;
+    const head = callHeadOf(journey, decided);
+    const budget = all.of(principal);
+    if (streaming.has(journey.read.operation))
+      return await carryStream(this.#parts, { journey, crossing, decided, head, budget });
+    const manner = a2aMannerOf(journey, head, budget);
+    await passage.converse(crossing, decided, { response, head, manner, owner: undefined });
+  }
+}
+
+/** @throws Fault `not_found` */
+export function findAgent({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget {
+  const found = agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
+  if (found === undefined) throw noSuchAgent();
+  return found;
+}
+
+/** How the call of a journey is admitted, and its client told of what comes in between. */
+export function crossingOf(journey: A2aJourney): Crossing {
+  const { principal, body, started, section, response, read } = journey;
+  const isRpc = read.dialect.binding === "JSONRPC";
+  return {
+    principal,
+    intent: intentOf(journey),
+    body,
+    started,
+    shape: { deniedWith200: isRpc && section.deniedWith200 },
+    statusOf: (fault) => toldStatusOf(fault, read),
+    cut: (fault) => refuse(response, fault, read),
+  };
+}
+
+/** An answer that has not begun says why it ends; what has begun breaks off. */
+function refuse(response: Answer, fault: Fault, told: Told): void {
+  if (response instanceof ServerResponse && !response.headersSent) renderFault(response as ServerResponse, fault, told);
+  else response.destroy();
+}
+
+function toldTo({ request, rest }: A2aRequest): Told {
+  return { dialect: dialectAt(rest, versionOf(request).version) };
+}
+
+/** The header, or else what the query says (A2A 1.0 §3.6.1). */
+function versionOf(request: RequestHead): { version?: string } {
+  const query = request.url?.split("?", 2)[1];
+  const version = header(request, "a2a-version") ?? (query && new URLSearchParams(query).get("A2A-Version"));
+  return typeof version === "string" && version !== "" ? { version } : {};
+}
+
+function wireOf({ request, rest }: A2aRequest, body: Body): WireRequest {
+  return { http: request.method as WireRequest["http"], rest, body: body.bytes };
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
+function attributesOf({ operation, dialect }: ReadRequest, status: number) {
+  return {
+    "http.response.status_code": status,
+    "rpc.method": operation,
+    "a2a.version": dialect.version,
+    "a2a.binding": dialect.binding,
+  };
+}

@@ -1,0 +1,153 @@
+import type { Bus, OutcomeLog } from "@sluice/bus";
+import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
+import type { Admission, Admitted } from "./admission.ts";
+import type { ArgumentRules } from "./arguments.ts";
+import type { Body } from "./body.ts";
+import { Conversation, ToldFault, type ConversationOptions } from "./conversation.ts";
+import type { CountedCalls } from "./counted-calls.ts";
+import { outcomeOf, type Ending, type Moment } from "./outcome.ts";
+import { quotaHeaders } from "./quota-headers.ts";
+import { protocolDisabled, requireAdmitted, shownQuarantine, statusOf, type Shape } from "./refusal.ts";
+import type { Streams } from "./streams.ts";
+import { noSuchAgent, noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
+
+export interface PassageParts {
+  readonly bus: Bus;
+  readonly tenants: Tenants;
+  readonly admission: Admission;
+  readonly argumentRules: ArgumentRules;
+  readonly counted: CountedCalls;
+  readonly streams: Streams;
+  readonly outcomes: OutcomeLog;
+}
+
+/** A call of either protocol, on its way from its client to egress. */
+export interface Crossing {
+  readonly principal: Principal;
+  readonly intent: Intent;
+  readonly body: Body;
+  readonly started: Moment;
+  /** How refusals look to the caller. */
+  readonly shape: Shape;
+  /** The HTTP status that tells the caller this fault; that of the fault itself without it. */
+  readonly statusOf?: (fault: Fault) => number;
+  /** Ends the call, because it is allowed no more: says why where the answer has not begun. */
+  readonly cut: (fault: Fault) => void;
+}
+
+/** What was decided about a call. */
+export interface Decided {
+  readonly intent: Intent;
+  readonly admitted: Admitted;
+}
+
+/** The way of every call, whatever its protocol: it is admitted, counted while it is under way, and recorded where egress does not. */
+export class Passage {
+  readonly #parts: PassageParts;
+
+  constructor(parts: PassageParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws Fault `unavailable` where no more outcomes can be kept */
+  requireRoom(): void {
+    if (this.#parts.outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+  }
+
+  /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
+  requireCredential(principal: Principal): void {
+    if (!this.#parts.tenants.knows(principal)) throw withdrawn();
+  }
+
+  /** Admits the call and has it carried out; whatever keeps it from that is recorded. @throws Fault */
+  async pass(crossing: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
+    const { intent, principal } = crossing;
+    const { protocol, server } = intent;
+    const off = this.#parts.tenants.whenWithdrawn({ principal, protocol, server }, () =>
+      crossing.cut(this.#whyEnded(crossing)),
+    );
+    let admitted: Admitted | undefined;
+    let slot: Slot | undefined;
+    try {
+      admitted = await this.#ask(crossing);
+      requireAdmitted(admitted, intent, crossing.shape);
+      slot = this.#parts.counted.begin(admitted.limit);
+      await carryOut({ intent, admitted });
+    } catch (error) {
+      const fault = toFault(error);
+      if (fault instanceof ToldFault) throw shownQuarantine(fault, intent, crossing.shape);
+      this.#refused(crossing, admitted, fault);
+      throw error;
+    } finally {
+      off();
+      this.#parts.counted.end(slot);
+    }
+  }
+
+  /** Admits what is no call to an upstream itself; gives back what was decided and what records how it ended. @throws Fault */
+  async admit(crossing: Crossing): Promise<Decided & { readonly end: (ending: Omit<Ending, keyof Decided>) => void }> {
+    const { intent } = crossing;
+    let admitted: Admitted | undefined;
+    try {
+      admitted = await this.#parts.admission.ask(intent);
+      requireAdmitted(admitted, intent, crossing.shape);
+    } catch (error) {
+      this.#refused(crossing, admitted, toFault(error));
+      throw error;
+    }
+    const decided = { intent, admitted };
+    const slot = this.#parts.counted.begin(admitted.limit);
+    const end = (ending: Omit<Ending, keyof Decided>) => {
+      this.#parts.counted.end(slot);
+      this.conclude(crossing, { ...decided, ...ending });
+    };
+    return { ...decided, end };
+  }
+
+  /** Hands the call to egress and writes its answer. @throws Fault */
+  async converse(
+    crossing: Crossing,
+    decided: Decided,
+    options: Omit<ConversationOptions, "bus" | "streams" | "body" | "extraHeaders">,
+  ): Promise<void> {
+    const { bus, streams } = this.#parts;
+    const { body } = crossing;
+    const extraHeaders = quotaHeaders(decided.admitted.limit.quotas);
+    const broken = await new Conversation({ ...options, bus, streams, body, extraHeaders }).run();
+    if (broken !== undefined)
+      this.conclude(crossing, { ...decided, fault: broken, status: options.response.statusCode });
+  }
+
+  /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
+  conclude({ started }: Crossing, end: Ending): void {
+    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
+  }
+
+  #refused(crossing: Crossing, admitted: Admitted | undefined, fault: Fault): void {
+    const status = (crossing.statusOf ?? statusOf)(fault);
+    this.conclude(crossing, { intent: crossing.intent, admitted, fault, status });
+  }
+
+  /** What policy has to see of the arguments it is asked apart, and only where nothing else stands against the call. */
+  async #ask({ intent, body }: Crossing): Promise<Admitted> {
+    const { admission, argumentRules, counted } = this.#parts;
+    const admitted = await admission.ask(intent);
+    const { policy, limit, session } = admitted;
+    if (!policy.ok || policy.needsArguments !== true || !limit.ok || session?.ok === false) return admitted;
+    let isRefused = true;
+    try {
+      const decided = await argumentRules.decide(intent, admitted, body.bytes);
+      isRefused = !decided.policy.ok;
+      return decided;
+    } finally {
+      if (isRefused) counted.giveBack(1, limit.counted);
+    }
+  }
+
+  #whyEnded({ principal, intent: { protocol } }: Crossing): Fault {
+    const { tenants } = this.#parts;
+    if (!tenants.knows(principal)) return withdrawn();
+    if (tenants.isSwitchedOff(principal, protocol)) return protocolDisabled(protocol);
+    return protocol === "mcp" ? noSuchServer() : noSuchAgent();
+  }
+}
