@@ -16,6 +16,8 @@ create table a2a_push (
   upstream_binding text not null,
   -- The agent's name of the task; NULL until the agent took it for one.
   task             text,
+  -- What the caller calls it, where that differs.
+  client_task      text,
   -- The caller's name of the configuration, and the agent's.
   config           text,
   upstream_config  text,

@@ -28,6 +28,7 @@ interface Row {
   readonly upstream_version: PushSave["upstream"]["version"];
   readonly upstream_binding: PushSave["upstream"]["binding"];
   readonly task: string | null;
+  readonly client_task: string | null;
   readonly config: string | null;
   readonly upstream_config: string | null;
   readonly chosen_task: string | null;
@@ -57,7 +58,7 @@ select * from a2a_push where (tenant, server, identity, call) = ($1, $2, $3, $4)
 
 const replaced = `delete from a2a_push where (tenant, server, identity, task, config) = ($1, $2, $3, $4, $5)`;
 
-const bind = `update a2a_push set task = $2, config = $3, upstream_config = $4, sealed = $5 where id = $1`;
+const bind = `update a2a_push set task = $2, config = $3, upstream_config = $4, sealed = $5, client_task = $6 where id = $1`;
 
 const listed = `
 select * from a2a_push
@@ -168,7 +169,8 @@ export class PushStore {
     const place = { task: bound.task, config: nameOf(row, bound) };
     const sealed = this.#vault.seal(placeOf(row, place), this.#vault.open(placeOf(row, {}), row.sealed));
     await database.query(replaced, [row.tenant, row.server, row.identity, place.task, place.config]);
-    await database.query(bind, [row.id, place.task, place.config, bound.upstreamConfig ?? null, sealed]);
+    const names = [place.task, place.config, bound.upstreamConfig ?? null];
+    await database.query(bind, [row.id, ...names, sealed, bound.clientTask ?? null]);
   }
 
   #inTransaction<Result>(work: (database: Client) => Promise<Result>): Promise<Result> {
@@ -211,7 +213,7 @@ function renamesOf(row: FoundRow, task: string): Renames | undefined {
   if (row.task === null) return row.renames ?? undefined;
   const renamed = (upstream: string | null, client: string | null) =>
     upstream !== null && client !== null && client !== upstream ? [{ client, upstream }] : [];
-  const tasks = renamed(task, row.task_client);
-  const contexts = renamed(row.context, row.context_client);
+  const tasks = renamed(task, row.client_task ?? row.task_client);
+  const contexts = row.context === null ? (row.renames?.contexts ?? []) : renamed(row.context, row.context_client);
   return tasks.length + contexts.length === 0 ? undefined : { tasks, contexts };
 }
