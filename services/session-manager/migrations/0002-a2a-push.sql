@@ -30,5 +30,5 @@ create table a2a_push (
   expires_at       timestamptz not null
 );
 create unique index a2a_push_config on a2a_push (tenant, server, identity, task, config) where task is not null;
-create index a2a_push_call on a2a_push (call) where task is null;
+create index a2a_push_call on a2a_push (call);
 create index a2a_push_expiry on a2a_push (expires_at);

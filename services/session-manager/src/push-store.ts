@@ -54,11 +54,13 @@ select count(*)::int as kept from a2a_push
 where (tenant, server, identity, task) = ($1, $2, $3, $4) and config is distinct from $5 and expires_at > now()`;
 
 const pending = `
-select * from a2a_push where (tenant, server, identity, call) = ($1, $2, $3, $4) and task is null for update`;
+select * from a2a_push where (tenant, server, identity, call) = ($1, $2, $3, $4) and (task is null or task = $5) for update`;
 
-const replaced = `delete from a2a_push where (tenant, server, identity, task, config) = ($1, $2, $3, $4, $5)`;
+const deleted = `delete from a2a_push where (tenant, server, identity, task, config) = ($1, $2, $3, $4, $5)`;
 
-const bind = `update a2a_push set task = $2, config = $3, upstream_config = $4, sealed = $5, client_task = $6 where id = $1`;
+const replaced = `${deleted} and id <> $6`;
+
+const bind = `update a2a_push set task = $2, config = $3, upstream_config = coalesce($4, upstream_config), sealed = $5, client_task = coalesce($6, client_task) where id = $1`;
 
 const listed = `
 select * from a2a_push
@@ -102,10 +104,10 @@ export class PushStore {
     });
   }
 
-  /** Binds what a call saved, in place of what was called so before; resolves with the caller's names of it. */
+  /** Binds what a call saved, in place of what was called so before; resolves with the caller's names of it. Twice is as once. */
   bind({ tenant, server, identity, call, ...bound }: PushBind): Promise<string[]> {
     return this.#inTransaction(async (database) => {
-      const { rows } = await database.query<Row>(pending, [tenant, server, identity, call]);
+      const { rows } = await database.query<Row>(pending, [tenant, server, identity, call, bound.task]);
       for (const row of rows) await this.#bind(database, row, bound);
       return rows.map((row) => nameOf(row, bound));
     });
@@ -131,7 +133,7 @@ export class PushStore {
   }
 
   async delete({ tenant, server, identity, task, config }: PushList): Promise<void> {
-    await this.#database.use((database) => database.query(replaced, [tenant, server, identity, task, config ?? null]));
+    await this.#database.use((database) => database.query(deleted, [tenant, server, identity, task, config ?? null]));
   }
 
   async find({ id, task }: PushFind): Promise<FoundPush | undefined> {
@@ -167,8 +169,8 @@ export class PushStore {
 
   async #bind(database: Client, row: Row, bound: Pick<PushBind, "task" | "clientTask" | "upstreamConfig">): Promise<void> {
     const place = { task: bound.task, config: nameOf(row, bound) };
-    const sealed = this.#vault.seal(placeOf(row, place), this.#vault.open(placeOf(row, {}), row.sealed));
-    await database.query(replaced, [row.tenant, row.server, row.identity, place.task, place.config]);
+    const sealed = this.#vault.seal(placeOf(row, place), this.#open(row));
+    await database.query(replaced, [row.tenant, row.server, row.identity, place.task, place.config, row.id]);
     const names = [place.task, place.config, bound.upstreamConfig ?? null];
     await database.query(bind, [row.id, ...names, sealed, bound.clientTask ?? null]);
   }

@@ -1,4 +1,4 @@
-import { requestFor, type Sides } from "@sluice/a2a";
+import { requestFor, type Sides, type WireRequest } from "@sluice/a2a";
 import { Fault, type A2aCall, type A2aOperation } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
@@ -6,6 +6,7 @@ import { send, type AgentCall } from "./agent-call.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import type { Agents } from "./agents.ts";
 import { readAnswer } from "./answers.ts";
+import type { PushOperations } from "./push-operations.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import type { Watches } from "./watch.ts";
 
@@ -15,6 +16,7 @@ export interface AgentCallsOptions {
   readonly replies: Replies;
   readonly registry: TaskRegistry;
   readonly watches: Watches;
+  readonly pushes: PushOperations;
   /** Largest answer that is relayed. */
   readonly maxAnswerBytes: number;
 }
@@ -26,7 +28,7 @@ interface Carried {
   readonly traceparent: string;
 }
 
-type Way = (to: AgentCall) => Promise<Ending>;
+type Way = (to: AgentCall, asked: WireRequest) => Promise<Ending>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {

@@ -13,6 +13,8 @@ import {
   type PushListed,
   type PushSave,
   type PushSaved,
+  type TaskRegister,
+  type TaskRegistered,
 } from "@sluice/contracts";
 
 const timeoutMs = 2_000;
@@ -25,32 +27,37 @@ export class PushRegistry {
     this.#bus = bus;
   }
 
+  /** Keeps whose a task is that an agent tells of before it has answered. */
+  register(task: TaskRegister): Promise<TaskRegistered> {
+    return this.#ask("tasks-register", task);
+  }
+
   save(push: PushSave): Promise<PushSaved> {
-    return this.#ask("save", push);
+    return this.#ask("push-save", push);
   }
 
   bind(push: PushBind): Promise<PushBound> {
-    return this.#ask("bind", push);
+    return this.#ask("push-bind", push);
   }
 
   drop(push: PushDrop): Promise<unknown> {
-    return this.#ask("drop", push);
+    return this.#ask("push-drop", push);
   }
 
   list(push: PushList): Promise<PushListed> {
-    return this.#ask("list", push);
+    return this.#ask("push-list", push);
   }
 
   delete(push: PushList): Promise<unknown> {
-    return this.#ask("delete", push);
+    return this.#ask("push-delete", push);
   }
 
   find(push: PushFind): Promise<PushFound> {
-    return this.#ask("find", push);
+    return this.#ask("push-find", push);
   }
 
   async #ask<Answer>(verb: string, question: object): Promise<Answer> {
-    const subject = subjects.ask("session-manager", `push-${verb}`);
+    const subject = subjects.ask("session-manager", verb);
     const answer = await this.#bus.ask(subject, encodeJson(question), { timeoutMs }).catch((cause: unknown) => {
       throw new Fault("unavailable", "webhooks cannot be kept at the moment", { cause });
     });
