@@ -49,6 +49,8 @@ async function registered() {
     authentication: unused,
     resource: unused,
     mcp: unused,
+    a2a: unused,
+    taskPaths: unused,
     sse: unused,
     paths: unused,
     tenants: unused,
@@ -98,13 +100,23 @@ describe("who is not known", () => {
         "POST /mcp/resources/read",
         "GET /mcp/registration",
         "GET /mcp/:server/registration",
+        "POST /a2a",
+        "POST /a2a/:agent",
+        "GET /a2a/:agent/*",
+        "POST /a2a/:agent/*",
+        "DELETE /a2a/:agent/*",
+        "POST /a2a/tasks/send",
+        "POST /a2a/tasks/sendSubscribe",
+        "GET /a2a/tasks/get",
+        "POST /a2a/tasks/get",
+        "POST /a2a/tasks/cancel",
       ]),
     );
     for (const { method, url } of [...routes, ...unregistered]) {
       for (const [name, headers] of Object.entries(
         forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") }),
       )) {
-        const answer = await send(house.house.url + url.replace(":server", "main"), {
+        const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
           method,
           headers: { ...json, ...headers },
           ...(method === "POST" && { body: call }),
@@ -238,7 +250,7 @@ describe("who comes from a foreign page or name", () => {
     for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
       for (const origin of origins) {
         for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(":server", "main"), {
+          const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
             method,
             headers: { ...headers, origin },
             ...(method === "POST" && { body: call }),
@@ -256,7 +268,7 @@ describe("who comes from a foreign page or name", () => {
     for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
       for (const host of hosts) {
         for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(":server", "main"), {
+          const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
             method,
             headers: { ...headers, host },
             ...(method === "POST" && { body: call }),

@@ -24,4 +24,8 @@ export interface Call {
   readonly is_error: boolean | null;
   readonly duration_ms: number | null;
   readonly rule: string | null;
+  /** Of a call by A2A: how the client speaks, and the task that it is about, in its last known state as 1.0 writes it. */
+  readonly a2a_version?: string | null;
+  readonly task?: string | null;
+  readonly taskState?: string | null;
 }

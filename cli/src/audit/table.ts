@@ -13,8 +13,8 @@ interface TableColumn {
 const columns: readonly TableColumn[] = [
   { title: "TIME", width: 24, text: (call) => call.at.toISOString() },
   { title: "AGENT", width: 16, text: (call) => call.agent_id },
-  { title: "METHOD", width: 14, text: (call) => call.method },
-  { title: "TARGET", width: 24, text: targetOf },
+  { title: "METHOD", width: 24, text: methodOf },
+  { title: "TARGET", width: 36, text: targetOf },
   { title: "CALL", width: 18, whole: true, text: (call) => call.call },
   { title: "MS", width: 9, right: true, text: (call) => call.duration_ms?.toFixed(1) ?? "-" },
   { title: "RESULT", width: 26, whole: true, text: resultOf },
@@ -29,16 +29,24 @@ export function callLine(call: Call): string {
   return lineOf((column) => column.text(call));
 }
 
+/** An operation of A2A is named as 1.0 names it, whatever the client speaks. */
+function methodOf({ method, a2a_version: version }: Call): string {
+  return typeof version === "string" ? `${version} ${method}` : method;
+}
+
 /** At the address of all servers, the name alone does not say whose it is. */
-function targetOf({ target, server, upstream }: Call): string {
+function targetOf({ target, server, upstream, task }: Call): string {
+  if (typeof task === "string") return task;
   const owner = server === "*" && typeof upstream === "string" ? `${upstream}/` : "";
   return `${owner}${target ?? "-"}`;
 }
 
 function resultOf(call: Call): string {
   if (call.state !== "done") return call.state;
-  const trouble = call.fault ?? (call.is_error === true ? "tool error" : undefined);
-  return `${call.decision}/${call.status}${trouble === undefined ? "" : ` ${trouble}`}`;
+  const isA2a = typeof call.a2a_version === "string";
+  const trouble = call.fault ?? (call.is_error === true ? (isA2a ? "error" : "tool error") : undefined);
+  const more = trouble ?? call.taskState?.replace(/^TASK_STATE_/, "").toLowerCase();
+  return `${call.decision}/${call.status}${more === undefined ? "" : ` ${more}`}`;
 }
 
 function lineOf(textOf: (column: TableColumn) => string): string {

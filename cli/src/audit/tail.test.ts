@@ -122,6 +122,30 @@ describe("sluice audit tail", () => {
     expect(calls.map(({ upstream }) => upstream)).toEqual(["calculator", null, "main"]);
   });
 
+  test("a call by A2A shows its version and operation, its task, and the task's state", async () => {
+    const task = "0b7f4c9e-3f0e-4a6e-9d35-1c6a0a1f7c11";
+    await database.query(
+      `insert into audit_events (event_id, call, kind, at, reported_by, bytes, tenant, agent_id, auth, label, protocol, era, http, path, method, server, trace, a2a_version, a2a_binding, message_kind)
+       values ('a2a-1.i', 'a2a-1', 'intent', now() - interval '3 hours', 'i1', 10, 'tasks', 'a', 'apiKey', 'a2a_proxy', 'a2a', 'modern', 'POST', '/a2a/planner', 'SendStreamingMessage', 'planner', 't', '0.3', 'JSONRPC', 'text')`,
+    );
+    await database.query(
+      `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, duration_ms, task, task_state)
+       values ('a2a-1.o', 'a2a-1', 'outcome', now(), 'i1', 20, 200, 'allow', 'default', 12.34, $1, 'TASK_STATE_INPUT_REQUIRED')`,
+      [task],
+    );
+    const [, line] = await tail("--tenant", "tasks");
+    expect(line).toMatch(
+      new RegExp(` 0\\.3 SendStreamingMessage {2}${task} +a2a-1 +12\\.3 +allow/200 input_required +default$`),
+    );
+    expect(JSON.parse((await tail("--tenant", "tasks", "--json"))[0] ?? "")).toMatchObject({
+      a2a_version: "0.3",
+      a2a_binding: "JSONRPC",
+      messageKind: "text",
+      taskState: "TASK_STATE_INPUT_REQUIRED",
+      task,
+    });
+  });
+
   test("--tenant and --since choose", async () => {
     expect(await tail("--json", "--tenant", "beta")).toHaveLength(1);
     expect(await tail("--json", "--since", "78m")).toHaveLength(4);

@@ -1,4 +1,4 @@
-import type { Action, Intent, Outcome } from "@sluice/contracts";
+import type { Action, Intent, Outcome, StreamEvent } from "@sluice/contracts";
 
 const ofEveryEvent = {
   event_id: "text",
@@ -30,6 +30,12 @@ export const intentColumns = {
   session_hash: "text",
   rpc_id: "text",
   trace: "text",
+  a2a_version: "text",
+  a2a_binding: "text",
+  task: "text",
+  context: "text",
+  push_config: "text",
+  message_kind: "text",
 } as const;
 
 /** The columns that an outcome fills. */
@@ -47,6 +53,8 @@ export const outcomeColumns = {
   definition: "text",
   shadow_decision: "text",
   shadow_rule: "text",
+  task: "text",
+  task_state: "text",
 } as const;
 
 /** The columns that an operator's action fills. */
@@ -65,12 +73,24 @@ export const actionColumns = {
   count: "integer",
 } as const;
 
-type Column = keyof typeof intentColumns | keyof typeof outcomeColumns | keyof typeof actionColumns;
+/** The columns that an event of a task's stream fills. */
+export const streamColumns = {
+  ...ofEveryEvent,
+  tenant: "text",
+  server: "text",
+  task: "text",
+  task_state: "text",
+  event_kind: "text",
+  event_number: "bigint",
+} as const;
+
+type Column =
+  keyof typeof intentColumns | keyof typeof outcomeColumns | keyof typeof actionColumns | keyof typeof streamColumns;
 
 /** One row of `audit_events`; what is absent is NULL. */
 export type EventRow = Readonly<Partial<Record<Column, string | number | boolean | undefined>>> & {
   readonly event_id: string;
-  readonly kind: "intent" | "outcome" | "action";
+  readonly kind: "intent" | "outcome" | "action" | "stream";
 };
 
 /** Of a session's name: enough to group its calls. */
@@ -102,6 +122,12 @@ export function intentRow(intent: Intent, from: string): EventRow {
     session_hash: intent.session?.slice(0, sessionDigits),
     rpc_id: intent.rpcId,
     trace: intent.trace,
+    a2a_version: intent.a2a?.version,
+    a2a_binding: intent.a2a?.binding,
+    task: intent.a2a?.task,
+    context: intent.a2a?.context,
+    push_config: intent.a2a?.pushConfig,
+    message_kind: intent.a2a?.messageKind,
   };
 }
 
@@ -125,6 +151,8 @@ export function outcomeRow(outcome: Outcome): EventRow {
     definition: outcome.definition,
     shadow_decision: outcome.shadow?.decision,
     shadow_rule: outcome.shadow?.rule,
+    task: outcome.task,
+    task_state: outcome.taskState,
   };
 }
 
@@ -147,6 +175,23 @@ export function actionRow(action: Action, from: string): EventRow {
     previous_definition: action.previousDefinition,
     result: action.result,
     count: action.count,
+  };
+}
+
+export function streamRow(event: StreamEvent): EventRow {
+  return {
+    event_id: `${event.call}.s${event.number}`,
+    call: event.call,
+    kind: "stream",
+    at: new Date(event.at).toISOString(),
+    reported_by: event.by,
+    bytes: event.bytes,
+    tenant: event.tenant,
+    server: event.server,
+    task: event.task,
+    task_state: event.taskState,
+    event_kind: event.kind,
+    event_number: event.number,
   };
 }
 

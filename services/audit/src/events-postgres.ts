@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { DatabaseOptions } from "@sluice/runtime";
 import { Database, isFaultOfTheData } from "@sluice/runtime/postgres";
-import { actionColumns, intentColumns, outcomeColumns, type EventRow } from "./event-row.ts";
+import { actionColumns, intentColumns, outcomeColumns, streamColumns, type EventRow } from "./event-row.ts";
 
 /** Where events are kept for good. */
 export interface Events {
@@ -24,6 +24,7 @@ const kinds: readonly { kind: EventRow["kind"]; columns: readonly [string, strin
   { kind: "intent", columns: Object.entries(intentColumns) },
   { kind: "outcome", columns: Object.entries(outcomeColumns) },
   { kind: "action", columns: Object.entries(actionColumns) },
+  { kind: "stream", columns: Object.entries(streamColumns) },
 ];
 
 /** One statement, so that a batch is stored whole or not at all. */

@@ -1,6 +1,6 @@
-import { actionSchema, asBuffer, intentSchema, outcomeSchema } from "@sluice/contracts";
+import { actionSchema, asBuffer, intentSchema, outcomeSchema, streamEventSchema } from "@sluice/contracts";
 import { z } from "zod";
-import { actionRow, intentRow, outcomeRow, storable, type EventRow } from "./event-row.ts";
+import { actionRow, intentRow, outcomeRow, storable, streamRow, type EventRow } from "./event-row.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
 export class Poison extends Error {
@@ -25,12 +25,14 @@ const highestStatus = 999;
 const envelopeSchema = z.union([
   z.object({ from: z.string(), calls: z.array(z.unknown()).min(1) }),
   z.object({ from: z.string(), outcomes: z.array(z.unknown()).min(1) }),
+  z.object({ from: z.string(), streamEvents: z.array(z.unknown()).min(1) }),
   z.object({ from: z.string(), actions: z.array(z.unknown()).min(1) }),
 ]);
 const at = z.int().min(0).max(latestMs, "not a time that can be stored");
 const storableIntent = intentSchema.extend({ at });
 const storableAction = actionSchema.extend({ at });
 const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
+const storableStreamEvent = streamEventSchema.extend({ at, number: z.int().min(1) });
 
 /** How JSON writes what Postgres does not take: as bytes neither is valid here. */
 const mayBeUnstorable = /\\u(?:0000|d[89a-f])/i;
@@ -44,6 +46,8 @@ export function readMessage(data: Uint8Array): ReadMessage {
   const fixed = mayBeUnstorable.test(text) ? storable : (row: EventRow) => row;
   if ("outcomes" in message)
     return readEach(message.outcomes, storableOutcome, (outcome) => fixed(outcomeRow(outcome)));
+  if ("streamEvents" in message)
+    return readEach(message.streamEvents, storableStreamEvent, (event) => fixed(streamRow(event)));
   if ("actions" in message)
     return readEach(message.actions, storableAction, (action) => fixed(actionRow(action, message.from)));
   return readEach(message.calls, storableIntent, (intent) => fixed(intentRow(intent, message.from)));

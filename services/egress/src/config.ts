@@ -29,6 +29,8 @@ export const configSchema = z.object({
   EGRESS_MAX_LIST_BYTES: integer(1_024, 256 * 1024 * 1024).default(16 * 1024 * 1024),
   /** Largest JSON answer of an upstream that is relayed; streams have no end. */
   EGRESS_MAX_ANSWER_BYTES: integer(1024 * 1024, 4 * 1024 ** 3).default(128 * 1024 * 1024),
+  /** Large bodies of A2A calls that are held whole, all together; those of one agent get half of it at most, and more: 503. */
+  EGRESS_MAX_HELD_BYTES: integer(1024 * 1024, 64 * 1024 ** 3).default(256 * 1024 * 1024),
   /** The bounds of REPLIES, as control has them. */
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
   REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),

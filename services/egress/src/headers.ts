@@ -51,3 +51,8 @@ export function relayedHeaders(received: Record<string, string | string[] | unde
   }
   return relayed;
 }
+
+/** Whether an answer is a stream of events. */
+export function isEventStream(status: number, headers: Record<string, string | string[] | undefined>): boolean {
+  return status === 200 && /^text\/event-stream\s*(;|$)/i.test(String(headers["content-type"] ?? ""));
+}

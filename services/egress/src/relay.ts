@@ -5,7 +5,7 @@ import { checkAnswer } from "./answer-check.ts";
 import type { Exchange, ReceivedHeaders } from "./exchange.ts";
 import { unswayed } from "./definitions/unswayed.ts";
 import { abandon, forward } from "./forward.ts";
-import { relayedHeaders } from "./headers.ts";
+import { isEventStream, relayedHeaders } from "./headers.ts";
 import { hideListed, hideWatched, isListMethod, type ListFilter } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
@@ -222,8 +222,4 @@ function eventOf(data: Buffer): StreamSource {
 function drop(exchange: Exchange, fault: Fault): Fault {
   exchange.abort(fault);
   return fault;
-}
-
-function isEventStream(status: number, headers: ReceivedHeaders): boolean {
-  return status === 200 && /^text\/event-stream\s*(;|$)/i.test(String(headers["content-type"] ?? ""));
 }

@@ -7,6 +7,9 @@ import { measureBreakers } from "./breaker-metric.ts";
 import { AgentCalls } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
+import { HeldBytes } from "./a2a/held-bytes.ts";
+import { TaskLists } from "./a2a/task-lists.ts";
+import { openPushOperations, startDispatching } from "./a2a/push.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
 import { Watches } from "./a2a/watch.ts";
 import { callMetrics } from "./call-metrics.ts";
@@ -134,12 +137,20 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
   return { upstreams, agents };
 }
 
-function openAgentCalls({ bus, config, log }: Context<EgressConfig>, agents: Agents, replies: Replies): AgentCalls {
+function openAgentCalls(context: Context<EgressConfig & BaseConfig>, agents: Agents, replies: Replies): AgentCalls {
+  const { bus, config, log } = context;
+  const directory = new AgentDirectory({ agents, log });
+  const pushes = openPushOperations(context, { agents, replies });
+  const registry = new TaskRegistry(bus, pushes);
+  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, { agents, directory });
   return new AgentCalls({
     agents,
-    directory: new AgentDirectory({ agents, log }),
+    directory,
     replies,
-    registry: new TaskRegistry(bus),
+    registry,
+    pushes,
+    lists: new TaskLists({ bus, replies, registry }),
+    held: new HeldBytes(config.EGRESS_MAX_HELD_BYTES),
     watches: new Watches(),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });

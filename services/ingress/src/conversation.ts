@@ -142,7 +142,8 @@ export class Conversation implements Dependent {
       ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
     };
     const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
-    const subject = owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
+    const subject =
+      owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject });
     if (!large && owner?.isNeeded !== false) body.release();
   }
@@ -221,7 +222,8 @@ export class Conversation implements Dependent {
       for await (const chunk of this.#receive()) {
         parts.push(chunk);
         size += chunk.length;
-        if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
+        if (size > longestRewrittenBytes)
+          throw new Fault("upstream_failed", "the answer is too large to be translated");
         rewrite.book(size);
       }
       this.#rewrite(rewrite, Buffer.concat(parts, size));

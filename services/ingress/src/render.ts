@@ -45,7 +45,8 @@ function answerIn(fault: Fault, { dialect, rpcId }: { dialect: Dialect; rpcId: s
 
 /** Writes a fault as the answer to who reads no JSON-RPC: the body of seed 001 itself. */
 export function renderPlainFault(response: ServerResponse, fault: Fault): void {
-  const body = isHidden(fault) ? { error: "not_found", ...rpcErrorOf(fault) } : faultBody(fault);
+  const told = (fault instanceof Refusal ? fault.shown.as : undefined) ?? fault;
+  const body = isHidden(fault) ? { error: "not_found", ...rpcErrorOf(fault) } : faultBody(told);
   if (response.headersSent || response.destroyed) response.destroy();
   else write(response, fault, jsonOf(fault, JSON.stringify(body)));
 }

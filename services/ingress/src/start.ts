@@ -3,6 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
 import { openPushReceiver } from "./a2a/push.ts";
+import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -50,6 +51,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
+  const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -63,7 +65,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, taskPaths, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = await listen(app, config);
   report(() => ({

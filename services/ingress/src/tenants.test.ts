@@ -38,7 +38,9 @@ describe("what somebody uses for longer", () => {
     expect(end).not.toHaveBeenCalled();
     configure(["echo"], { [credential]: { id: "a-2" } });
     expect(end).toHaveBeenCalledOnce();
-    expect(() => tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end)).toThrow(/not valid any more/);
+    expect(() => tenants.whenWithdrawn({ principal, protocol: "mcp", server: "echo" }, end)).toThrow(
+      /not valid any more/,
+    );
   });
 
   it("ends when its server is taken away, and not when it was over before", () => {
@@ -52,7 +54,11 @@ describe("what somebody uses for longer", () => {
 
   it("ends within a second after its credential expired, with one timer for all (A8)", () => {
     const [first, second] = [vi.fn(), vi.fn()];
-    const until = (ms: number) => ({ principal: { ...principal, expiresAtMs: Date.now() + ms }, server: "echo" });
+    const until = (ms: number) => ({
+      protocol: "mcp" as const,
+      principal: { ...principal, expiresAtMs: Date.now() + ms },
+      server: "echo",
+    });
     const offs = [tenants.whenWithdrawn(until(1_500), first), tenants.whenWithdrawn(until(10_000), second)];
     expect(vi.getTimerCount()).toBe(1);
     vi.advanceTimersByTime(2_500);

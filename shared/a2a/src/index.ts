@@ -1,6 +1,11 @@
 import { Fault, type A2aOperation, type Dialect } from "@sluice/contracts";
 import type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
+export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard, type CardInterface } from "./card.ts";
+export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
+export type { SecurityScheme } from "./card-security.ts";
+export { isMembers, type Members } from "./card-shape.ts";
+export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from "./card-signature.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {

@@ -8,19 +8,21 @@ const storeTimeoutMs = 2_000;
 const retryMs = 250;
 const maxWaiting = 50_000;
 
+type EventsKind = "outcomes" | "actions" | "streamEvents";
+
 /**
- * Brings events to the AUDIT stream in batches (`{from, outcomes}` or `{from, actions}`), off the path of the request, each until it is stored.
+ * Brings events to the AUDIT stream in batches (`{from, outcomes}`, `{from, actions}` or `{from, streamEvents}`), off the path of the request, each until it is stored.
  * Sending twice is harmless: the audit service keeps each event once.
  */
 export class AuditLog<Event> implements AsyncDisposable {
   readonly #bus: Bus;
-  readonly #kind: "outcomes" | "actions";
+  readonly #kind: EventsKind;
   readonly #waiting: Event[] = [];
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
 
   /** @param kind under which name a batch holds the events */
-  constructor(bus: Bus, kind: "outcomes" | "actions") {
+  constructor(bus: Bus, kind: EventsKind) {
     this.#bus = bus;
     this.#kind = kind;
   }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { dialectSchema, longestA2aId } from "./a2a.ts";
+import { dialectSchema, longestA2aId, type Renames } from "./a2a.ts";
 
 /** Push notifications of A2A (1.0 §4.3): the client's webhook stays here, the agent is told an address of the gateway's. */
 
@@ -110,8 +110,9 @@ export interface PushFound {
   readonly push?: FoundPush;
 }
 
-export interface FoundPush extends Omit<PushSave, "id" | "expiresAt" | "task"> {
+export interface FoundPush extends Omit<PushSave, "id" | "expiresAt" | "task" | "renames"> {
   readonly is: "bound" | "pending" | "foreign";
+  readonly renames?: Renames;
 }
 
 /** What stands in front of what an agent told, in the PUSH stream. */

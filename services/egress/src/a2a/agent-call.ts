@@ -5,6 +5,7 @@ import type { Exchange } from "../exchange.ts";
 import { forward } from "../forward.ts";
 import { pathOf, type AgentInterface } from "./agent-interface.ts";
 import type { Agent } from "./agents.ts";
+import type { Hold } from "./held-bytes.ts";
 
 /** A call that is ready to go to its agent: the interface is chosen, the request is in the agent's dialect. */
 export interface AgentCall {
@@ -13,7 +14,13 @@ export interface AgentCall {
   readonly agent: Agent;
   readonly at: AgentInterface;
   readonly sides: Sides;
+  /** As the client made it, and as its agent gets it. */
+  readonly asked: WireRequest;
   readonly request: WireRequest;
+  /** What of it is held whole. */
+  readonly hold: Hold;
+  /** Largest answer that is relayed. */
+  readonly maxAnswerBytes: number;
   readonly traceparent: string;
 }
 

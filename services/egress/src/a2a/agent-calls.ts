@@ -1,12 +1,16 @@
-import { requestFor, type Sides, type WireRequest } from "@sluice/a2a";
+import { requestFor, type Sides } from "@sluice/a2a";
 import { Fault, type A2aCall, type A2aOperation } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
-import type { Agents } from "./agents.ts";
-import { readAnswer } from "./answers.ts";
+import type { AgentInterface } from "./agent-interface.ts";
+import type { Agent, Agents } from "./agents.ts";
+import { hintsAtChange, readAnswer } from "./answers.ts";
+import type { HeldBytes, Hold } from "./held-bytes.ts";
 import type { PushOperations } from "./push-operations.ts";
+import { forTenant } from "./tenant-param.ts";
+import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import type { Watches } from "./watch.ts";
 
@@ -15,8 +19,10 @@ export interface AgentCallsOptions {
   readonly directory: AgentDirectory;
   readonly replies: Replies;
   readonly registry: TaskRegistry;
+  readonly lists: TaskLists;
   readonly watches: Watches;
   readonly pushes: PushOperations;
+  readonly held: HeldBytes;
   /** Largest answer that is relayed. */
   readonly maxAnswerBytes: number;
 }
@@ -28,7 +34,14 @@ interface Carried {
   readonly traceparent: string;
 }
 
-type Way = (to: AgentCall, asked: WireRequest) => Promise<Ending>;
+interface Destined extends Carried {
+  readonly a2a: A2aCall;
+  readonly agent: Agent;
+  readonly at: AgentInterface;
+  readonly hold: Hold;
+}
+
+type Way = (to: AgentCall) => Promise<Ending>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {
@@ -38,43 +51,66 @@ export class AgentCalls {
   constructor(options: AgentCallsOptions) {
     this.#options = options;
     const watch: Way = (to) => options.watches.carry(to);
-    this.#ways = { SendStreamingMessage: watch, SubscribeToTask: watch };
+    this.#ways = {
+      SendStreamingMessage: watch,
+      SubscribeToTask: watch,
+      ListTasks: (to) => options.lists.carry(to),
+      ...options.pushes.ways,
+    };
   }
 
   /** @throws Fault where there is no answer */
   async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending> {
-    const { agents, directory, replies } = this.#options;
-    const { head } = call;
-    const agent = agents.find(head.tenant, head.server);
+    const { agents, directory, held } = this.#options;
+    const { tenant, server } = call.head;
+    const agent = agents.find(tenant, server);
     if (agent === undefined)
-      throw new Fault("upstream_failed", `the agent '${head.server}' is not usable: see the log of egress`);
+      throw new Fault("upstream_failed", `the agent '${server}' is not usable: see the log of egress`);
     if (a2a.operation === "SendMessage") call.patienceMs = agent.endpoint.idleTimeoutMs;
+    using hold = held.open(`${tenant}/${server}`);
     const at = await directory.interfaceFor(agent, a2a.dialect, traceparent);
+    const to = await this.#prepare({ call, inline, traceparent, a2a, agent, at, hold });
+    try {
+      return await (this.#ways[a2a.operation] ?? this.#unary)(to);
+    } catch (error) {
+      if (error instanceof Fault && error.kind === "upstream_failed") directory.doubt(agent);
+      throw error;
+    } finally {
+      this.#options.pushes.over(call.head);
+    }
+  }
+
+  async #prepare({ inline, ...to }: Destined): Promise<AgentCall> {
+    const { replies, maxAnswerBytes, pushes } = this.#options;
+    const { call, a2a, at, hold } = to;
+    const { http, rpcId } = call.head;
     const sides: Sides = {
       client: a2a.dialect,
       upstream: at.dialect,
       operation: a2a.operation,
-      ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
+      ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
       ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true }),
     };
-    const body = await replies.bodyOf(call, inline);
-    const request = requestFor(sides, { http: head.http, rest: a2a.rest ?? "", body });
-    const to = { call, a2a, agent, at, sides, request, traceparent };
-    return await (this.#ways[a2a.operation] ?? ((one: AgentCall) => this.#unary(one)))(to);
+    hold.add(call.head.chunked?.bytes ?? inline.length);
+    const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
+    const isSend = a2a.operation === "SendMessage" || a2a.operation === "SendStreamingMessage";
+    const asked = isSend ? await pushes.withoutWebhook({ head: call.head, a2a, at }, came) : came;
+    const isListed = a2a.operation === "ListTasks";
+    const request = isListed ? asked : forTenant(at, requestFor(sides, asked));
+    return { ...to, sides, asked, request, maxAnswerBytes };
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
-  async #unary(to: AgentCall): Promise<Ending> {
-    const { replies, registry, maxAnswerBytes } = this.#options;
-    const { call, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, send(to), maxAnswerBytes);
+  readonly #unary = async (to: AgentCall): Promise<Ending> => {
+    const { replies, registry, directory, pushes } = this.#options;
+    const { call, agent, at } = to;
+    const { headers, answer, observed } = await readAnswer(to, send(to));
+    if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
-    const ending = await replies.whole(
-      call,
-      { status: answer.status, headers, body: answer.body },
-      { dialect: at.dialect, ...(renames !== undefined && { renames }) },
-    );
+    await pushes.settle(call.head);
+    const told = { dialect: at.dialect, ...(renames !== undefined && { renames }) };
+    const ending = await replies.whole(call, { status: answer.status, headers, body: answer.body }, told);
     const { kind, task, state } = observed;
     return {
       ...ending,
@@ -82,5 +118,5 @@ export class AgentCalls {
       ...(task !== undefined && { task }),
       ...(state !== undefined && { taskState: state }),
     };
-  }
+  };
 }

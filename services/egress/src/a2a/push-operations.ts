@@ -17,6 +17,7 @@ import { send, type AgentCall } from "./agent-call.ts";
 import type { Agents } from "./agents.ts";
 import { readAnswer } from "./answers.ts";
 import type { PushRegistry } from "./push-registry.ts";
+import { forTenant } from "./tenant-param.ts";
 import { inlineWebhook, readWebhook, requireCallable, type GivenWebhook, type ToldWebhook } from "./push-webhook.ts";
 
 export interface PushOptions {
@@ -28,7 +29,6 @@ export interface PushOptions {
   readonly keys: PushKeys | undefined;
   /** How long an agent may tell of a task. */
   readonly lifeMs: number;
-  readonly maxAnswerBytes: number;
 }
 
 /** What these operations are read and answered in; whoever speaks to a party translates. */
@@ -36,7 +36,7 @@ const plain: Dialect = { version: "1.0", binding: "JSONRPC" };
 const idBytes = 16;
 
 type Saving = Pick<AgentCall, "a2a" | "at"> & { readonly head: CallHead };
-type Way = (to: AgentCall, asked: WireRequest) => Promise<Ending>;
+type Way = (to: AgentCall) => Promise<Ending>;
 
 interface Params {
   readonly id?: string;
@@ -48,10 +48,10 @@ export class PushOperations {
   /** Calls that saved a webhook, until it is bound. */
   readonly #open = new Set<string>();
   readonly ways: Partial<Record<A2aOperation, Way>> = {
-    CreateTaskPushNotificationConfig: (to, asked) => this.#create(to, asked),
-    GetTaskPushNotificationConfig: (to, asked) => this.#get(to, asked),
+    CreateTaskPushNotificationConfig: (to) => this.#create(to),
+    GetTaskPushNotificationConfig: (to) => this.#get(to),
     ListTaskPushNotificationConfigs: (to) => this.#list(to),
-    DeleteTaskPushNotificationConfig: (to, asked) => this.#delete(to, asked),
+    DeleteTaskPushNotificationConfig: (to) => this.#delete(to),
   };
 
   constructor(options: PushOptions) {
@@ -74,10 +74,14 @@ export class PushOperations {
     await this.#options.registry.bind(bound);
   }
 
-  /** The call is over. What it brought is forgotten where the agent `answered` without a task; else it may tell of one yet. */
-  async end({ call, tenant, identity, server }: CallHead, answered: boolean): Promise<void> {
-    if (this.#open.delete(call) && answered)
-      await this.#options.registry.drop({ call, tenant, identity, server }).catch(() => {});
+  /** The agent has answered whole: what this call brought is forgotten where no task was bound to it. */
+  async settle({ call, tenant, identity, server }: CallHead): Promise<void> {
+    if (this.#open.delete(call)) await this.#options.registry.drop({ call, tenant, identity, server }).catch(() => {});
+  }
+
+  /** Without an answer the agent may tell of a task yet. */
+  over({ call }: CallHead): void {
+    this.#open.delete(call);
   }
 
   async #save({ head, a2a, at }: Saving, { webhook, config }: GivenWebhook): Promise<ToldWebhook> {
@@ -109,33 +113,29 @@ export class PushOperations {
   }
 
   /** What the agent refuses is not kept, and what was there before stays. */
-  async #create(to: AgentCall, asked: WireRequest): Promise<Ending> {
+  async #create(to: AgentCall): Promise<Ending> {
     const { head } = to.call;
     const task = taskOf(to);
-    const given = readWebhook(paramsOf(to, asked));
+    const given = readWebhook(paramsOf(to));
     const told = await this.#save({ ...to, head }, given);
-    try {
-      const { answer, error } = await this.#ask(to, { ...told, taskId: task });
-      if (error !== undefined) {
-        await this.end(head, true);
-        return await this.#relay(to, error);
-      }
-      this.#open.delete(head.call);
-      const { call, tenant, identity, server } = head;
-      const clientTask = to.a2a.named.task;
-      const names = { ...(clientTask !== undefined && { clientTask }), upstreamConfig: answer?.id ?? told.id };
-      const { configs } = await this.#options.registry.bind({ call, tenant, identity, server, task, ...names });
-      const { url, authentication } = given.webhook;
-      const scheme = authentication && { scheme: authentication.scheme };
-      return await this.#answer(to, shown({ config: configs[0] ?? told.id, url, ...scheme }, task));
-    } finally {
-      this.#open.delete(head.call);
+    const { answer, error } = await this.#ask(to, { ...told, taskId: task });
+    if (error !== undefined) {
+      await this.settle(head);
+      return await this.#relay(to, error);
     }
+    this.#open.delete(head.call);
+    const { call, tenant, identity, server } = head;
+    const { task: named } = to.a2a.named;
+    const names = { ...(named !== undefined && { clientTask: named }), upstreamConfig: answer?.id ?? told.id };
+    const { configs } = await this.#options.registry.bind({ call, tenant, identity, server, task, ...names });
+    const { url, authentication } = given.webhook;
+    const scheme = authentication && { scheme: authentication.scheme };
+    return await this.#answer(to, shown({ config: configs[0] ?? told.id, url, ...scheme }, task));
   }
 
   /** What is not kept here the agent is asked about, for its own words. */
-  async #get(to: AgentCall, asked: WireRequest): Promise<Ending> {
-    const config = this.#nameIn(to, asked);
+  async #get(to: AgentCall): Promise<Ending> {
+    const config = this.#nameIn(to);
     const { configs } = await this.#find(to, config);
     const [found] = configs;
     if (found !== undefined) return await this.#answer(to, shown(found, taskOf(to)));
@@ -153,9 +153,9 @@ export class PushOperations {
   }
 
   /** The agent forgets first: should that fail, the client can try again. */
-  async #delete(to: AgentCall, asked: WireRequest): Promise<Ending> {
+  async #delete(to: AgentCall): Promise<Ending> {
     const task = taskOf(to);
-    const config = this.#nameIn(to, asked);
+    const config = this.#nameIn(to);
     const { configs } = await this.#find(to, config);
     const { error } = await this.#ask(to, { taskId: task, id: configs[0]?.upstreamConfig ?? config });
     if (error !== undefined && configs.length === 0) return await this.#relay(to, error);
@@ -174,8 +174,8 @@ export class PushOperations {
   }
 
   /** Up to 0.3 who names no configuration means the one that is called like the task. */
-  #nameIn(to: AgentCall, asked: WireRequest): string {
-    const { id } = paramsOf(to, asked);
+  #nameIn(to: AgentCall): string {
+    const { id } = paramsOf(to);
     return to.a2a.named.pushConfig ?? (id === undefined || id === "" ? (to.a2a.named.task ?? taskOf(to)) : id);
   }
 
@@ -184,9 +184,9 @@ export class PushOperations {
     const { client: _, renames: __, ...rest } = to.sides;
     const sides: Sides = { ...rest, client: plain, rpcId: to.sides.rpcId ?? "1" };
     const body = rpc(sides.rpcId, "method", to.sides.operation, params);
-    const request = requestFor(sides, { http: "POST", rest: "", body });
+    const request = forTenant(to.at, requestFor(sides, { http: "POST", rest: "", body }));
     const asking = { ...to, sides, request };
-    const { answer, observed } = await readAnswer(asking, send(asking), this.#options.maxAnswerBytes);
+    const { answer, observed } = await readAnswer(asking, send(asking));
     if (observed.kind === "error" || answer.status >= 400) return { error: answer };
     const { result } = JSON.parse(answerFor(sides, answer).body.toString("utf8")) as { result?: Params };
     return result === null || typeof result !== "object" ? {} : { answer: result };
@@ -214,7 +214,7 @@ function taskOf({ a2a }: Pick<AgentCall, "a2a">): string {
   return task;
 }
 
-function paramsOf({ a2a, sides }: AgentCall, asked: WireRequest): Params {
+function paramsOf({ a2a, sides, asked }: AgentCall): Params {
   const canonical = requestFor({ ...sides, client: a2a.dialect, upstream: plain, rpcId: sides.rpcId ?? "1" }, asked);
   return (JSON.parse(canonical.body.toString("utf8")) as { params?: Params }).params ?? {};
 }

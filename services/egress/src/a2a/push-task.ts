@@ -6,6 +6,7 @@ import { pathOf } from "./agent-interface.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import type { Agents } from "./agents.ts";
 import { fieldsOf } from "./agent-call.ts";
+import { forTenant } from "./tenant-param.ts";
 
 const plain: Dialect = { version: "1.0", binding: "JSONRPC" };
 const timeoutMs = 15_000;
@@ -33,7 +34,8 @@ export class TaskReader {
     const at = await directory.interfaceFor(agent, plain, trace);
     const sides: Sides = { client: plain, upstream: at.dialect, operation: "GetTask", rpcId: "1" };
     const asked = { jsonrpc: "2.0", id: 1, method: "GetTask", params: { id: task } };
-    const request = requestFor(sides, { http: "POST", rest: "", body: Buffer.from(JSON.stringify(asked)) });
+    const canonical = { http: "POST", rest: "", body: Buffer.from(JSON.stringify(asked)) } as const;
+    const request = forTenant(at, requestFor(sides, canonical));
     const hasBody = request.body.length > 0;
     const exchange = forward({
       head: { http: request.http, agent: { id }, headers: fieldsOf(at, { streams: false, hasBody }) },

@@ -17,18 +17,15 @@ import { Webhooks } from "./push-webhooks.ts";
 
 type PushContext = Context<EgressConfig & BaseConfig>;
 
-interface PushParts {
-  readonly agents: Agents;
-  readonly directory: AgentDirectory;
-  readonly replies: Replies;
-}
-
 const mostHeld = 512;
 /** Of what is in hand, this many may wait for one host. */
 const waitingPerHost = 64;
 
 /** What calls need of push notifications. */
-export function openPushOperations({ bus, config }: PushContext, { agents, replies }: PushParts): PushOperations {
+export function openPushOperations(
+  { bus, config }: PushContext,
+  { agents, replies }: { readonly agents: Agents; readonly replies: Replies },
+): PushOperations {
   return new PushOperations({
     registry: new PushRegistry(bus),
     agents,
@@ -36,12 +33,14 @@ export function openPushOperations({ bus, config }: PushContext, { agents, repli
     guard: createAddressGuard(config.PUSH_NETWORKS),
     keys: config.PUSH_SIGNING_KEY,
     lifeMs: config.PUSH_TTL_SECONDS * 1_000,
-    maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
 }
 
 /** Delivers what waits in PUSH, for as long as this replica runs. */
-export function startDispatching(context: PushContext, { agents, directory }: PushParts): void {
+export function startDispatching(
+  context: PushContext,
+  { agents, directory }: { readonly agents: Agents; readonly directory: AgentDirectory },
+): void {
   const { bus, config, log, scope } = context;
   const { PUSH_CONNECTIONS_PER_HOST: atOnce, PUSH_TIMEOUT_MS: timeoutMs } = config;
   const guard = createAddressGuard(config.PUSH_NETWORKS);

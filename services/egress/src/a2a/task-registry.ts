@@ -6,20 +6,24 @@ import {
   Fault,
   subjects,
   type CallHead,
+  type KnownTask,
   type Renamed,
   type Renames,
   type TaskRegister,
   type TaskRegistered,
 } from "@sluice/contracts";
+import type { PushOperations } from "./push-operations.ts";
 
 const timeoutMs = 2_000;
 
 /** Keeps whose tasks and contexts are, before anybody learns of them. */
 export class TaskRegistry {
   readonly #bus: Bus;
+  readonly #pushes: Pick<PushOperations, "bind">;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, pushes: Pick<PushOperations, "bind">) {
     this.#bus = bus;
+    this.#pushes = pushes;
   }
 
   /**
@@ -27,23 +31,28 @@ export class TaskRegistry {
    * @throws Fault `unavailable` where that can't be kept, `upstream_failed` where it is another caller's
    */
   async note(head: CallHead, observed: Observed): Promise<Renames | undefined> {
-    const { task, context, state, stateAt } = observed;
+    const renames = await this.#note(head, observed);
+    await this.#pushes.bind(head, observed);
+    return renames;
+  }
+
+  async #note(head: CallHead, observed: Observed): Promise<Renames | undefined> {
+    const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
+    const known = head.a2a?.known;
     const fresh = namesBy(head, observed);
-    if (fresh === undefined && isKnown(head, observed)) return undefined;
-    const renames = joined(head.a2a?.known?.renames, fresh);
-    const { tenant, identity, server } = head;
-    await this.#register({
-      tenant,
-      identity,
-      server,
-      ...(task !== undefined && { task }),
-      ...(context !== undefined && { context }),
-      ...(renames !== undefined && { renames }),
-      ...(state !== undefined && { state }),
-      ...(stateAt !== undefined && { stateAt }),
-    });
+    if (fresh === undefined && isKnown(known?.task, observed)) {
+      if (state !== known?.task?.state) this.tell(head, observed, known?.renames);
+      return undefined;
+    }
+    await this.#register(registrationOf(head, observed, joined(known?.renames, fresh)));
     return fresh;
+  }
+
+  /** Lets the state of a known task travel; nothing waits for it. */
+  tell(head: CallHead, observed: Observed, renames: Renames | undefined): void {
+    if (observed.state === undefined) return;
+    this.#register(registrationOf(head, observed, renames)).catch(() => {});
   }
 
   async #register(register: TaskRegister): Promise<void> {
@@ -57,18 +66,31 @@ export class TaskRegistry {
   }
 }
 
-/** The verdict knew it, in this state. */
-function isKnown({ a2a }: CallHead, { task, context, state }: Observed): boolean {
-  const known = a2a?.known?.task;
-  if (known === undefined || task !== known.id) return false;
-  return (context === undefined || context === known.context) && (state === undefined || state === known.state);
+function registrationOf(
+  { tenant, identity, server }: CallHead,
+  { task, context, state, stateAt }: Observed,
+  renames: Renames | undefined,
+): TaskRegister {
+  return {
+    ...{ tenant, identity, server },
+    ...(task !== undefined && { task }),
+    ...(context !== undefined && { context }),
+    ...(renames !== undefined && { renames }),
+    ...(state !== undefined && { state }),
+    ...(stateAt !== undefined && { stateAt }),
+  };
 }
 
-/** What the client chose to call what the agent has named otherwise: ids of 0.1, and contexts that the agent did not take. */
+/** Nothing but its state can be new. */
+function isKnown(known: KnownTask["task"], { task, context }: Observed): boolean {
+  return known !== undefined && task === known.id && (context === undefined || context === known.context);
+}
+
+/** What clients of 0.1 chose to call what the agent has named otherwise. */
 function namesBy({ a2a }: CallHead, { task, context }: Observed): Renames | undefined {
-  if (a2a === undefined) return undefined;
+  if (a2a?.dialect.version !== "0.1") return undefined;
   const { named, known } = a2a;
-  const tasks = named.mayBeNew === true && known?.task === undefined ? renamed(named.task, task) : [];
+  const tasks = known?.task === undefined ? renamed(named.task, task) : [];
   const asContext = known?.renames?.contexts?.find(({ client }) => client === named.context)?.upstream;
   const contexts = asContext === context ? [] : renamed(named.context, context);
   if (tasks.length + contexts.length === 0) return undefined;

@@ -1,17 +1,17 @@
+import { mostCardBytes, readCard, type AgentCard } from "@sluice/a2a";
 import { Fault, toFault } from "@sluice/contracts";
 import { forward } from "../forward.ts";
 import type { Agent } from "./agents.ts";
-import { offeredInterfaces, type Offered } from "./offered-interfaces.ts";
+import { offeredBy, type Offered } from "./agent-interface.ts";
 
 /** An agent's card as it came, and what it offers. */
 export interface UpstreamCard extends Offered {
   readonly bytes: Buffer;
-  readonly card: Readonly<Record<string, unknown>>;
+  readonly card: AgentCard;
   readonly etag?: string;
 }
 
 const timeoutMs = 10_000;
-const mostBytes = 1024 * 1024;
 /** Where cards are: from 0.3 on, and before that. */
 const wellKnown = ["/.well-known/agent-card.json", "/.well-known/agent.json"] as const;
 /** The card may be at the other place. */
@@ -38,7 +38,7 @@ export async function fetchCard(agent: Agent, traceparent: string, known?: Upstr
 class NotHere extends Fault {}
 
 function told({ title }: Agent, fault: Fault): Fault {
-  if (fault.kind !== "upstream_failed" && fault.kind !== "upstream_timeout") return fault;
+  if (fault.row.blame !== "upstream" || fault.kind === "upstream_unavailable") return fault;
   return new Fault("upstream_failed", `the card of the ${title} could not be read: ${fault.message}`, { cause: fault });
 }
 
@@ -73,25 +73,18 @@ async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Prom
     if (status === 304 && known !== undefined) return known;
     if (notHere.has(status)) throw new NotHere("upstream_failed", `it answers ${status}`);
     if (status !== 200) throw new Fault("upstream_failed", `it answers ${status}`);
-    const { bytes, complete } = await exchange.collect(mostBytes);
-    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostBytes / 1024 / 1024} MiB`);
-    const card = objectIn(bytes);
+    const { bytes, complete } = await exchange.collect(mostCardBytes);
+    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostCardBytes / 1024} KiB`);
+    const card = readCard(bytes);
     const { etag } = received;
-    return { bytes, card, ...offeredInterfaces(card, agent.endpoint.url), ...(typeof etag === "string" && { etag }) };
+    return {
+      bytes,
+      card,
+      ...offeredBy(card, new URL(agent.endpoint.url).origin),
+      ...(typeof etag === "string" && { etag }),
+    };
   } finally {
     clearTimeout(timer);
     exchange.abort(late);
   }
-}
-
-function objectIn(bytes: Buffer): Readonly<Record<string, unknown>> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    throw new Fault("upstream_failed", "it is no JSON");
-  }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-    throw new Fault("upstream_failed", "it is no JSON object");
-  return parsed as Readonly<Record<string, unknown>>;
 }

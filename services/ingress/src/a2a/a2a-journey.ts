@@ -33,6 +33,8 @@ export interface A2aJourney {
   readonly publicUrl: string | undefined;
   /** The HTTP method that it came with, where it goes on by another. */
   readonly cameBy?: string;
+  /** Its client reads no JSON-RPC: only the HTTP status tells it of an error. */
+  readonly isPlain?: boolean;
 }
 
 /** What may travel on although the endpoint does not name it; egress itself says what it sends. */

@@ -51,7 +51,11 @@ function rewrite(sides: Sides, { status, headers }: ReplyHead, budget: AgentBudg
     book: (bytes) => hold.resize(bytes),
     run: (body) => {
       const answer = answerFor(sides, { status, contentType: headers["content-type"] ?? "", body });
-      return { status: answer.status, headers: headersFor(sides.client, headers, answer.contentType), body: answer.body };
+      return {
+        status: answer.status,
+        headers: headersFor(sides.client, headers, answer.contentType),
+        body: answer.body,
+      };
     },
   };
 }

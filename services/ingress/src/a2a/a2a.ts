@@ -34,6 +34,8 @@ export interface A2aRequest {
   readonly started?: Moment;
   /** The HTTP method that it came with, where it goes on by another. */
   readonly cameBy?: string;
+  /** Its client reads no JSON-RPC: only the HTTP status tells it of an error. */
+  readonly isPlain?: boolean;
 }
 
 /** The same as it came over HTTP. */
@@ -85,10 +87,22 @@ export class A2a {
     const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
     let told = toldTo(arrived);
     try {
-      const read = await readRequest({ ...wireOf(arrived, body), ...versionOf(request) });
+      const version = versionOf(request);
+      const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
       const name = streams.nextName();
-      await this.#pass({ ...arrived, section, agent, read, rest, body, span, name, started, publicUrl: this.#publicUrl });
+      await this.#pass({
+        ...arrived,
+        section,
+        agent,
+        read,
+        rest,
+        body,
+        span,
+        name,
+        started,
+        publicUrl: this.#publicUrl,
+      });
       span.end({ attributes: attributesOf(read, response.statusCode) });
     } catch (error) {
       span.end({ error: toFault(error).kind });
@@ -124,15 +138,15 @@ export function findAgent({ agentEndpoints }: IngressSection, agent: string | un
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
 export function crossingOf(journey: A2aJourney): Crossing {
-  const { principal, body, started, section, response, read } = journey;
+  const { principal, body, started, section, response, read, isPlain } = journey;
   const isRpc = read.dialect.binding === "JSONRPC";
   return {
     principal,
     intent: intentOf(journey),
     body,
     started,
-    shape: { deniedWith200: isRpc && section.deniedWith200 },
-    statusOf: (fault) => toldStatusOf(fault, read),
+    shape: { deniedWith200: isRpc && isPlain !== true && section.deniedWith200 },
+    ...(isPlain !== true && { statusOf: (fault: Fault) => toldStatusOf(fault, read) }),
     cut: (fault) => refuse(response, fault, read),
   };
 }
@@ -143,15 +157,16 @@ function refuse(response: Answer, fault: Fault, told: Told): void {
   else response.destroy();
 }
 
-function toldTo({ request, rest }: A2aRequest): Told {
-  return { dialect: dialectAt(rest, versionOf(request).version) };
+/** Whoever sends such a request, as far as its head tells. */
+export function toldTo({ request, rest }: A2aRequest): Told {
+  return { dialect: dialectAt(rest, versionOf(request)) };
 }
 
-/** The header, or else what the query says (A2A 1.0 §3.6.1). */
-function versionOf(request: RequestHead): { version?: string } {
+/** `A2A-Version`: the header, or else what the query says (A2A 1.0 §3.6.1). */
+export function versionOf(request: RequestHead): string | undefined {
   const query = request.url?.split("?", 2)[1];
   const version = header(request, "a2a-version") ?? (query && new URLSearchParams(query).get("A2A-Version"));
-  return typeof version === "string" && version !== "" ? { version } : {};
+  return typeof version === "string" && version !== "" ? version : undefined;
 }
 
 function wireOf({ request, rest }: A2aRequest, body: Body): WireRequest {

@@ -1,0 +1,181 @@
+import { answerFor, requestFor, type Sides } from "@sluice/a2a";
+import type { Bus } from "@sluice/bus";
+import {
+  decodeJson,
+  encodeJson,
+  Fault,
+  longestA2aId,
+  subjects,
+  type CallHead,
+  type Dialect,
+  type TaskList,
+  type TaskListQuestion,
+} from "@sluice/contracts";
+import { z } from "zod";
+import type { Ending } from "../active-call.ts";
+import type { Replies } from "../replies.ts";
+import { send, type AgentCall } from "./agent-call.ts";
+import { readAnswer } from "./answers.ts";
+import type { TaskRegistry } from "./task-registry.ts";
+
+export interface TaskListsOptions {
+  readonly bus: Bus;
+  readonly replies: Replies;
+  readonly registry: TaskRegistry;
+}
+
+type Entry = TaskList["tasks"][number];
+type Task = Readonly<Record<string, unknown>> & {
+  readonly status?: { readonly state?: string; readonly timestamp?: string };
+};
+type Wanted = z.infer<typeof wantedSchema>;
+
+const askedWithinMs = 2_000;
+/** Tasks that are fetched at once for one list. */
+const atOnce = 8;
+/** Lists are made in this dialect, and translated like an agent's. */
+const own: Dialect = { version: "1.0", binding: "JSONRPC" };
+const unspecified = "TASK_STATE_UNSPECIFIED";
+
+/** What `ListTasks` may ask for (A2A 1.0 §3.1.4). Proto JSON has what is not given as null or empty too. */
+const wantedSchema = z.object({
+  contextId: z.string().max(longestA2aId).nullish(),
+  status: z
+    .string()
+    .regex(/^(?:TASK_STATE_[A-Z_]+)?$/)
+    .max(64)
+    .nullish(),
+  pageSize: z.int().min(1).max(100).nullish(),
+  pageToken: z.string().max(4_096).nullish(),
+  historyLength: z.int().min(0).max(2_147_483_647).nullish(),
+  statusTimestampAfter: z
+    .string()
+    .refine((text) => text === "" || !Number.isNaN(Date.parse(text)), "must be a timestamp of ISO 8601")
+    .nullish(),
+  includeArtifacts: z.boolean().nullish(),
+});
+
+/** Answers `ListTasks` from what is known of a caller's own tasks; each is fetched anew from its agent, of whatever revision. */
+export class TaskLists {
+  readonly #options: TaskListsOptions;
+
+  constructor(options: TaskListsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws Fault where there is no list */
+  async carry(to: AgentCall): Promise<Ending> {
+    const { replies } = this.#options;
+    const { call, a2a, asked } = to;
+    const sides: Sides = { client: a2a.dialect, upstream: own, operation: "ListTasks", ...rpcIdOf(call.head) };
+    const { id = 1, params = {} } = JSON.parse(requestFor(sides, asked).body.toString("utf8")) as Request;
+    const wanted = wantedSchema.safeParse(params);
+    const answer = wanted.success
+      ? { result: await this.#list(to, wanted.data) }
+      : { error: invalid(wanted.error.issues[0]) };
+    const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id, ...answer }));
+    const headers = { "content-type": "application/json" };
+    const ending = await replies.whole(call, { status: 200, headers, body }, { dialect: own });
+    return { ...ending, isError: !wanted.success };
+  }
+
+  async #list(to: AgentCall, wanted: Wanted): Promise<unknown> {
+    const { head } = to.call;
+    const limit = wanted.pageSize ?? 50;
+    const { tasks, total, cursor, isBadCursor } = await this.#ask(head, wanted, limit);
+    if (isBadCursor === true) throw new Fault("invalid_request", "pageToken is none of this list's");
+    const fetched: (Task | undefined)[] = [];
+    const entries = tasks.entries();
+    const work = async () => {
+      for (const [index, entry] of entries) fetched[index] = await this.#fetch(to, entry, wanted);
+    };
+    await Promise.all(Array.from({ length: atOnce }, work));
+    return {
+      tasks: fetched.filter((task) => task !== undefined && fits(task, wanted)),
+      nextPageToken: cursor ?? "",
+      pageSize: limit,
+      totalSize: total,
+    };
+  }
+
+  async #ask({ tenant, identity, server }: CallHead, wanted: Wanted, limit: number): Promise<TaskList> {
+    const { contextId, pageToken } = wanted;
+    const [state, since] = [stateOf(wanted), sinceOf(wanted)];
+    const question: TaskListQuestion = {
+      ...{ tenant, identity, server, limit },
+      ...(isGiven(contextId) && { context: contextId }),
+      ...(state !== undefined && { state }),
+      ...(since !== undefined && { since }),
+      ...(isGiven(pageToken) && { cursor: pageToken }),
+    };
+    const subject = subjects.ask("session-manager", "tasks-list");
+    const answer = await this.#options.bus.ask(subject, encodeJson(question), { timeoutMs: askedWithinMs });
+    const list = decodeJson<Partial<TaskList>>(answer.data);
+    if (list.tasks === undefined) throw new Fault("unavailable", "the tasks could not be listed");
+    return list as TaskList;
+  }
+
+  /** The task as its agent has it now; undefined where the agent has forgotten it. */
+  async #fetch(to: AgentCall, { id, renames, state }: Entry, wanted: Wanted): Promise<Task | undefined> {
+    const sides: Sides = {
+      client: own,
+      upstream: to.at.dialect,
+      operation: "GetTask",
+      rpcId: "1",
+      ...(renames !== undefined && { renames }),
+    };
+    const named = renames?.tasks?.find(({ upstream }) => upstream === id)?.client ?? id;
+    const { historyLength } = wanted;
+    const params = { id: named, ...(typeof historyLength === "number" && { historyLength }) };
+    const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id: 1, method: "GetTask", params }));
+    const fetching = { ...to, sides, request: requestFor(sides, { http: "POST", rest: "", body }) };
+    const { answer, observed } = await readAnswer(fetching, send(fetching));
+    const translated = answerFor(sides, answer);
+    const { result, error } = JSON.parse(translated.body.toString("utf8")) as Answer;
+    if (error?.code === -32001) return undefined;
+    if (result === undefined) throw new Fault("upstream_failed", "the agent did not tell about one of the tasks");
+    if (observed.state !== state) this.#options.registry.tell(to.call.head, observed, renames);
+    if (wanted.includeArtifacts === true) return result;
+    const { artifacts: _artifacts, ...rest } = result;
+    return rest;
+  }
+}
+
+interface Request {
+  readonly id?: unknown;
+  readonly params?: unknown;
+}
+
+interface Answer {
+  readonly result?: Task;
+  readonly error?: { readonly code?: unknown };
+}
+
+function rpcIdOf({ rpcId }: CallHead): Pick<Sides, "rpcId"> {
+  return rpcId === undefined ? {} : { rpcId };
+}
+
+function invalid(issue: { readonly path: readonly PropertyKey[]; readonly message: string } | undefined) {
+  return { code: -32602, message: `${issue?.path.join(".") ?? "params"}: ${issue?.message ?? "is not valid"}` };
+}
+
+/** What the agent says of it now; the index may be behind. */
+function fits({ contextId, status }: Task, wanted: Wanted): boolean {
+  const state = stateOf(wanted);
+  const since = sinceOf(wanted);
+  if (isGiven(wanted.contextId) && contextId !== wanted.contextId) return false;
+  if (state !== undefined && status?.state !== state) return false;
+  return since === undefined || status?.timestamp === undefined || Date.parse(status.timestamp) >= since;
+}
+
+function stateOf({ status }: Wanted): string | undefined {
+  return isGiven(status) && status !== unspecified ? status : undefined;
+}
+
+function sinceOf({ statusTimestampAfter }: Wanted): number | undefined {
+  return isGiven(statusTimestampAfter) ? Date.parse(statusTimestampAfter) : undefined;
+}
+
+function isGiven(text: string | null | undefined): text is string {
+  return text !== null && text !== undefined && text !== "";
+}
