@@ -3,7 +3,7 @@ import type { A2aOperation, Dialect, Named, Renames } from "@sluice/contracts";
 /** A request as it is on the wire of a dialect, but for the address that it goes to. */
 export interface WireRequest {
   readonly http: "GET" | "POST" | "DELETE";
-  /** What stands behind the agent's address, with the query, such as `/tasks/7:cancel`; empty for JSON-RPC. */
+  /** What stands behind the agent's address, with the query, such as `/tasks/7:cancel`, `/v1/tasks/7` of 0.3; empty for JSON-RPC. */
   readonly rest: string;
   /** Empty where there is none. */
   readonly body: Buffer;
@@ -43,13 +43,19 @@ export interface Observed {
   readonly isLast: boolean;
 }
 
-/** Both sides of a call, and what they call the same things. */
+/** Both sides of a call, and what they call the same things. One object per stream: translating remembers by it. */
 export interface Sides {
   readonly client: Dialect;
   readonly upstream: Dialect;
   readonly operation: A2aOperation;
   /** The client's JSON-RPC id as raw JSON. */
   readonly rpcId?: string;
+  /** What the client's request named: a client of 0.1 knows its task by that, whatever the agent calls it. */
+  readonly named?: Named;
+  /** The caller has the task that `named` says (`KnownTask.task`); without it a `tasks/send` of 0.1 begins a new one. */
+  readonly hasTask?: boolean;
+  /** The upstream's id of the task's context, where it is known: events of 0.1 do not tell it. */
+  readonly context?: string;
   readonly renames?: Renames;
   /** The client has chosen the id of a task that its agent does not have yet (0.1): agents of later revisions choose themselves. */
   readonly isNewTask?: true;

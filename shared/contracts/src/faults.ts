@@ -31,8 +31,14 @@ export const faults = {
   session_not_found: { status: 404, rpcCode: 1404, blame: "client" },
   /** A2A: no such task, or another's (1.0 §3.3.2 TaskNotFoundError). */
   task_not_found: { status: 404, rpcCode: -32001, blame: "client" },
-  /** A2A: no push notifications here (1.0 §3.3.2 PushNotificationNotSupportedError). */
+  /** The rest of A2A's own errors that the gateway itself tells (1.0 §5.4). */
   push_not_supported: { status: 400, rpcCode: -32003, blame: "client" },
+  unsupported_operation: { status: 400, rpcCode: -32004, blame: "client" },
+  content_type_not_supported: { status: 400, rpcCode: -32005, blame: "client" },
+  extended_card_not_configured: { status: 400, rpcCode: -32007, blame: "client" },
+  version_not_supported: { status: 400, rpcCode: -32009, blame: "client" },
+  invalid_params: { status: 400, rpcCode: -32602, blame: "client" },
+  method_not_found: { status: 404, rpcCode: -32601, blame: "client" },
   method_not_allowed: { status: 405, rpcCode: 1405, blame: "client" },
   conflict: { status: 409, rpcCode: 1409, blame: "client" },
   client_left: { status: 499, rpcCode: 1499, blame: "client" },

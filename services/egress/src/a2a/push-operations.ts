@@ -27,6 +27,8 @@ export interface PushOptions {
   readonly guard: AddressGuard;
   /** Undefined: there are no push notifications. */
   readonly keys: PushKeys | undefined;
+  /** Where agents reach the gateway, where that is not where clients do. */
+  readonly publicUrl: string | undefined;
   /** How long an agent may tell of a task. */
   readonly lifeMs: number;
 }
@@ -85,8 +87,8 @@ export class PushOperations {
   }
 
   async #save({ head, a2a, at }: Saving, { webhook, config }: GivenWebhook): Promise<ToldWebhook> {
-    const { keys, guard, registry, agents, lifeMs } = this.#options;
-    if (keys === undefined || a2a.publicUrl === undefined) throw off();
+    const { keys, guard, registry, agents, lifeMs, publicUrl = a2a.publicUrl } = this.#options;
+    if (keys === undefined || publicUrl === undefined) throw off();
     requireCallable(webhook, guard);
     const { call, tenant, identity, server, agent } = head;
     const id = randomBytes(idBytes).toString("base64url");
@@ -108,7 +110,7 @@ export class PushOperations {
     if (refused !== undefined) this.#open.delete(call);
     if (refused === "off") throw off();
     if (refused === "full") throw new Fault("invalid_request", "the task has as many webhooks as it may have");
-    const url = `${a2a.publicUrl}/a2a/push/${pushHandle(keys, { tenant, id, expiresAt })}`;
+    const url = `${publicUrl}/a2a/push/${pushHandle(keys, { tenant, id, expiresAt })}`;
     return { id: config ?? id, url, token: pushToken(keys, id) };
   }
 

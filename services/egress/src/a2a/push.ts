@@ -32,6 +32,7 @@ export function openPushOperations(
     replies,
     guard: createAddressGuard(config.PUSH_NETWORKS),
     keys: config.PUSH_SIGNING_KEY,
+    publicUrl: config.PUSH_PUBLIC_URL?.replace(/\/+$/, ""),
     lifeMs: config.PUSH_TTL_SECONDS * 1_000,
   });
 }
