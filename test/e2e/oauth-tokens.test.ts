@@ -140,6 +140,8 @@ describe("a token that is not good", () => {
       authentication: unused,
       resource: unused,
       mcp: unused,
+      a2a: unused,
+      taskPaths: unused,
       sse: unused,
       paths: unused,
       tenants: unused,
@@ -156,7 +158,7 @@ describe("a token that is not good", () => {
     await spy.heard(landmark);
     for (const [name, token] of Object.entries(await badTokens())) {
       for (const { method, url } of routes.filter((route) => !open.includes(route))) {
-        const answer = await send(publicUrl + url.replace(":server", "main"), {
+        const answer = await send(publicUrl + url.replace(/:server|:agent/, "main"), {
           method,
           headers: bearer(token),
           ...(method === "POST" && { body: toolCall("read_file") }),

@@ -9,6 +9,7 @@ const conf = (limits: string, { endpoints = ["main"], toolPrefix = "conditional"
     mcp:
       toolPrefix: ${toolPrefix}
       endpoints: [${endpoints.map((name) => `{ name: ${name}, url: "https://${name}.example.com/mcp" }`).join(", ")}]
+    a2a: { endpoints: [{ name: planner, url: "https://planner.example.com" }] }
     limits:
       - ${limits}
 `;
@@ -41,6 +42,11 @@ describe("a limit", () => {
     ["{ path: /mcp/tools/call, maxConcurrent: 3 }"],
     ["{ path: /mcp/sse, per: tenant, maxConcurrent: 3, maxRequests: 9, windowSeconds: 1 }"],
     ["{ path: /mcp/GET, server: 'ma*', maxConcurrent: 3, name: streams }"],
+    ["{ path: /a2a/tasks/send, server: planner, maxConcurrent: 3 }"],
+    ["{ path: /a2a/SendMessage, maxConcurrent: 3 }"],
+    ["{ path: /a2a/message/stream, maxConcurrent: 3 }"],
+    ["{ path: /a2a/tasks/pushNotificationConfig/set, maxConcurrent: 3 }"],
+    ["{ path: /a2a/agent-card, maxConcurrent: 3 }"],
     [`{ path: /mcp/tools/call, per: agent, keySelector: "${seed}", maxRequests: 60, windowSeconds: 60 }`],
   ])("is good with what it needs: %s", (text) => {
     expect(read(conf(text)).reasons).toEqual([]);
@@ -65,6 +71,10 @@ describe("a limit", () => {
       "says something else than per: tenant",
     ],
     ["{ path: /mcp/tools/call, maxConcurrent: 1, server: mian }", "server: mian fits no endpoint of this tenant"],
+    ["{ path: /a2a/SendMessage, maxConcurrent: 1, server: main }", "server: main fits no endpoint of this tenant"],
+    ["{ path: /mcp/tools/call, maxConcurrent: 1, server: planner }", "server: planner fits no endpoint of this tenant"],
+    ["{ path: /a2a/SendMessage, maxConcurrent: 1, tool: x }", "tool: agents have no tools"],
+    ["{ path: /a2a/message/sent, maxConcurrent: 1 }", "did you mean /a2a/message/send?"],
     ["{ path: /mcp/tools/call, maxConcurent: 1 }", "did you mean maxConcurrent"],
     [
       "{ path: /mcp/tools/call, maxConcurrent: 1, name: a }\n      - { path: /mcp/GET, maxConcurrent: 1, name: a }",

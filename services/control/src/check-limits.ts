@@ -4,14 +4,16 @@ import { pathRefusal } from "./limit-paths.ts";
 
 /** Limits that would count nothing, and names that stand for two; paths are those within the list of limits. */
 export function checkLimits(tenant: Tenant): Finding[] {
-  const endpoints = tenant.mcp.endpoints.map(({ name }) => name);
+  const namesIn = ({ endpoints }: { endpoints: readonly { name: string }[] }) => endpoints.map(({ name }) => name);
+  const [servers, agents] = [namesIn(tenant.mcp), namesIn(tenant.a2a)];
   const named = new Set<string>();
   return tenant.limits.flatMap((limit, index) => {
     const isTaken = limit.name !== undefined && named.has(limit.name);
     if (limit.name !== undefined) named.add(limit.name);
     return [
       ...finding([index, "path"], pathRefusal(limit.path)),
-      ...finding([index, "server"], serverRefusal(limit, endpoints)),
+      ...finding([index, "server"], serverRefusal(limit, isOfA2a(limit) ? agents : servers)),
+      ...finding([index, "tool"], toolRefusal(limit)),
       ...finding([index, "name"], isTaken ? "another limit of this tenant has this name already" : undefined),
     ];
   });
@@ -21,7 +23,16 @@ function finding(path: readonly PropertyKey[], reason: string | undefined): Find
   return reason === undefined ? [] : [{ path, reason }];
 }
 
-function serverRefusal({ path, server }: Limit, endpoints: readonly string[]): string | undefined {
-  if (server === undefined || !path.startsWith("/mcp/") || endpoints.some(compilePattern(server))) return undefined;
+function serverRefusal({ server }: Limit, endpoints: readonly string[]): string | undefined {
+  if (server === undefined || endpoints.some(compilePattern(server))) return undefined;
   return `${server} fits no endpoint of this tenant, so the limit would count nothing`;
+}
+
+function toolRefusal(limit: Limit): string | undefined {
+  if (limit.tool === undefined || !isOfA2a(limit)) return undefined;
+  return "agents have no tools, so the limit would count nothing";
+}
+
+function isOfA2a({ path }: Limit): boolean {
+  return path.startsWith("/a2a/");
 }

@@ -1,3 +1,4 @@
+import { a2aMethodNames } from "@sluice/contracts";
 import { nearest } from "./nearest-key.ts";
 
 /** What agents send in any revision of MCP, 2024-11-05 to 2026-07-28. */
@@ -11,11 +12,10 @@ const mcpMethods = [
 ];
 /** What a message without a method, and a request without a message, counts as; `sse` opens an HTTP+SSE client's stream. */
 const withoutMethod = ["response", "GET", "DELETE", "sse"];
-const a2aMethods = ["agent-card", "tasks/send", "tasks/sendSubscribe", "tasks/get", "tasks/cancel"];
 
 const known = new Map([
   ["mcp", new Set([...mcpMethods, ...withoutMethod])],
-  ["a2a", new Set(a2aMethods)],
+  ["a2a", new Set(Object.values(a2aMethodNames).flat())],
 ]);
 
 /** Why a limit on this path would never count anything; undefined where it does. */

@@ -1,17 +1,25 @@
-import { OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol } from "@sluice/contracts";
+import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
+import {
+  subjects,
+  type CallHead,
+  type Endpoint,
+  type OwnVerb,
+  type Protocol,
+  type StreamEvent,
+} from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
-import type { BaseConfig, Context } from "@sluice/runtime";
+import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
 import { measureBreakers } from "./breaker-metric.ts";
-import { AgentCalls } from "./a2a/agent-calls.ts";
+import { AgentCalls, type AgentCallsOptions } from "./a2a/agent-calls.ts";
 import { AgentDirectory } from "./a2a/agent-directory.ts";
 import { Agents } from "./a2a/agents.ts";
+import { answerCardQuestion } from "./a2a/cards.ts";
 import { HeldBytes } from "./a2a/held-bytes.ts";
 import { TaskLists } from "./a2a/task-lists.ts";
 import { openPushOperations, startDispatching } from "./a2a/push.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
-import { Watches } from "./a2a/watch.ts";
+import { Watches } from "./a2a/watches.ts";
 import { callMetrics } from "./call-metrics.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
@@ -43,7 +51,8 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const calls = openCalls(context, { mcp: upstreams, a2a: agents });
   const all = Object.values(calls);
   const { book, ...ways } = openWays(context, upstreams);
-  const agentCalls = openAgentCalls(context, agents, ways.replies);
+  const directory = new AgentDirectory({ agents, log });
+  const agentCalls = openAgentCalls(context, { agents, directory, replies: ways.replies });
   const egress = new Egress({ bus, log, upstreams, agents, outcomes, calls, agentCalls, ...ways });
   scope.use(await watchToolPins(bus, book));
   await followConf(context, { egress, endpoints: [upstreams, agents] });
@@ -60,6 +69,11 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     do await Promise.all([finish(), ways.mediator.finish(stopping.leftMs())]);
     while (stopping.leftMs() > 0 && (all.some(({ size }) => size > 0) || ways.mediator.isAwaited));
   });
+  if (config.EGRESS_POOLS.includes("a2a")) {
+    const serve = servingFor(context, (reason) => log.warn({ reason }, "a question about a card was not answered"));
+    const reply = (subject: string, payload: Uint8Array) => bus.tell(subject, payload);
+    serve(subjects.ask("egress", "card"), (message) => answerCardQuestion({ agents, directory, reply }, message));
+  }
   for (const pool of config.EGRESS_POOLS) {
     const taking = bus.serve(subjects.call(pool), (message) => egress.take(message), `egress-${pool}`);
     scope.defer(() => taking.drain());
@@ -137,21 +151,24 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
   return { upstreams, agents };
 }
 
-function openAgentCalls(context: Context<EgressConfig & BaseConfig>, agents: Agents, replies: Replies): AgentCalls {
-  const { bus, config, log } = context;
-  const directory = new AgentDirectory({ agents, log });
-  const pushes = openPushOperations(context, { agents, replies });
+function openAgentCalls(
+  context: Context<EgressConfig & BaseConfig>,
+  parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
+): AgentCalls {
+  const { bus, config, scope } = context;
+  const { agents, replies } = parts;
+  const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
+  const pushes = openPushOperations(context, parts);
   const registry = new TaskRegistry(bus, pushes);
-  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, { agents, directory });
+  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, parts);
+  const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
-    agents,
-    directory,
-    replies,
+    ...parts,
     registry,
     pushes,
     lists: new TaskLists({ bus, replies, registry }),
-    held: new HeldBytes(config.EGRESS_MAX_HELD_BYTES),
-    watches: new Watches(),
+    held,
+    watches: new Watches({ bus, agents, replies, registry, audit, held }),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
 }

@@ -13,6 +13,8 @@ export const configSchema = z.object({
   TLS_MIN_VERSION: oneOf(["1.2", "1.3"]).default("1.2"),
   /** Where agents reach this gateway, such as https://gateway.example.com; its host is allowed. */
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
+  /** What agents' cards are signed with: EC private keys on P-256, as PEM or JWK; the first signs, all are published. Without it cards are not signed. */
+  CARD_SIGNING_KEY: z.string().min(1).optional(),
   /** Further values of the Host header that are served, beside loopback names and PUBLIC_URL's. */
   ALLOWED_HOSTS: list.default([]),
   /** Origins of web pages that may call; others are answered with 403. Requests without an Origin are not pages. */
@@ -43,4 +45,18 @@ export const configSchema = z.object({
   /** How long after SIGTERM connections are still accepted, so that load balancers see that readiness is gone. */
   DRAIN_DELAY_MS: integer(0, 60_000).default(0),
 });
+/** Loopback addresses mean one and the same to whoever can reach them. */
+const loopback = /^(?:localhost|127(?:\.\d+){3}|\[?::1\]?)$/;
+
+/** Where agents reach this gateway, without a slash at the end; undefined where nobody said so. */
+export function publicUrlOf(
+  { PUBLIC_URL, HOST }: IngressConfig,
+  { isTls, port }: { isTls: boolean; port: number },
+): string | undefined {
+  if (PUBLIC_URL !== undefined) return PUBLIC_URL.replace(/\/+$/, "");
+  if (!loopback.test(HOST)) return undefined;
+  const host = HOST.includes(":") && !HOST.startsWith("[") ? `[${HOST}]` : HOST;
+  return `${isTls ? "https" : "http"}://${host}:${port}`;
+}
+
 export type IngressConfig = z.infer<typeof configSchema>;

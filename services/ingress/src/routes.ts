@@ -13,6 +13,8 @@ declare module "fastify" {
     isPublic?: boolean;
     /** Whether the path itself says who may come. */
     provesItself?: boolean;
+    /** Whether one may say who he is and need not. */
+    takesAnybody?: boolean;
   }
 }
 

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
+import { readCardKeys } from "./a2a/card-keys.ts";
+import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
@@ -9,7 +11,7 @@ import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
 import { BodyBudget } from "./budget.ts";
 import { ClientAuthorities } from "./client-authorities.ts";
-import type { IngressConfig } from "./config.ts";
+import { publicUrlOf, type IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
 import { openIdentity } from "./identity.ts";
@@ -51,6 +53,14 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
+  let listening = config.PORT;
+  const cards = new Cards({
+    bus,
+    tenants,
+    publicUrl: () => publicUrlOf(config, { isTls: tls !== undefined, port: listening }),
+    keys: await readCardKeys(config.CARD_SIGNING_KEY),
+    pushes: false,
+  });
   const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,
@@ -65,9 +75,9 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, taskPaths, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls, push });
   const connections = new Connections(app.server);
-  const port = await listen(app, config);
+  const port = (listening = await listen(app, config));
   report(() => ({
     port,
     calls: connections.requests,

@@ -75,7 +75,7 @@ export function handleFilter(deps: Deps, message: Incoming): void {
   const rulebook = deps.rulebook();
   const { names, ...asked } = question;
   const keep = names.map((target) => rulebook.shows({ ...asked, target }));
-  const answer: FilterAnswer = { keep };
+  const answer: FilterAnswer = { version: rulebook.version, keep };
   deps.reply(message.reply, encodeJson(answer));
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { limitSchema, type Intent, type RateLimitSection } from "@sluice/contracts";
+import { a2aMethodNames, limitSchema, type Intent, type RateLimitSection } from "@sluice/contracts";
 import type { z } from "zod";
 import { compileLimits } from "./limits.ts";
 
@@ -12,6 +12,7 @@ interface Over {
   readonly agent?: string;
   readonly owner?: string;
   readonly method?: string;
+  readonly protocol?: Intent["protocol"];
   readonly target?: string;
   readonly server?: string;
   readonly namedServer?: string;
@@ -54,6 +55,22 @@ describe("limits of a call", () => {
     expect(keyOf(byTool, { target: "x" })).not.toBe(keyOf(byTool, { target: "y" }));
     expect(keyOf(byTool, { agent: "a", target: "b:c" })).not.toBe(keyOf(byTool, { agent: "a:b", target: "c" }));
     expect(keyOf(byTool, { target: "\ud800" })).not.toBe(keyOf(byTool, { target: "\ud801" }));
+  });
+
+  it("by A2A are the same whatever name of an operation they say, and a pattern of servers fits agents' names", () => {
+    for (const [operation, names] of Object.entries(a2aMethodNames))
+      for (const name of names) {
+        const over = { protocol: "a2a" as const, method: operation, server: "planner" };
+        const limit = { ...seed, path: `/a2a/${name}`, server: "plan*" };
+        const same = { ...limit, path: `/a2a/${operation}` };
+        expect([name, keyOf(limit, over)]).toEqual([name, keyOf(same, over)]);
+        expect(takes([limit, { ...limit, maxConcurrent: 2 }], over)).toHaveLength(3);
+        expect(takes([limit], { ...over, server: "coder" })).toEqual([]);
+        expect(takes([limit], { ...over, protocol: "mcp" })).toEqual([]);
+        expect(takes([limit], { ...over, method: "other" })).toEqual([]);
+      }
+    expect(keyOf({ ...seed, path: "/mcp/tasks/get" }, { method: "tasks/get" })).toBeDefined();
+    expect(takes([{ ...seed, path: "/mcp/tasks/get" }], { method: "GetTask" })).toEqual([]);
   });
 
   it("have windows per tenant", () => {

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import {
   allServers,
   compilePattern,
+  countedPath,
   isExact,
   sharedBy,
   type Intent,
@@ -84,7 +85,8 @@ function compileTenant(section: RateLimitSection): ReadonlyMap<string, readonly 
     return `${content}#${times}`;
   };
   section.limits.forEach((limit, index) => {
-    const { path, name, agentPattern, server, tool } = limit;
+    const { name, agentPattern, server, tool } = limit;
+    const path = countedPath(limit.path);
     const rule = name ?? `limits[${index}]`;
     const compiled: CompiledLimit = {
       rule,
@@ -127,7 +129,7 @@ function slotsOf(limit: Limit, rule: string, unique: (content: string) => string
 /** What stays the same when a limit is raised, lowered, named or moved in the list: then what was counted counts on. */
 function identityOf(limit: Limit, counts: number | string): string {
   const { path, server, tool, agentPattern } = limit;
-  return JSON.stringify([path, sharedBy(limit), server ?? null, tool ?? null, agentPattern, counts]);
+  return JSON.stringify([countedPath(path), sharedBy(limit), server ?? null, tool ?? null, agentPattern, counts]);
 }
 
 function matches({ appliesTo, server, tool }: CompiledLimit, call: Intent): boolean {

@@ -53,9 +53,8 @@ export function renderCard(card: AgentCard, form: CardForm, place: CardPlace): M
 }
 
 /** The agent's own order, so that a client that takes the first finds what can pass as it is. */
-function orderOf({ interfaces }: AgentCard): readonly A2aBinding[] {
-  const preferred = interfaces[0]?.dialect.binding ?? "JSONRPC";
-  return [preferred, ...a2aBindings.filter((binding) => binding !== preferred)];
+function orderOf({ binding }: AgentCard): readonly A2aBinding[] {
+  return [binding, ...a2aBindings.filter((other) => other !== binding)];
 }
 
 function legacyAddress(url: string, bindings: readonly A2aBinding[]) {

@@ -13,17 +13,8 @@ const schemes: SecurityScheme[] = [
 ];
 const url = "https://gateway.example.com/a2a/planner";
 const place: CardPlace = { url, schemes, shows: () => true, pushes: true };
-const dialects = (card: unknown) => read(card).interfaces.map(({ dialect }) => `${dialect.version} ${dialect.binding}`);
 
 describe("agents' cards of every revision", () => {
-  it("say how the agent is called, gRPC left out", () => {
-    expect(dialects(cards["1.0"])).toEqual(["1.0 JSONRPC", "1.0 HTTP+JSON"]);
-    expect(dialects(cards["0.3"])).toEqual(["0.3 JSONRPC", "0.3 HTTP+JSON"]);
-    expect(dialects(cards["0.2"])).toEqual(["0.2 JSONRPC"]);
-    expect(dialects(cards["0.1"])).toEqual(["0.1 JSONRPC"]);
-    expect(read(cards["1.0"]).interfaces[1]).toMatchObject({ tenant: "t-1", url: "https://planner.internal/rest" });
-  });
-
   it("become cards of every form that name no address but the gateway's", () => {
     for (const card of Object.values(cards))
       for (const form of ["1.0", "0.3", "both", "old"] as const) {
@@ -135,7 +126,6 @@ describe("hostile cards", () => {
         { url: "https://planner.internal", protocolBinding: "JSONRPC", protocolVersion: "9.0" },
       ],
     });
-    expect(card.interfaces).toEqual([]);
     const shown = renderCard(card, "both", place);
     expect(JSON.stringify(shown)).not.toMatch(/javascript:|data:|internal|file:/i);
     expect(shown).toMatchObject({ provider: { organization: "Org" }, defaultInputModes: ["text/plain"] });

@@ -1,4 +1,4 @@
-import { a2aBindings, a2aVersions, Fault, type A2aBinding, type A2aVersion, type Dialect } from "@sluice/contracts";
+import { a2aBindings, Fault, type A2aBinding } from "@sluice/contracts";
 import { compile, explain, parseExact, scan } from "@sluice/json";
 import {
   capabilityChecks,
@@ -13,25 +13,16 @@ import {
 /** Bytes of a card; a larger one is refused. */
 export const mostCardBytes = 512 * 1024;
 const mostSkills = 1_000;
-const mostInterfaces = 32;
 const limits = { maxDepth: 24, maxTokenBytes: 1_024, maxItems: 10_000 };
 const nothingWanted = compile([], []);
-
-/** One way to call an agent, as its card offers it. */
-export interface CardInterface {
-  readonly url: string;
-  readonly dialect: Dialect;
-  /** What the agent wants named in each call (1.0 §4.4.6). */
-  readonly tenant?: string;
-}
 
 /** An agent's card of any revision, checked: known members are of their types, what is unknown is as it was. */
 export interface AgentCard {
   readonly members: Members;
   readonly capabilities: Members;
   readonly skills: readonly (Members & { readonly id: string })[];
-  /** Those that can be spoken to, the one that the agent prefers first; gRPC is not among them. */
-  readonly interfaces: readonly CardInterface[];
+  /** Which comes first where the gateway offers both. */
+  readonly binding: A2aBinding;
   /** The agent has more to say to those who say who they are. */
   readonly isExtendable: boolean;
 }
@@ -62,7 +53,7 @@ export function cardOf(document: Members): AgentCard {
     members: isMembers(provider) ? { ...members, provider: passing(provider, providerChecks) } : members,
     capabilities,
     skills: skillsOf(document["skills"]),
-    interfaces: interfacesOf(document),
+    binding: preferredOf(document),
     isExtendable: capabilities["extendedAgentCard"] === true || document["supportsAuthenticatedExtendedCard"] === true,
   };
 }
@@ -92,51 +83,10 @@ function skillsOf(listed: unknown): AgentCard["skills"] {
   });
 }
 
-function interfacesOf(document: Members): CardInterface[] {
-  const offered = [...modernInterfaces(document["supportedInterfaces"]), ...legacyInterfaces(document)];
-  const byDialect = new Map<string, CardInterface>();
-  for (const one of offered.slice(0, mostInterfaces)) {
-    const key = `${one.dialect.version} ${one.dialect.binding}`;
-    if (!byDialect.has(key)) byDialect.set(key, one);
-  }
-  return [...byDialect.values()];
-}
-
-function modernInterfaces(listed: unknown): CardInterface[] {
-  if (!Array.isArray(listed)) return [];
-  return listed.flatMap((one: unknown) => {
-    if (!isMembers(one)) return [];
-    const { protocolBinding, protocolVersion = "1.0", tenant } = one;
-    const found = interfaceOf(one["url"], protocolBinding, protocolVersion);
-    return typeof tenant === "string" && tenant !== "" ? found.map((offer) => ({ ...offer, tenant })) : found;
-  });
-}
-
-/** Up to 0.3 a card has one address, how it is spoken to there, and others beside it; what it leaves out tells 0.1 from 0.2. */
-function legacyInterfaces(document: Members): CardInterface[] {
-  const { url, preferredTransport = "JSONRPC", additionalInterfaces, authentication } = document;
-  const { protocolVersion = authentication === undefined ? "0.2" : "0.1" } = document;
-  const others: readonly unknown[] = Array.isArray(additionalInterfaces) ? additionalInterfaces : [];
-  return [
-    ...interfaceOf(url, preferredTransport, protocolVersion),
-    ...others.flatMap((one) => (isMembers(one) ? interfaceOf(one["url"], one["transport"], protocolVersion) : [])),
-  ];
-}
-
-function interfaceOf(url: unknown, binding: unknown, version: unknown): CardInterface[] {
-  const dialect = dialectOf(binding, version);
-  if (dialect === undefined || typeof url !== "string" || !URL.canParse(url)) return [];
-  const { protocol, username, password } = new URL(url);
-  return /^https?:$/.test(protocol) && username + password === "" ? [{ url, dialect }] : [];
-}
-
-function dialectOf(binding: unknown, version: unknown): Dialect | undefined {
-  if (typeof binding !== "string" || typeof version !== "string") return undefined;
-  const spoken = a2aBindings.find((known): known is A2aBinding => known === binding.toUpperCase());
-  const revision = a2aVersions.find(
-    (known): known is A2aVersion => version === known || version.startsWith(`${known}.`),
-  );
-  if (spoken === undefined || revision === undefined) return undefined;
-  // REST came with 0.3.
-  return spoken === "HTTP+JSON" && revision < "0.3" ? undefined : { version: revision, binding: spoken };
+/** What the agent itself would be spoken to by, where that is served here. */
+function preferredOf(document: Members): A2aBinding {
+  const { supportedInterfaces, preferredTransport } = document;
+  const [first]: readonly unknown[] = Array.isArray(supportedInterfaces) ? supportedInterfaces : [];
+  const said = isMembers(first) ? first["protocolBinding"] : preferredTransport;
+  return a2aBindings.find((binding) => binding === said) ?? "JSONRPC";
 }

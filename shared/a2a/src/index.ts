@@ -2,7 +2,7 @@ import { Fault } from "@sluice/contracts";
 import { passAnswer, passBody, passRequest, speakTheSame } from "./passing.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
-export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard, type CardInterface } from "./card.ts";
+export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
 export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
 export type { SecurityScheme } from "./card-security.ts";
 export { isMembers, type Members } from "./card-shape.ts";
@@ -10,6 +10,8 @@ export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
+export { taskEvent, TaskView } from "./task-view.ts";
+export { speakTheSame } from "./passing.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 const unbuilt = (): never => {

@@ -57,6 +57,4 @@ export interface Sides {
   /** The upstream's id of the task's context, where it is known: events of 0.1 do not tell it. */
   readonly context?: string;
   readonly renames?: Renames;
-  /** The client has chosen the id of a task that its agent does not have yet (0.1): agents of later revisions choose themselves. */
-  readonly isNewTask?: true;
 }

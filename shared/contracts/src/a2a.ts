@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { FaultKind } from "./faults.ts";
 
 /** What A2A calls of any revision and binding have in common on the bus (https://a2a-protocol.org/latest/specification). */
 
@@ -104,10 +105,34 @@ export interface A2aCall {
   readonly rest?: string;
   readonly named: Named;
   readonly known?: KnownTask;
+  /** Somebody who reads asks again, because the stream is over before the task is. */
+  readonly again?: {
+    /** The watch that is no more. */
+    readonly gone?: TaskWatch;
+    /** Pieces of streams that came so far by this call: its audit trail goes on behind them. */
+    readonly events: number;
+    /** Whatever the task is by now is wanted, also that it has ended; else that is the agent's to tell. */
+    readonly isMoved: boolean;
+  };
   /** `A2A-Extensions` as the client sent it. */
   readonly extensions?: string;
   /** Where agents reach this gateway, without a slash at the end. */
   readonly publicUrl?: string;
+}
+
+/** Asks egress for an agent's card (`gw.ask.v1.egress.card`). */
+export interface CardQuestion {
+  readonly tenant: string;
+  /** The name of its endpoint. */
+  readonly agent: string;
+  readonly traceparent: string;
+}
+
+/** What egress says in front of the card itself; behind a fault there is none. */
+export interface CardAnswer {
+  readonly fault?: { readonly kind: FaultKind; readonly message: string };
+  /** The agent's own signature is a bad one: the gateway does not vouch for the card. */
+  readonly isDoubtful?: true;
 }
 
 /** Asks session-manager to keep whose a task is, before anybody learns of it (`gw.ask.v1.session-manager.tasks-register`). */

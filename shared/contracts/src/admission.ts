@@ -171,6 +171,8 @@ export interface FilterQuestion extends Pick<Intent, "agent" | "issuer" | "user"
 }
 
 export interface FilterAnswer {
+  /** Of the rules that it is answered by. */
+  readonly version: number;
   readonly keep: readonly boolean[];
 }
 

@@ -14,6 +14,8 @@ const ownPaths = ["agent-card", "tasks", "message", "push"];
 
 const address = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" });
 
+const publicKey = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----\s*$/;
+
 /** One agent behind the gateway, as egress knows it. */
 export type A2aEndpoint = z.infer<ReturnType<typeof a2aSchemaOf>>["endpoints"][number];
 
@@ -49,6 +51,14 @@ export const a2aSchemaOf = ({
             binding: z.enum(a2aBindings).optional(),
             /** Its card is shown to those who do not say who they are, with the skills that every agent may see. */
             publicCard: z.boolean().default(true),
+            /** What a signature of its card is worth: `required`, nothing is sent to it without a good one; `verify`, a bad one is told; `off`. */
+            cardSignature: z.enum(["required", "verify", "off"]).default("verify"),
+            /** Public keys in PEM that its card is signed with; without them those at an address of its own origin count. */
+            cardKeys: z
+              .array(z.string().regex(publicKey, "must be a public key in PEM (BEGIN PUBLIC KEY)"))
+              .min(1)
+              .max(8)
+              .optional(),
             signing,
             credentials,
             tls,
@@ -60,6 +70,13 @@ export const a2aSchemaOf = ({
           })
           .check(({ value, issues }) => {
             const given = [value.url, value.card].filter((one) => one !== undefined).length;
+            if (value.cardSignature === "required" && value.card === undefined)
+              issues.push({
+                code: "custom",
+                message: "required needs card: what only has a url is called without looking at its card",
+                path: ["cardSignature"],
+                input: value,
+              });
             const message = given === 0 ? "is missing: give url or card" : "give url or card, not both";
             if (given !== 1)
               issues.push({ code: "custom", message, path: [given === 0 ? "url" : "card"], input: value });

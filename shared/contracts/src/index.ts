@@ -1,4 +1,5 @@
 export * from "./a2a.ts";
+export * from "./a2a-methods.ts";
 export * from "./access-rule.ts";
 export * from "./action.ts";
 export * from "./admission.ts";

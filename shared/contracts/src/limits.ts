@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { patternSchema } from "./access-rule.ts";
+import { a2aOperationOf } from "./a2a-methods.ts";
 
 /** How often, and how many at once: the entries of `limits` in `conf/tenants.yaml` (seed 001 §4). */
 
@@ -13,6 +14,8 @@ const keySelectors: Readonly<Record<string, SharedBy>> = {
   "#[attributes.headers['x-verified-agent-owner']]": "owner",
 };
 
+const a2aPrefix = "/a2a/";
+
 const selected = (text: string) => keySelectors[text.replaceAll('"', "'").toLowerCase()];
 
 /** What limits of windows and limits of calls in flight have in common, and what must stand together. */
@@ -23,7 +26,7 @@ export const limitSchema = z
       .string()
       .regex(/^[A-Za-z0-9._-]{1,64}$/, "must be 1 to 64 letters, digits or . _ -")
       .optional(),
-    /** Protocol and method, such as `/mcp/tools/call`. */
+    /** Protocol and method, such as `/mcp/tools/call`; an operation of A2A by any of its names. */
     path: z
       .string()
       .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call"),
@@ -82,4 +85,10 @@ function contradictionsIn(limit: Stated): { key: keyof Stated; message: string }
 /** Who shares what this limit counts, in either spelling. */
 export function sharedBy({ per, keySelector }: Pick<Stated, "per" | "keySelector">): SharedBy {
   return per ?? (keySelector === undefined ? undefined : selected(keySelector)) ?? "agent";
+}
+
+/** The one path that calls are counted by: all names of an operation of A2A mean the same. */
+export function countedPath(path: string): string {
+  const operation = path.startsWith(a2aPrefix) ? a2aOperationOf(path.slice(a2aPrefix.length)) : undefined;
+  return operation === undefined ? path : `${a2aPrefix}${operation}`;
 }

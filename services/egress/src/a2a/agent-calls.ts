@@ -12,7 +12,7 @@ import type { PushOperations } from "./push-operations.ts";
 import { forTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
-import type { Watches } from "./watch.ts";
+import type { Watches } from "./watches.ts";
 
 export interface AgentCallsOptions {
   readonly agents: Agents;
@@ -41,7 +41,7 @@ interface Destined extends Carried {
   readonly hold: Hold;
 }
 
-type Way = (to: AgentCall) => Promise<Ending>;
+type Way = (to: AgentCall) => Promise<Ending | undefined>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {
@@ -50,7 +50,7 @@ export class AgentCalls {
 
   constructor(options: AgentCallsOptions) {
     this.#options = options;
-    const watch: Way = (to) => options.watches.carry(to);
+    const watch: Way = (to) => options.watches.carry(to, this.#unary);
     this.#ways = {
       SendStreamingMessage: watch,
       SubscribeToTask: watch,
@@ -59,8 +59,8 @@ export class AgentCalls {
     };
   }
 
-  /** @throws Fault where there is no answer */
-  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending> {
+  /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
+  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
     const { agents, directory, held } = this.#options;
     const { tenant, server } = call.head;
     const agent = agents.find(tenant, server);
@@ -90,7 +90,9 @@ export class AgentCalls {
       operation: a2a.operation,
       ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
-      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true }),
+      named: a2a.named,
+      hasTask: a2a.known?.task !== undefined,
+      ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
     const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
@@ -102,10 +104,10 @@ export class AgentCalls {
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
-  readonly #unary = async (to: AgentCall): Promise<Ending> => {
+  readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
     const { replies, registry, directory, pushes } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, send(to));
+    const { headers, answer, observed } = await readAnswer(to, exchange);
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
     await pushes.settle(call.head);

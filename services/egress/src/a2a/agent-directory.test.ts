@@ -10,7 +10,13 @@ import { Agents } from "./agents.ts";
 const client = { version: "1.0", binding: "JSONRPC" } as const;
 const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const secret = "6c1fd6f0c4e04d5d9d2a7b1e";
-const about = { publicCard: true, responseTimeoutMs: 1_000, idleTimeoutMs: 1_000, forwardHeaders: [] };
+const about = {
+  publicCard: true,
+  cardSignature: "verify" as const,
+  responseTimeoutMs: 1_000,
+  idleTimeoutMs: 1_000,
+  forwardHeaders: [],
+};
 const credentials = { type: "header", headerName: "x-key", value: "${env:KEY}" } as const;
 
 /** An agent that shows its card as told, and what is known of it. */
@@ -49,7 +55,6 @@ async function house(handler: UpstreamHandler, settings: (origin: string) => Par
 
 const cardAt = (path: string) => (origin: string) => ({ card: origin + path });
 const offers = (origin: string, protocolVersion = "1.0") => ({
-  name: "planner",
   supportedInterfaces: [{ url: `${origin}/rpc`, protocolBinding: "JSONRPC", protocolVersion }],
 });
 /** Shows this card at one path, and nothing elsewhere. */
@@ -114,7 +119,7 @@ describe("an agent's card", () => {
     ["refuses", (_request, response) => void response.writeHead(401).end(), "refuses the gateway's credentials"],
     ["is text", (_request, response) => void response.end("<html>"), "cannot be read"],
     ["is a list", (_request, response) => void response.end("[]"), "is no JSON object"],
-    ["is too large", (_request, response) => void response.end(`"${"x".repeat(1_100_000)}"`), "more than 512 KiB"],
+    ["is too large", (_request, response) => void response.end(`"${"x".repeat(1_100_000)}"`), "more than 524288 bytes"],
     ["breaks off", (_request, response) => void response.destroy(), "could not be reached or broke off"],
   ])("that %s is told as 502 and asked for again only after some seconds", async (_title, handler, why) => {
     await using acme = await house(handler, cardAt("/card"));

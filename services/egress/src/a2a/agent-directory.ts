@@ -5,7 +5,9 @@ import type { Agent, Agents } from "./agents.ts";
 import { fetchCard, type UpstreamCard } from "./upstream-card.ts";
 
 /** A card is used as it is for so long, and is then fetched anew beside the calls that use it. */
-const freshMs = 300_000;
+const freshMs = 60_000;
+/** Where it cannot be fetched anew for so long, it counts no more. */
+const mostStaleMs = 600_000;
 /** An agent is not asked for its card more often than this. */
 const retryMs = 3_000;
 /** What hints at a change of the card has it fetched anew, but not more often than this. */
@@ -21,9 +23,10 @@ interface Entry {
   card?: UpstreamCard;
   failure?: Fault;
   fetching?: Promise<UpstreamCard> | undefined;
-  /** When the card was last asked for, and when it was last seen to be as it is. */
+  /** When the card was last asked for, when it was last seen to be as it is, and the same whatever was doubted since. */
   triedAt: number;
   seenAt: number;
+  goodAt: number;
 }
 
 /** Knows how each agent is spoken to: its configuration says so, or its card, which is kept for a few minutes. */
@@ -59,6 +62,7 @@ export class AgentDirectory {
     const entry = this.#entry(agent);
     const now = this.#now();
     const isDue = now - entry.triedAt >= retryMs && now - entry.seenAt >= freshMs;
+    if (entry.card !== undefined && now - entry.goodAt >= mostStaleMs) delete entry.card;
     if (entry.card !== undefined) {
       if (isDue && entry.fetching === undefined) this.#fetch(agent, entry, traceparent).catch(() => {});
       return entry.card;
@@ -74,9 +78,9 @@ export class AgentDirectory {
     if (this.#now() - entry.triedAt >= doubtMs) entry.seenAt = -Infinity;
   }
 
-  #entry({ tenant, endpoint: { name, url } }: Agent): Entry {
-    const key = `${tenant}\0${name}\0${url}`;
-    const entry = this.#entries.get(key) ?? { triedAt: -Infinity, seenAt: -Infinity };
+  #entry({ tenant, endpoint: { name, url, cardSignature, cardKeys } }: Agent): Entry {
+    const key = [tenant, name, url, cardSignature, ...(cardKeys ?? [])].join("\0");
+    const entry = this.#entries.get(key) ?? { triedAt: -Infinity, seenAt: -Infinity, goodAt: -Infinity };
     this.#entries.set(key, entry);
     return entry;
   }
@@ -88,7 +92,7 @@ export class AgentDirectory {
       .then((card) => {
         if (card !== entry.card) this.#tell(agent, card);
         entry.card = card;
-        entry.seenAt = this.#now();
+        entry.seenAt = entry.goodAt = this.#now();
         delete entry.failure;
         return card;
       })
@@ -102,10 +106,12 @@ export class AgentDirectory {
   }
 
   /** Says what of a card can't be used, once as it comes. */
-  #tell({ tenant, endpoint }: Agent, { elsewhere }: UpstreamCard): void {
+  #tell({ tenant, endpoint }: Agent, { elsewhere, doubt }: UpstreamCard): void {
+    const { log } = this.#options;
+    const place = { tenant, agent: endpoint.name };
+    if (doubt !== undefined) log.warn({ ...place, doubt }, "the card's signature is not a good one");
     if (elsewhere.length === 0) return;
-    const place = { tenant, agent: endpoint.name, elsewhere };
-    this.#options.log.warn(place, "the card names other origins than its own: nothing is sent there");
+    log.warn({ ...place, elsewhere }, "the card names other origins than its own: nothing is sent there");
   }
 
   /** Says, once, why an agent can't be called. */

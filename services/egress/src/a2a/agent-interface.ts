@@ -1,4 +1,3 @@
-import type { AgentCard } from "@sluice/a2a";
 import type { Dialect } from "@sluice/contracts";
 
 /** Where and how an agent takes calls: one of the interfaces that its card offers, or what the configuration says. */
@@ -24,24 +23,6 @@ export function interfaceFor(client: Dialect, offered: readonly AgentInterface[]
     (best, one) => (best === undefined || isBetter(one.dialect, best.dialect) ? one : best),
     undefined,
   );
-}
-
-/** Ways to call an agent that its card offers. */
-export interface Offered {
-  readonly usable: readonly AgentInterface[];
-  /** Origins that nothing is sent to, because the card is not from there. */
-  readonly elsewhere: readonly string[];
-}
-
-/** What of a card's interfaces counts: those of its own origin, so that credentials go nowhere else. */
-export function offeredBy({ interfaces }: AgentCard, origin: string): Offered {
-  const [here, elsewhere] = [[] as AgentInterface[], new Set<string>()];
-  for (const { url, dialect, tenant } of interfaces) {
-    const at = new URL(url);
-    if (at.origin !== origin) elsewhere.add(at.origin);
-    else here.push({ dialect, path: at.pathname + at.search, ...(tenant !== undefined && { tenant }) });
-  }
-  return { usable: here, elsewhere: [...elsewhere] };
 }
 
 /** Revision and binding are those of the other. */

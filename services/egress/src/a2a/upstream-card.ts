@@ -1,13 +1,15 @@
-import { mostCardBytes, readCard, type AgentCard } from "@sluice/a2a";
+import { mostCardBytes, parseCard, type Members } from "@sluice/a2a";
 import { Fault, toFault } from "@sluice/contracts";
 import { forward } from "../forward.ts";
 import type { Agent } from "./agents.ts";
-import { offeredBy, type Offered } from "./agent-interface.ts";
+import { trusted } from "./card-trust.ts";
+import { offeredInterfaces, type Offered } from "./offered-interfaces.ts";
 
 /** An agent's card as it came, and what it offers. */
 export interface UpstreamCard extends Offered {
-  readonly bytes: Buffer;
-  readonly card: AgentCard;
+  readonly card: Members;
+  /** Why its signature is none that anything can rest on. */
+  readonly doubt?: string;
   readonly etag?: string;
 }
 
@@ -56,7 +58,27 @@ interface From {
   readonly known: UpstreamCard | undefined;
 }
 
-async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Promise<UpstreamCard> {
+async function fetchFrom(agent: Agent, from: From): Promise<UpstreamCard> {
+  const { traceparent } = from;
+  const fetched = await documentAt(agent, from);
+  if (fetched === "unchanged" && from.known !== undefined) return from.known;
+  if (fetched === "unchanged") throw new Fault("upstream_failed", "it answers 304");
+  const read = async (path: string) => {
+    const keys = await documentAt(agent, { path, traceparent, known: undefined });
+    return keys === "unchanged" ? {} : keys.card;
+  };
+  const { card, doubt } = await trusted(agent, fetched.card, read);
+  const { etag } = fetched;
+  return {
+    card,
+    ...offeredInterfaces(card, agent.endpoint.url),
+    ...(doubt !== undefined && { doubt }),
+    ...(typeof etag === "string" && { etag }),
+  };
+}
+
+/** One document of the agent's origin. @throws Fault */
+async function documentAt(agent: Agent, { path, traceparent, known }: From) {
   const { version = "1.0" } = agent.endpoint;
   const headers = {
     accept: "application/json",
@@ -70,19 +92,12 @@ async function fetchFrom(agent: Agent, { path, traceparent, known }: From): Prom
   const timer = setTimeout(() => exchange.abort(late), timeoutMs);
   try {
     const { status, headers: received } = await exchange.head;
-    if (status === 304 && known !== undefined) return known;
+    if (status === 304) return "unchanged";
     if (notHere.has(status)) throw new NotHere("upstream_failed", `it answers ${status}`);
     if (status !== 200) throw new Fault("upstream_failed", `it answers ${status}`);
     const { bytes, complete } = await exchange.collect(mostCardBytes);
-    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostCardBytes / 1024} KiB`);
-    const card = readCard(bytes);
-    const { etag } = received;
-    return {
-      bytes,
-      card,
-      ...offeredBy(card, new URL(agent.endpoint.url).origin),
-      ...(typeof etag === "string" && { etag }),
-    };
+    if (!complete) throw new Fault("upstream_failed", `it has more than ${mostCardBytes} bytes`);
+    return { card: parseCard(bytes), etag: received["etag"] };
   } finally {
     clearTimeout(timer);
     exchange.abort(late);

@@ -1,4 +1,4 @@
-import { answerFor, faultAnswer, type Sides } from "@sluice/a2a";
+import { answerFor, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
 import type { A2aOperation, Dialect, ReplyHead } from "@sluice/contracts";
 import type { AgentBudget } from "../budget.ts";
 import type { HandedHead } from "../conversation.ts";
@@ -21,14 +21,18 @@ const ofBytes = new Set(["content-type", "content-length", "etag", "content-md5"
 
 /** A2A: a client that leaves ends nothing but what it only wanted to read; answers go on in its own dialect. */
 export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budget: AgentBudget): Manner {
-  const { dialect, operation, rpcId } = read;
+  const { dialect, operation, rpcId, named } = read;
+  const known = head.a2a?.known;
   const sidesOf = (upstream: Dialect, reply: ReplyHead): Sides => {
-    const renames = allRenames(head.a2a?.known?.renames, reply.renames);
+    const renames = allRenames(known?.renames, reply.renames);
     return {
       client: dialect,
       upstream,
       operation,
+      named,
       ...(rpcId !== undefined && { rpcId }),
+      ...(known?.task !== undefined && { hasTask: true }),
+      ...(known?.task?.context !== undefined && { context: known.task.context }),
       ...(renames !== undefined && { renames }),
     };
   };
@@ -40,7 +44,7 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
     rewriteOf: (reply) => {
       if (reply.dialect === undefined) return undefined;
       const sides = sidesOf(reply.dialect, reply);
-      return isAsItCame(sides) ? undefined : rewrite(sides, reply, budget);
+      return sides.renames === undefined && speakTheSame(sides) ? undefined : rewrite(sides, reply, budget);
     },
   };
 }
@@ -60,14 +64,14 @@ function rewrite(sides: Sides, { status, headers }: ReplyHead, budget: AgentBudg
   };
 }
 
-function isAsItCame({ client, upstream, renames }: Sides): boolean {
-  return renames === undefined && client.version === upstream.version && client.binding === upstream.binding;
-}
-
 /** What the agent says beside its answer, extensions by the name that the client's revision has for them. */
-function headersFor(client: Dialect, headers: ReplyHead["headers"], contentType: string): Record<string, string> {
+export function headersFor<Value extends string | number>(
+  client: Dialect,
+  headers: Readonly<Record<string, Value>>,
+  contentType: string,
+): Record<string, Value | string> {
   const extensions = client.version === "1.0" ? "a2a-extensions" : "x-a2a-extensions";
   const kept = Object.entries(headers).filter(([name]) => !ofBytes.has(name));
   const named = kept.map(([name, value]) => [/^(?:x-)?a2a-extensions$/.test(name) ? extensions : name, value]);
-  return { ...(Object.fromEntries(named) as Record<string, string>), "content-type": contentType };
+  return { ...(Object.fromEntries(named) as Record<string, Value>), "content-type": contentType };
 }

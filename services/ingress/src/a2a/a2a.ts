@@ -1,5 +1,5 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
-import { readRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
+import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
 import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
@@ -106,7 +106,7 @@ export class A2a {
       span.end({ attributes: attributesOf(read, response.statusCode) });
     } catch (error) {
       span.end({ error: toFault(error).kind });
-      throw new A2aFault(error, told, span.traceId);
+      throw new A2aFault(error, error instanceof UnreadRequest ? error : told, span.traceId);
     }
   }
 
