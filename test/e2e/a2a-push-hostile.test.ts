@@ -135,12 +135,13 @@ describe("who comes to the gateway's own address", () => {
 
 describe("a webhook", () => {
   it("that fails is tried again until it takes what is for it", async () => {
-    webhook.handler = answering(503, 429, 500, 200);
-    const { task, path } = await begun(urlOf(webhook, "again"));
+    const { task, path } = await begun();
+    await toldTo(webhook, 2);
     const before = webhook.requests.length;
+    webhook.handler = answering(503, 429, 500, 200);
     await tell(path, update(task, "TASK_STATE_INPUT_REQUIRED"));
-    await until("it to be taken", () => webhook.requests.length >= before + 4);
-    expect(statesOf(webhook.requests)).toContain("TASK_STATE_INPUT_REQUIRED");
+    const tried = statesOf((await toldTo(webhook, before + 4)).slice(before));
+    expect(tried).toEqual(Array.from({ length: 4 }, () => "TASK_STATE_INPUT_REQUIRED"));
   });
 
   it("that refuses is tried a few times, one that never takes anything as often as is set; then there is a dead letter without secrets", async () => {
