@@ -6,9 +6,10 @@ import {
   type PushDead,
   type PushHead,
   type TaskRegister,
+  type Webhook,
 } from "@sluice/contracts";
 import type { Agents } from "./agents.ts";
-import { notificationFor, readTold, type ToldTask } from "./push-payload.ts";
+import { notificationsFor, readTold, type Notification, type ToldTask } from "./push-payload.ts";
 import type { PushRegistry } from "./push-registry.ts";
 import type { Turns } from "./push-turns.ts";
 import type { TaskReader } from "./push-task.ts";
@@ -58,7 +59,7 @@ export class Deliverer {
       if (told === undefined) return dead(about, "no_task");
       return await this.#tell({ head, body, told, about: { ...about, task: told.task }, tries });
     } catch (error) {
-      return this.#failed(about, { is: "failed", why: toFault(error).kind });
+      return this.#judged(about, { is: "failed", why: toFault(error).kind });
     }
   }
 
@@ -68,11 +69,19 @@ export class Deliverer {
     const about = { ...held.about, ...described(push) };
     if (push.is === "foreign") return dead(about, "foreign_task");
     if (!this.#isServed(push)) return dead(about, "revoked");
-    const notification = await this.#notification(push, held);
-    if (notification === undefined) return { is: "gone", about: { ...about, reason: "nothing_to_tell" } };
+    const notifications = await this.#notifications(push, held);
     using turn = await this.#options.turns.take(`${push.tenant} ${about.host}`);
     if (turn === undefined) return { is: "busy", about: { ...about, reason: "busy" } };
-    return this.#failed(about, await this.#options.webhooks.post(push.webhook, notification));
+    return this.#judged(about, await this.#post(push.webhook, notifications));
+  }
+
+  async #post(webhook: Webhook, notifications: readonly Notification[]): Promise<Try> {
+    let last: Try = { is: "delivered", why: "nothing_to_tell" };
+    for (const one of notifications) {
+      last = await this.#options.webhooks.post(webhook, one);
+      if (last.is !== "delivered") return last;
+    }
+    return last;
   }
 
   /** An agent may tell of a task before its answer has said which one it is. */
@@ -97,14 +106,14 @@ export class Deliverer {
     return agents.find(tenant, server) !== undefined && (!isListed || agents.lists(tenant, agent));
   }
 
-  /** Up to 0.3 clients are told the task whole. */
-  async #notification(push: FoundPush, { told, body, head }: Held) {
-    if (told.isWhole || push.client.version === "1.0") return notificationFor(push, told, body);
+  /** Clients of revisions before 1.0 are told the task whole, of which an agent of 1.0 may tell a part. */
+  async #notifications(push: FoundPush, { told, body, head }: Held): Promise<readonly Notification[]> {
+    if (told.isWhole || !told.isWrapped || push.client.version === "1.0") return notificationsFor(push, told, body);
     const task = await this.#options.tasks.read(push, told.task, head.traceparent);
-    return notificationFor(push, { ...told, isWrapped: true, isWhole: true }, task);
+    return notificationsFor(push, told, task);
   }
 
-  #failed(about: PushDead, { is, why, status, retryAfterMs }: Try): Verdict {
+  #judged(about: PushDead, { is, why, status, retryAfterMs }: Try): Verdict {
     const { maxTries, maxRefusals, maxAgeMs } = this.#options;
     const told = { ...about, reason: why, ...(status !== undefined && { status }) };
     if (is === "delivered") return { is, about: told };

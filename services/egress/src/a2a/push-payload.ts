@@ -1,5 +1,5 @@
-import { eventsFor, type Sides } from "@sluice/a2a";
-import { asBuffer, type A2aVersion, type Dialect, type FoundPush } from "@sluice/contracts";
+import { noticesFor, type Sides } from "@sluice/a2a";
+import { asBuffer, type A2aVersion, type FoundPush } from "@sluice/contracts";
 
 /** What an agent told of a task, as far as it says so itself. */
 export interface ToldTask {
@@ -35,45 +35,27 @@ export interface Notification {
 
 /**
  * What was told in the words of the revision that the client registered in: 1.0 has wrapped events, those before it the task.
- * The very same bytes where both sides have the same, and call everything the same. Undefined where there is nothing to tell.
+ * The very same bytes where both sides have the same, and call everything the same. @throws Fault `upstream_failed`
  */
-export function notificationFor(
+export function notificationsFor(
   { client, upstream, renames }: Pick<FoundPush, "client" | "upstream" | "renames">,
   { isWrapped }: ToldTask,
   told: Buffer,
-): Notification | undefined {
-  const contentType = client.version === "1.0" ? "application/a2a+json" : "application/json";
-  const spoken = spokenIn(upstream.version, isWrapped);
-  const wanted = client.version === "1.0" ? bare : rpc(client.version);
-  const isSame = spoken.version === wanted.version && renames === undefined;
-  if (isSame) return { body: told, contentType };
+): readonly Notification[] {
   const sides: Sides = {
-    client: wanted,
-    upstream: spoken,
+    client: { ...client, binding: "JSONRPC" },
+    upstream: { version: spokenIn(upstream.version, isWrapped), binding: "JSONRPC" },
     operation: "SubscribeToTask",
-    rpcId: "1",
     ...(renames !== undefined && { renames }),
   };
-  const event = isWrapped ? told : Buffer.concat([answerStart, told, answerEnd]);
-  const [first] = eventsFor(sides, event);
-  if (first === undefined) return undefined;
-  return { body: client.version === "1.0" ? first : resultOf(first), contentType };
+  const contentType = client.version === "1.0" ? "application/a2a+json" : "application/json";
+  return noticesFor(sides, told).map((body) => ({ body, contentType }));
 }
-
-const bare: Dialect = { version: "1.0", binding: "HTTP+JSON" };
-const rpc = (version: A2aVersion): Dialect => ({ version, binding: "JSONRPC" });
-const answerStart = Buffer.from('{"jsonrpc":"2.0","id":1,"result":');
-const answerEnd = Buffer.from("}");
 
 /** What it is written in says it itself: agents of several revisions may tell in another than they were called in. */
-function spokenIn(version: A2aVersion, isWrapped: boolean): Dialect {
-  if (isWrapped) return bare;
-  return rpc(version === "1.0" ? "0.3" : version);
-}
-
-function resultOf(event: Buffer): Buffer {
-  const { result } = JSON.parse(event.toString("utf8")) as { result?: unknown };
-  return Buffer.from(JSON.stringify(result ?? {}));
+function spokenIn(version: A2aVersion, isWrapped: boolean): A2aVersion {
+  if (isWrapped) return "1.0";
+  return version === "1.0" ? "0.3" : version;
 }
 
 function named(task: unknown, rest: Omit<ToldTask, "task">): ToldTask | undefined {
