@@ -44,7 +44,9 @@ beforeAll(async () => {
           settings: { hide_denied: true },
         },
       },
-      envOf: { ingress: { PUBLIC_URL: publicUrl, CARD_SIGNING_KEY: key() + key(), ALLOWED_ORIGINS: "https://app.example.com" } },
+      envOf: {
+        ingress: { PUBLIC_URL: publicUrl, CARD_SIGNING_KEY: key() + key(), ALLOWED_ORIGINS: "https://app.example.com" },
+      },
     }),
   );
 });
@@ -64,7 +66,10 @@ describe("cards of agents", () => {
       expect(text).not.toContain("127.0.0.1");
       expect(text).not.toContain("localhost");
       expect(text).toContain(`"url":"${publicUrl}/a2a/planner"`);
-      expect(JSON.parse(text)).toMatchObject({ "x-unknown": { kept: true }, documentationUrl: "https://docs.example.com" });
+      expect(JSON.parse(text)).toMatchObject({
+        "x-unknown": { kept: true },
+        documentationUrl: "https://docs.example.com",
+      });
       const card = JSON.parse(text) as object;
       expect([version, "supportedInterfaces" in card, "preferredTransport" in card]).toEqual([
         version,
@@ -78,13 +83,20 @@ describe("cards of agents", () => {
 
   it("are read by both official SDKs as their own, without a version and with one", async () => {
     const reaching = (input: unknown, init?: RequestInit) =>
-      fetch(String(input).replace(publicUrl, house.house.url), { ...init, headers: { ...init?.headers, ...mine("a-1") } });
+      fetch(String(input).replace(publicUrl, house.house.url), {
+        ...init,
+        headers: { ...init?.headers, ...mine("a-1") },
+      });
     const path = `${publicUrl}${planner}`;
     const modern = await new DefaultAgentCardResolver({ fetchImpl: reaching }).resolve(publicUrl, path);
     expect(modern.supportedInterfaces[0]).toMatchObject({ url: `${publicUrl}/a2a/planner`, protocolVersion: "1.0" });
     expect(modern.securitySchemes["apiKey"]?.scheme).toMatchObject({ $case: "apiKeySecurityScheme" });
     const legacy = await new OldResolver({ fetchImpl: reaching }).resolve(publicUrl, path);
-    expect(legacy).toMatchObject({ url: `${publicUrl}/a2a/planner`, preferredTransport: "JSONRPC", protocolVersion: "0.3.0" });
+    expect(legacy).toMatchObject({
+      url: `${publicUrl}/a2a/planner`,
+      preferredTransport: "JSONRPC",
+      protocolVersion: "0.3.0",
+    });
     expect(legacy.securitySchemes?.["apiKey"]).toMatchObject({ type: "apiKey", in: "header", name: "x-agent-api-key" });
   });
 
