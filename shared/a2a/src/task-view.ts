@@ -3,7 +3,7 @@ import { compile, isRawNumber, parseExact, scan } from "@sluice/json";
 
 type Members = Record<string, unknown>;
 
-/** So much is kept as it came before it is put together. */
+/** So much, or as much as there is already, is kept as it came before it is put together. */
 const pendingBytes = 64 * 1024;
 
 /** Where an event has what it says, by its name there. */
@@ -50,7 +50,7 @@ export class TaskView {
     if (this.#isLost) return;
     this.#pending.push(Buffer.from(data));
     this.#pendingBytes += data.length;
-    if (this.#pendingBytes > pendingBytes) this.#fold();
+    if (this.#pendingBytes > Math.max(pendingBytes, this.#base?.length ?? 0)) this.#fold();
     if (this.bytes > this.#mostBytes) this.drop();
   }
 

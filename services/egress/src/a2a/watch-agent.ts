@@ -7,7 +7,7 @@ import type { Agent } from "./agents.ts";
 import { readAnswer } from "./answers.ts";
 import type { HeldBytes } from "./held-bytes.ts";
 import { forTenant } from "./tenant-param.ts";
-import { eventWith, type AgentEvent } from "./watch-events.ts";
+import { BadEvent, eventWith, type AgentEvent } from "./watch-events.ts";
 
 /** What the gateway asks by itself it asks in these words. */
 const own: Dialect = { version: "1.0", binding: "JSONRPC" };
@@ -49,15 +49,18 @@ export class WatchAgent {
     return send(this.#ask("SubscribeToTask", task));
   }
 
-  /** The task as the agent has it. @throws Fault */
-  async task(task: string): Promise<AgentEvent | undefined> {
+  /** The task as the agent has it, as an event. @throws Fault, BadEvent where the agent has none to tell */
+  async task(task: string): Promise<AgentEvent> {
     using hold = this.#now.held.open(this.#to.agent.title);
     const to = { ...this.#ask("GetTask", task), hold };
     const patience = to.call.patienceMs;
     try {
       const exchange = send(to);
       const answer = await readAnswer(to, exchange).finally(() => to.call.detach(exchange));
-      if (answer.answer.status >= 300 || answer.observed.kind !== "task") return undefined;
+      const { status } = answer.answer;
+      if (status >= 500 || status === 429) throw new Fault("upstream_failed", `the agent answered with ${status}`);
+      if (status >= 300 || answer.observed.kind !== "task")
+        throw new BadEvent("upstream_failed", "the agent does not tell the task any more");
       return eventWith(taskEvent(this.dialect, answer.answer.body), this.dialect);
     } finally {
       to.call.patienceMs = patience;

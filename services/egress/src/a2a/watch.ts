@@ -275,10 +275,7 @@ export class Watch {
   }
 
   async #ask(): Promise<AgentEvent> {
-    const { agent } = this.#options;
-    const event = await agent.task(this.#known);
-    if (event === undefined) throw new Fault("upstream_failed", "the agent does not tell the task any more");
-    return event;
+    return await this.#options.agent.task(this.#known);
   }
 
   get #known(): string {
