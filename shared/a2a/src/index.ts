@@ -12,8 +12,8 @@ export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
-export { StreamMemory } from "./stream-memory.ts";
 export { speakTheSame } from "./passing.ts";
+export { StreamMemory } from "./stream-memory.ts";
 export { taskEvent, TaskView } from "./task-view.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 

@@ -86,7 +86,7 @@ export class AgentCalls {
       ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
       named: a2a.named,
-      hasTask: a2a.known?.task !== undefined,
+      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true as const }),
       ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
