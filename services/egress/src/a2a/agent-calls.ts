@@ -100,7 +100,9 @@ export class AgentCalls {
   readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
     const { replies, registry, directory } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, exchange);
+    const { headers, answer: received, observed } = await readAnswer(to, exchange);
+    const isCard = to.sides.operation === "GetExtendedAgentCard";
+    const answer = isCard ? await directory.vouched(to, received) : received;
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
     const told = { dialect: at.dialect, ...(renames !== undefined && { renames }) };
