@@ -8,7 +8,7 @@ try {
   const options = readOptions(process.argv.slice(2));
   if (typeof options === "string") console.log(options);
   else {
-    const { log } = console;
+    const log = console.log.bind(console);
     const results = await quietly(() => runCells({ ...options, baseline, onProgress: log }));
     log(`\n${reportText(results)}`);
     process.exitCode = complaints(results).length === 0 ? 0 : 1;
