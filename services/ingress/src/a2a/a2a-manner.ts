@@ -31,7 +31,7 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
       operation,
       named,
       ...(rpcId !== undefined && { rpcId }),
-      ...(known?.task !== undefined && { hasTask: true }),
+      ...(named.mayBeNew === true && known?.task === undefined && { isNewTask: true as const }),
       ...(known?.task?.context !== undefined && { context: known.task.context }),
       ...(renames !== undefined && { renames }),
     };
