@@ -9,6 +9,7 @@ import type { Dialect } from "@sluice/contracts";
 /** How one scenario went. */
 export interface Played {
   readonly scenario: string;
+  readonly isGatewaysOwn: boolean;
   /** What it came to, or why it came to nothing. */
   readonly result: unknown;
   readonly takes: readonly NormalTake[];
@@ -43,7 +44,8 @@ export async function playAll({ client: dialect, options, agent, webhook, bases,
     const takes = client?.tape.takes ?? [];
     const messages = takes.flatMap(({ body }) => /"messageId":"([^"]+)"/.exec(body)?.[1] ?? []);
     const urls = takes.map(({ url }) => url);
-    played.push({ scenario: scenario.name, result, takes: normalTakes(takes, bases), messages, urls });
+    const isGatewaysOwn = scenario.isGatewaysOwn === true;
+    played.push({ scenario: scenario.name, isGatewaysOwn, result, takes: normalTakes(takes, bases), messages, urls });
   }
   return played;
 }

@@ -4,6 +4,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
 import { Cards } from "./a2a/cards.ts";
+import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
@@ -51,7 +52,6 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
-  const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   let listening = config.PORT;
   const cards = new Cards({
     bus,
@@ -60,6 +60,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
     pushes: false,
   });
+  const a2a = new A2a({ bus, cards, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,
@@ -73,7 +74,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls });
+  const push = openPushReceiver(context, budget);
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({
