@@ -60,7 +60,7 @@ export class ActiveCall {
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */
   ended: Fault | undefined;
-  readonly #parts: Abortable[] = [];
+  readonly #parts = new Set<Abortable>();
 
   constructor(head: CallHead, replyTo: string) {
     this.head = head;
@@ -108,8 +108,13 @@ export class ActiveCall {
   }
 
   attach(part: Abortable): void {
-    this.#parts.push(part);
+    this.#parts.add(part);
     if (this.ended !== undefined) part.abort(this.ended);
+  }
+
+  /** It is over before the call is. */
+  detach(part: Abortable): void {
+    this.#parts.delete(part);
   }
 
   /** Somebody reads from now on. Gives back who was replaced. */

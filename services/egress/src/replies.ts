@@ -2,7 +2,7 @@ import { openBody, purgeFrames, sendBody, StreamWriter, type Bus } from "@sluice
 import { chunkBytes, encodeHeadAndBody, Fault, toFault, type ReplyHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { ReplyShares } from "./reply-shares.ts";
-import { sessionHeader, streamHead } from "./stream-head.ts";
+import { sessionHeader, streamHead, type StreamHeadOptions } from "./stream-head.ts";
 
 /** What an answer by A2A says beside its body. */
 type Told = Pick<ReplyHead, "dialect" | "renames">;
@@ -46,7 +46,7 @@ export class Replies {
   }
 
   /** Begins an answer's stream. The id of a session that begins with it is told apart: the stream is stored. */
-  stream(call: ActiveCall, answer: { status: number; headers: Readonly<Record<string, string>> }): StreamWriter {
+  stream(call: ActiveCall, answer: Pick<StreamHeadOptions, "status" | "headers" | "a2a">): StreamWriter {
     const bus = this.#bus;
     const session = answer.headers[sessionHeader];
     call.streaming = call.announced = call.answered = true;
@@ -58,6 +58,18 @@ export class Replies {
       head: streamHead({ egress: bus.instance, call, ...answer }),
       onStored: (stored) => this.#shares.stored(stored),
     });
+  }
+
+  /** Says where what was asked for is already on its way, with the task as it is where that is known here. */
+  async follow(
+    call: ActiveCall,
+    { snapshot = noBody, ...head }: Pick<ReplyHead, "dialect" | "follow"> & { readonly snapshot?: Buffer },
+  ): Promise<void> {
+    const told: ReplyHead = { egress: this.#bus.instance, kind: "follow", status: 200, headers: {}, ...head };
+    const isLarge = snapshot.length > chunkBytes;
+    call.announced = call.answered = true;
+    this.#tell(call, isLarge ? { ...told, chunked: true } : told, isLarge ? noBody : snapshot);
+    if (isLarge) await sendBody(this.#bus, [snapshot], { to: call.replyTo, idleTimeoutMs: bodyIdleTimeoutMs });
   }
 
   /** Sends a whole answer. */

@@ -68,7 +68,8 @@ export class Egress {
       const waitedMs = Date.now() - head.notAfter + takeCallMs;
       if (waitedMs > noticeableMs) await this.#lookAgain(call, waitedMs);
       const ending = await this.#carryOut(call, body, span);
-      this.#conclude(call, span, ending);
+      if (ending === undefined) span.end();
+      else this.#conclude(call, span, ending);
     } catch (error) {
       const fault = call.ended ?? toFault(error);
       call.end(fault);
@@ -113,7 +114,7 @@ export class Egress {
   }
 
   /** A call goes to its upstream as it is, or is mediated where no upstream takes it as it is. */
-  async #carryOut(call: ActiveCall, inline: Buffer, { traceparent }: Span): Promise<Ending> {
+  async #carryOut(call: ActiveCall, inline: Buffer, { traceparent }: Span): Promise<Ending | undefined> {
     const { agentCalls, mediator, relay, replies } = this.#parts;
     const { a2a } = call.head;
     if (a2a !== undefined) return await agentCalls.carryOut({ call, inline, traceparent }, a2a);

@@ -1,5 +1,12 @@
-import { OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol } from "@sluice/contracts";
+import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
+import {
+  subjects,
+  type CallHead,
+  type Endpoint,
+  type OwnVerb,
+  type Protocol,
+  type StreamEvent,
+} from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
@@ -10,8 +17,9 @@ import { Agents } from "./a2a/agents.ts";
 import { answerCardQuestion } from "./a2a/cards.ts";
 import { HeldBytes } from "./a2a/held-bytes.ts";
 import { TaskLists } from "./a2a/task-lists.ts";
+import { openPushOperations, startDispatching } from "./a2a/push.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
-import { Watches } from "./a2a/watch.ts";
+import { Watches } from "./a2a/watches.ts";
 import { callMetrics } from "./call-metrics.ts";
 import { Calls } from "./calls.ts";
 import type { EgressConfig } from "./config.ts";
@@ -144,16 +152,23 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
 }
 
 function openAgentCalls(
-  { bus, config }: Context<EgressConfig>,
+  context: Context<EgressConfig & BaseConfig>,
   parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
 ): AgentCalls {
-  const registry = new TaskRegistry(bus);
+  const { bus, config, scope } = context;
+  const { agents, replies } = parts;
+  const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
+  const pushes = openPushOperations(context, parts);
+  const registry = new TaskRegistry(bus, pushes);
+  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, parts);
+  const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
     ...parts,
     registry,
-    lists: new TaskLists({ bus, replies: parts.replies, registry }),
-    held: new HeldBytes(config.EGRESS_MAX_HELD_BYTES),
-    watches: new Watches(),
+    pushes,
+    lists: new TaskLists({ bus, replies, registry }),
+    held,
+    watches: new Watches({ bus, agents, replies, registry, audit, held }),
     maxAnswerBytes: config.EGRESS_MAX_ANSWER_BYTES,
   });
 }

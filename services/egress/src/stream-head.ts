@@ -8,10 +8,12 @@ export interface StreamHeadOptions {
   readonly call: ActiveCall;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a stream by A2A; the JSON-RPC id is the one that its events have. */
+  readonly a2a?: Pick<StreamHead, "dialect" | "task" | "renames" | "rpcId">;
 }
 
 /** The head of an answer's stream. It is stored, so it has the session's name and not its id. */
-export function streamHead({ egress, call, status, headers }: StreamHeadOptions): StreamHead {
+export function streamHead({ egress, call, status, headers, a2a }: StreamHeadOptions): StreamHead {
   const { head } = call;
   const { [sessionHeader]: session, ...others } = headers;
   return {
@@ -29,6 +31,7 @@ export function streamHead({ egress, call, status, headers }: StreamHeadOptions)
     ...(head.target !== undefined && { target: head.target }),
     ...(head.targetKind !== undefined && { targetKind: head.targetKind }),
     ...(head.session !== undefined && { session: sessionNameOf(head.session.id) }),
-    ...(head.rpcId !== undefined && { rpcId: head.rpcId }),
+    ...(a2a === undefined && head.rpcId !== undefined && { rpcId: head.rpcId }),
+    ...a2a,
   };
 }

@@ -1,5 +1,5 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer, list, oneOf, pemFile } from "@sluice/runtime";
+import { integer, keyRing, list, oneOf, pemFile } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
@@ -21,6 +21,14 @@ export const configSchema = z.object({
   ALLOWED_ORIGINS: list.default([]),
   /** Networks that authorization servers and validation endpoints may be in beside public addresses. */
   UPSTREAM_NETWORKS: upstreamNetworks,
+  /** Where agents behind the gateway reach it with their push notifications, where that is not PUBLIC_URL. */
+  PUSH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
+  /** What the addresses that agents are told are signed with, as egress has it; without one there are no push notifications. */
+  PUSH_SIGNING_KEY: keyRing.optional(),
+  /** Bytes of one push notification; how many of one configuration are taken in a minute, by each replica; how many of one tenant may wait. */
+  PUSH_MAX_BODY_BYTES: integer(1_024, 768 * 1024).default(256 * 1024),
+  PUSH_MAX_PER_MINUTE: integer(1, 1_000_000).default(600),
+  PUSH_MAX_WAITING_PER_TENANT: integer(1, 1_000_000).default(4_096),
   ADMISSION_TIMEOUT_MS: integer(100, 60_000).default(2_000),
   /** How long a client may take to send a request's head, and the whole of it. */
   HEADERS_TIMEOUT_MS: integer(1_000, 600_000).default(10_000),

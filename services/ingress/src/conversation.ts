@@ -15,6 +15,7 @@ import {
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
+import { lostFault, ownerGone, takenFrom, ToldFault, type Elsewhere } from "./conversation-ends.ts";
 import type { Manner, Rewrite, Rewritten } from "./manner.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
 import { SseRelay } from "./sse-relay.ts";
@@ -57,7 +58,7 @@ export interface ConversationOptions {
 export class Conversation implements Dependent {
   egress: string | undefined;
   readonly #options: ConversationOptions;
-  readonly #done = Promise.withResolvers<Fault | undefined>();
+  readonly #done = Promise.withResolvers<Fault | Elsewhere | undefined>();
   readonly #relay: SseRelay;
   #inbox: Waiting | undefined;
   #receiver: BodyReceiver | undefined;
@@ -72,7 +73,7 @@ export class Conversation implements Dependent {
       response: options.response,
       tenant: options.head.tenant,
       stream: options.head.stream,
-      reader: options.head.stream,
+      ...(options.manner.shared === undefined && { reader: options.head.stream }),
       after: 0,
       onHead: (head) => this.#startStream(head),
       onEnd: (end) => this.#endStream(end),
@@ -83,10 +84,10 @@ export class Conversation implements Dependent {
   }
 
   /**
-   * Resolves when the answer is written; with a fault where it broke off and egress cannot tell the audit trail so.
-   * @throws Fault where egress gave no answer, and nothing was written yet.
+   * Resolves when the answer is written; with a fault where it broke off and egress cannot tell the audit trail so, or with
+   * where a shared stream goes on. @throws Fault where egress gave no answer, and nothing was written yet.
    */
-  async run(): Promise<Fault | undefined> {
+  async run(): Promise<Fault | Elsewhere | undefined> {
     const { bus, streams, response } = this.#options;
     if (response.destroyed) throw new Fault("client_left", "the client left");
     const onClose = () => this.#clientLeft();
@@ -104,6 +105,11 @@ export class Conversation implements Dependent {
       streams.remove(this.#relay);
       streams.release(this);
     }
+  }
+
+  /** The number of the last piece of the stream that was written, and the bytes of it all. */
+  get written(): { readonly pieces: number; readonly bytes: number } {
+    return { pieces: this.#relay.written, bytes: this.#relay.bytes };
   }
 
   get #reading(): { stream: string; reader: string } {
@@ -157,6 +163,7 @@ export class Conversation implements Dependent {
     const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
     this.egress = head.egress;
     if (head.kind === "answer") this.#answer(head, body);
+    else if (head.kind === "follow") void this.#follow(head, body);
     else if (head.kind === "session") this.#session = head.session;
     else {
       this.#options.streams.depend(this);
@@ -215,19 +222,31 @@ export class Conversation implements Dependent {
     }
   }
 
-  /** What is to be put into other words has to be here as a whole. */
-  async #gatherChunks(rewrite: Rewrite): Promise<void> {
+  async #follow(head: ReplyHead, body: Buffer): Promise<void> {
+    try {
+      const snapshot = head.chunked === true ? await this.#gather(() => {}) : body;
+      this.#done.resolve({ kind: "follow", head, snapshot });
+    } catch (error) {
+      this.#done.reject(toFault(error));
+    }
+  }
+
+  async #gather(book: (bytes: number) => void): Promise<Buffer> {
     const parts: Uint8Array[] = [];
     let size = 0;
+    for await (const chunk of this.#receive()) {
+      parts.push(chunk);
+      size += chunk.length;
+      if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
+      book(size);
+    }
+    return Buffer.concat(parts, size);
+  }
+
+  /** What is to be put into other words has to be here as a whole. */
+  async #gatherChunks(rewrite: Rewrite): Promise<void> {
     try {
-      for await (const chunk of this.#receive()) {
-        parts.push(chunk);
-        size += chunk.length;
-        if (size > longestRewrittenBytes)
-          throw new Fault("upstream_failed", "the answer is too large to be translated");
-        rewrite.book(size);
-      }
-      await this.#rewrite(rewrite, Buffer.concat(parts, size));
+      await this.#rewrite(rewrite, await this.#gather(rewrite.book));
     } catch (error) {
       const { head, streams } = this.#options;
       streams.tellOwner("cancel", { call: head.call });
@@ -269,16 +288,20 @@ export class Conversation implements Dependent {
     if (head.namesSession && session === undefined) {
       this.#relay.close();
       this.#done.reject(lostFault());
-    } else startEventStream(response, { ...head, extraHeaders }, head.namesSession ? session : undefined);
+      return;
+    }
+    this.#options.manner.shared?.onHead(head);
+    startEventStream(response, { ...head, extraHeaders }, head.namesSession ? session : undefined);
   }
 
-  #endStream(_end: StreamEnd): void {
-    this.#options.response.end();
-    this.#done.resolve(undefined);
+  #endStream({ isMoved }: StreamEnd): void {
+    if (isMoved !== true) this.#options.response.end();
+    this.#done.resolve(isMoved === true ? { kind: "moved" } : undefined);
   }
 
   #endOrphan(fault: Fault): void {
     const { manner, response } = this.#options;
+    if (manner.shared !== undefined) return this.#done.resolve({ kind: "moved" });
     const event = manner.lastEvent(fault);
     if (event === undefined) response.end();
     else this.#relay.endWith(event);
@@ -298,24 +321,4 @@ export class Conversation implements Dependent {
     else if (manner.onLeaving === "detach") streams.tellOwner("detach", this.#reading);
     this.#done.resolve(undefined);
   }
-}
-
-/** So that nothing but the body itself holds its bytes while they are sent. */
-function* takenFrom(body: Body): Generator<Uint8Array> {
-  for (let at = 0; at < body.length; at += chunkBytes) yield body.bytes.subarray(at, at + chunkBytes);
-}
-
-/** Why egress gave no answer; egress has told the audit trail. */
-export class ToldFault extends Fault {}
-
-function ownerGone(): Fault {
-  return new Fault("session_not_found", "what this call goes on with is no longer there: begin anew");
-}
-
-/** The end of a call whose egress replica is gone. */
-export function lostFault(): Fault {
-  return new Fault(
-    "upstream_failed",
-    "the connection to the upstream was lost; whether the call took effect is unknown",
-  );
 }

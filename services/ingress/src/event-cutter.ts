@@ -2,6 +2,12 @@ const lf = 0x0a;
 const newline = Buffer.from("\n");
 const nothing = Buffer.alloc(0);
 
+/** The data of an event, and its id where it has one. */
+export interface CutEvent {
+  readonly data: Buffer;
+  readonly id: string | undefined;
+}
+
 /** Takes the data out of a reply stream, whose lines end with LF as egress writes them. */
 export class EventCutter {
   /** The id of the last event, where events have one. */
@@ -18,7 +24,12 @@ export class EventCutter {
 
   /** The data of each event that ends in this chunk; events without data give none. */
   push(chunk: Buffer): Buffer[] {
-    const ended: Buffer[] = [];
+    return this.events(chunk).map(({ data }) => data);
+  }
+
+  /** The same, with their ids. */
+  events(chunk: Buffer): CutEvent[] {
+    const ended: CutEvent[] = [];
     let pos = 0;
     for (let end = chunk.indexOf(lf); end !== -1; end = chunk.indexOf(lf, pos)) {
       this.#line(this.#whole(chunk.subarray(pos, end)), ended);
@@ -38,10 +49,10 @@ export class EventCutter {
     return line;
   }
 
-  #line(line: Buffer, ended: Buffer[]): void {
+  #line(line: Buffer, ended: CutEvent[]): void {
     if (line.length === 0) {
       if (this.#id !== undefined) this.lastId = this.#id;
-      if (this.#data.some(({ length }) => length > 0)) ended.push(joined(this.#data));
+      if (this.#data.some(({ length }) => length > 0)) ended.push({ data: joined(this.#data), id: this.#id });
       this.#data = [];
       this.#id = undefined;
       this.#held = 0;

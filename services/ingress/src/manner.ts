@@ -1,4 +1,4 @@
-import { faultEvent, type Fault, type Protocol, type ReplyHead } from "@sluice/contracts";
+import { faultEvent, type Fault, type Protocol, type ReplyHead, type StreamHead } from "@sluice/contracts";
 import type { HandedHead } from "./conversation.ts";
 
 /** What is a protocol's own of the way in which a call is handed to egress and answered. */
@@ -10,6 +10,8 @@ export interface Manner {
   readonly onLeaving: "cancel" | "detach" | "nothing";
   /** The lines of the event that ends a stream whose replica died; without it, the stream just ends. */
   readonly lastEvent: (fault: Fault) => string | undefined;
+  /** A stream that any number may read, and that may go on elsewhere; told its head before anything is written of it. */
+  readonly shared?: { readonly onHead: (head: StreamHead) => void };
   /** How an answer goes on that may not go on as it came. */
   readonly rewriteOf?: (head: ReplyHead) => Rewrite | undefined;
 }

@@ -3,7 +3,8 @@ import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import type { Admission, Admitted } from "./admission.ts";
 import type { ArgumentRules } from "./arguments.ts";
 import type { Body } from "./body.ts";
-import { Conversation, ToldFault, type ConversationOptions } from "./conversation.ts";
+import { ToldFault } from "./conversation-ends.ts";
+import { Conversation, type ConversationOptions } from "./conversation.ts";
 import type { CountedCalls } from "./counted-calls.ts";
 import { outcomeOf, type Ending, type Moment } from "./outcome.ts";
 import { quotaHeaders } from "./quota-headers.ts";
@@ -114,7 +115,7 @@ export class Passage {
     const { body } = crossing;
     const extraHeaders = quotaHeaders(decided.admitted.limit.quotas);
     const broken = await new Conversation({ ...options, bus, streams, body, extraHeaders }).run();
-    if (broken !== undefined)
+    if (broken instanceof Fault)
       this.conclude(crossing, { ...decided, fault: broken, status: options.response.statusCode });
   }
 

@@ -9,7 +9,7 @@ import {
   type StreamHead,
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
-import { lostFault } from "./conversation.ts";
+import { lostFault } from "./conversation-ends.ts";
 import { parseEventId, type EventId } from "./event-id.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";

@@ -6,6 +6,7 @@ import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import { A2aFault } from "./a2a/a2a-fault.ts";
+import { addPushRoute, pushHosts, type PushReceiver } from "./a2a/push.ts";
 import { addCards } from "./a2a/card-routes.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
@@ -30,6 +31,7 @@ export interface ServerParts extends Doors {
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
+  readonly push: PushReceiver | undefined;
 }
 
 /**
@@ -43,11 +45,12 @@ export function createServer({
   authentication,
   resource,
   tls,
+  push,
   ...doors
 }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
-    allowedHosts: config.ALLOWED_HOSTS,
+    allowedHosts: [...config.ALLOWED_HOSTS, ...pushHosts(config)],
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log, resource);
@@ -99,6 +102,7 @@ export function createServer({
   );
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
   addCards(app, doors, fail);
   return app;
 }
@@ -117,14 +121,14 @@ interface Doorkeeper {
 /** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
 function entrance({ isOpen, showsCredential, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
   return (request, reply, next) => {
-    const { isPublic: isForAll, takesAnybody } = request.routeOptions.config;
-    const isPublic = (isForAll === true && isOpen()) || (takesAnybody === true && !showsCredential(request.raw));
+    const { isPublic, takesAnybody, provesItself } = request.routeOptions.config;
+    const isOpenToAll = (isPublic === true && isOpen()) || (takesAnybody === true && !showsCredential(request.raw));
     const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const entered = isPublic ? look(request.raw) : enter(request.raw);
+      const entered = isOpenToAll || provesItself === true ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
       else pass(entered ?? null);
     } catch (error) {

@@ -21,21 +21,23 @@ export interface SseRelayOptions {
   readonly response: Answer;
   readonly tenant: string;
   readonly stream: string;
-  /** Names who reads, as `OwnWord` says. */
-  readonly reader: string;
+  /** Names who reads, as `OwnWord` says; without it any number may read the stream. */
+  readonly reader?: string;
   /** The event that the client has; 0 for a new stream. */
   readonly after: number;
   /** Begins with what JetStream has, instead of live. */
   readonly resumed?: boolean;
+  /** A position in REPLIES that everything after `after` is behind. */
+  readonly fromSequence?: number;
   readonly onHead?: (head: StreamHead) => void;
   /** The stream is over; called once, after its last byte was written. */
   readonly onEnd: (end: StreamEnd) => void;
   /** The rest cannot be had any more: what the client misses is gone. */
   readonly onLost: () => void;
   /** Somebody else reads the stream from now on. */
-  readonly onReplaced: () => void;
+  readonly onReplaced?: () => void;
   /** The client took everything up to this piece, but for what waits to be sent; called now and then. */
-  readonly onRead: (upTo: number) => void;
+  readonly onRead?: (upTo: number) => void;
 }
 
 /**
@@ -45,7 +47,7 @@ export interface SseRelayOptions {
 export class SseRelay {
   readonly tenant: string;
   readonly stream: string;
-  readonly reader: string;
+  readonly reader: string | undefined;
   head: StreamHead | undefined;
   /** The outcome for the audit trail needs what reached the client. */
   bytes = 0;
@@ -65,6 +67,7 @@ export class SseRelay {
     this.stream = options.stream;
     this.reader = options.reader;
     this.#next = options.after + 1;
+    this.#sequence = options.fromSequence ?? 1;
     this.#live = options.resumed !== true;
   }
 
@@ -127,7 +130,8 @@ export class SseRelay {
   /** Ends the connection at the border of an event; a client that can resume is not kept from a replica that stops. */
   hangUp(): void {
     const { response } = this.#options;
-    if (this.head?.era !== "legacy" || response.resumable === false) return;
+    const canComeBack = this.reader === undefined || this.head?.era === "legacy";
+    if (!canComeBack || response.resumable === false) return;
     if (!this.#atBoundary || !response.headersSent) return;
     this.close();
     response.end();
@@ -140,11 +144,16 @@ export class SseRelay {
     this.#closed = true;
     if (this.#atBoundary && response.headersSent && response.writableLength === 0) response.end();
     else response.destroy();
-    onReplaced();
+    onReplaced?.();
   }
 
   close(): void {
     this.#closed = true;
+  }
+
+  /** The number of the last piece that was written. */
+  get written(): number {
+    return this.#next - 1;
   }
 
   #takeHead(frame: Frame): void {
@@ -174,7 +183,7 @@ export class SseRelay {
     this.#unreported += bytes.length;
     if (this.#unreported >= progressBytes) {
       this.#unreported = 0;
-      this.#options.onRead(frame.last);
+      this.#options.onRead?.(frame.last);
     }
     if (this.#live && response.writableLength > slowReaderBytes) void this.replay();
   }

@@ -4,6 +4,7 @@ import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
 import { Cards } from "./a2a/cards.ts";
+import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
@@ -73,7 +74,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls });
+  const push = openPushReceiver(context, budget);
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({

@@ -12,8 +12,8 @@ export interface Dependent {
 /** Brings frames to the relays that wait for them, and notices when the egress behind them dies. */
 export class Streams implements Disposable {
   readonly #bus: Bus;
-  /** Each stream has one reader. */
-  readonly #relays = new Map<string, SseRelay>();
+  /** By stream. */
+  readonly #relays = new Map<string, Set<SseRelay>>();
   readonly #foreign = new Map<string, { unsubscribe(): void }>();
   readonly #dependents = new Set<Dependent>();
   readonly #presence: Presence;
@@ -35,14 +35,20 @@ export class Streams implements Disposable {
   }
 
   get size(): number {
-    return this.#relays.size;
+    let size = 0;
+    for (const relays of this.#relays.values()) size += relays.size;
+    return size;
   }
 
-  /** Brings a stream's frames to this relay from now on, and no longer to another of this replica. */
+  /** Brings a stream's frames to this relay from now on, and, where it names its reader, to no other of this replica. */
   add(relay: SseRelay): void {
-    const { stream, tenant } = relay;
-    this.#relays.get(stream)?.replace();
-    this.#relays.set(stream, relay);
+    const { stream, tenant, reader } = relay;
+    const relays = this.#relays.get(stream) ?? new Set();
+    if (reader !== undefined) {
+      for (const other of relays) other.replace();
+      relays.clear();
+    }
+    this.#relays.set(stream, relays.add(relay));
     if (stream.startsWith(`${this.#bus.instance}.`) || this.#foreign.has(stream)) return;
     this.#foreign.set(
       stream,
@@ -51,7 +57,8 @@ export class Streams implements Disposable {
   }
 
   remove(relay: SseRelay): void {
-    if (this.#relays.get(relay.stream) !== relay) return;
+    const relays = this.#relays.get(relay.stream);
+    if (relays?.delete(relay) !== true || relays.size > 0) return;
     this.#relays.delete(relay.stream);
     this.#foreign.get(relay.stream)?.unsubscribe();
     this.#foreign.delete(relay.stream);
@@ -73,7 +80,7 @@ export class Streams implements Disposable {
 
   /** Ends the event streams of this replica: their clients come back to another one with the id of their last event. */
   endAll(): void {
-    for (const relay of this.#relays.values()) relay.hangUp();
+    for (const relay of this.#all()) relay.hangUp();
   }
 
   [Symbol.dispose](): void {
@@ -83,14 +90,14 @@ export class Streams implements Disposable {
 
   #deliver(message: Incoming): void {
     const [instance, number] = message.subject.split(".").slice(-2);
-    this.#relays.get(`${instance}.${number}`)?.heard(message.data);
+    for (const relay of this.#relays.get(`${instance}.${number}`) ?? []) relay.heard(message.data);
   }
 
   /** Another replica reads the stream now. */
   #replaced({ data }: Incoming): void {
     const { stream = "", reader } = decodeJson<OwnWord>(data);
-    const relay = this.#relays.get(stream);
-    if (relay?.reader === reader) relay?.replace();
+    if (reader === undefined) return;
+    for (const relay of this.#relays.get(stream) ?? []) if (relay.reader === reader) relay.replace();
   }
 
   #egressDied(instance: string): void {
@@ -98,10 +105,14 @@ export class Streams implements Disposable {
   }
 
   #catchUp(): void {
-    for (const relay of this.#relays.values()) void relay.replay();
+    for (const relay of this.#all()) void relay.replay();
   }
 
   #keepAlive(): void {
-    for (const relay of this.#relays.values()) relay.keepAlive();
+    for (const relay of this.#all()) relay.keepAlive();
+  }
+
+  *#all(): Iterable<SseRelay> {
+    for (const relays of this.#relays.values()) yield* relays;
   }
 }

@@ -17,7 +17,7 @@ interface FoundRow extends Omit<NameRow, "upstream" | "client"> {
 export type Kept = readonly { readonly kind: NameKind; readonly client: string; readonly own: OwnName }[];
 
 /** Another than those of audit's tables, which may lie in the same database. */
-const schema = {
+export const schema = {
   migrations: join(import.meta.dirname, "../migrations"),
   table: "a2a_migrations",
   lockKey: 7_583_222,

@@ -1,5 +1,7 @@
-import { Fault } from "@sluice/contracts";
-import { passAnswer, passBody, passRequest, speakTheSame } from "./passing.ts";
+import { Fault, type Dialect, type FaultKind } from "@sluice/contracts";
+import { translateAnswer, translateEvent, translateNotice } from "./answers.ts";
+import { passAnswer, passBody, passNotice, passRequest, speakTheSame } from "./passing.ts";
+import { translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
@@ -12,23 +14,58 @@ export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
 export { speakTheSame } from "./passing.ts";
+export { StreamMemory } from "./stream-memory.ts";
+export { taskEvent, TaskView } from "./task-view.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
-
-const unbuilt = (): never => {
-  throw new Fault("unsupported_operation", "not translated yet");
-};
 
 /** The client's request in the upstream's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault */
 export function requestFor(sides: Sides, request: WireRequest): WireRequest {
-  return speakTheSame(sides) ? passRequest(sides, request) : unbuilt();
+  return speakTheSame(sides)
+    ? passRequest(sides, request)
+    : faulty("invalid_params", () => translateRequest(sides, request));
 }
 
 /** The upstream's answer in the client's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault `upstream_failed` */
 export function answerFor(sides: Sides, answer: WireAnswer): WireAnswer {
-  return speakTheSame(sides) ? passAnswer(sides, answer) : unbuilt();
+  return speakTheSame(sides) ? passAnswer(sides, answer) : fromAgent(() => translateAnswer(sides, answer));
 }
 
-/** The data of one event of the upstream's stream as the data of none, one or several events of the client's. @throws Fault */
+/** The data of one event of the upstream's stream as the data of none, one or several events of the client's. @throws Fault `upstream_failed` */
 export function eventsFor(sides: Sides, data: Buffer): readonly Buffer[] {
-  return speakTheSame(sides) ? [passBody(sides, data)] : unbuilt();
+  return speakTheSame(sides) ? [passBody(sides, data)] : fromAgent(() => translateEvent(sides, data));
+}
+
+/** What an agent posts to a webhook, in the words of the revision that the webhook was registered with: one body for each post. @throws Fault `upstream_failed` */
+export function noticesFor(sides: Sides, body: Buffer): readonly Buffer[] {
+  const isSame = speakTheSame({ client: inJson(sides.client), upstream: inJson(sides.upstream) });
+  return isSame ? [passNotice(sides, body)] : fromAgent(() => translateNotice(sides, body));
+}
+
+/** A webhook gets the same JSON whichever binding its owner speaks. */
+function inJson({ version }: Dialect): Dialect {
+  return { version, binding: "JSONRPC" };
+}
+
+/** What an agent tells wrongly is never its client's fault. */
+function fromAgent<Told>(translate: () => Told): Told {
+  try {
+    return faulty("upstream_failed", translate);
+  } catch (thrown) {
+    if (thrown instanceof Fault && thrown.kind !== "upstream_failed") {
+      throw new Fault("upstream_failed", `the agent's answer cannot be translated: ${thrown.message}`, {
+        cause: thrown,
+      });
+    }
+    throw thrown;
+  }
+}
+
+/** Such as nesting that is too deep to walk. */
+function faulty<Told>(kind: FaultKind, translate: () => Told): Told {
+  try {
+    return translate();
+  } catch (thrown) {
+    if (thrown instanceof Fault) throw thrown;
+    throw new Fault(kind, "this cannot be translated", { cause: thrown });
+  }
 }

@@ -2,7 +2,7 @@ import { Fault, type Dialect } from "@sluice/contracts";
 import { compile, raw, scan } from "@sluice/json";
 import { namesTowards, renameBytes } from "./names.ts";
 import { readRest, writeRest } from "./rest-target.ts";
-import { shapeOf } from "./shapes.ts";
+import { noticeShape, shapeOf } from "./shapes.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 /** What passes as it came, but for the names that differ: both sides speak the same. */
@@ -46,6 +46,12 @@ export function passBody(sides: Sides, body: Buffer): Buffer {
   const own = client.binding === "JSONRPC" && rpcId !== undefined ? withId(body, rpcId) : body;
   const nameOf = namesTowards("client", renames);
   return nameOf === undefined ? own : readable(renameBytes(own, shapeOf("result", upstream, operation), nameOf));
+}
+
+/** What is posted to a webhook has no envelope. */
+export function passNotice({ client, renames }: Sides, body: Buffer): Buffer {
+  const nameOf = namesTowards("client", renames);
+  return nameOf === undefined ? body : readable(renameBytes(body, noticeShape(client), nameOf));
 }
 
 const idPlan = compile([["id"]], []);

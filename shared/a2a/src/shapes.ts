@@ -52,6 +52,12 @@ function resultShape({ version, binding }: Dialect, operation: A2aOperation): Sh
   return operation === "GetTask" || operation === "CancelTask" ? taskShape : wrapped;
 }
 
+/** Of what an agent posts to a webhook. */
+export function noticeShape({ version }: Dialect): Shape {
+  if (version === "0.1") return firstTask;
+  return version === "1.0" ? wrapped : direct;
+}
+
 const rpcShapes = new Map<string, Shape>();
 
 /** A shape that is the same object each time, so that it is compiled once. */

@@ -1,4 +1,5 @@
 import type { A2aOperation, Dialect, Named, Renames } from "@sluice/contracts";
+import type { StreamMemory } from "./stream-memory.ts";
 
 /** A request as it is on the wire of a dialect, but for the address that it goes to. */
 export interface WireRequest {
@@ -43,7 +44,7 @@ export interface Observed {
   readonly isLast: boolean;
 }
 
-/** Both sides of a call, and what they call the same things. One object per stream: translating remembers by it. */
+/** Both sides of a call, and what they call the same things. */
 export interface Sides {
   readonly client: Dialect;
   readonly upstream: Dialect;
@@ -57,4 +58,6 @@ export interface Sides {
   /** The upstream's id of the task's context, where it is known: events of 0.1 do not tell it. */
   readonly context?: string;
   readonly renames?: Renames;
+  /** Of a stream: the same one for all of its events. */
+  readonly memory?: StreamMemory;
 }

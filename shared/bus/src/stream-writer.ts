@@ -50,6 +50,8 @@ export class StreamWriter {
   #waitingSince = 0;
   #broken: Fault | undefined;
   #retry: NodeJS.Timeout | undefined;
+  /** The position of the last frame that was confirmed. */
+  #stored = 1;
 
   constructor(options: StreamWriterOptions) {
     const { bus, stream, head } = options;
@@ -63,6 +65,11 @@ export class StreamWriter {
   /** The number that the next piece will get. */
   get next(): number {
     return this.#next;
+  }
+
+  /** A position in REPLIES that everything is behind that comes after the pieces written so far. */
+  get fromSequence(): number {
+    return this.#stored;
   }
 
   /** Sends pieces as one frame; resolves when the writer may go on. @throws Fault `unavailable` where nothing stores them any more. */
@@ -124,6 +131,7 @@ export class StreamWriter {
       return;
     }
     this.#waitingSince = 0;
+    this.#stored = Math.max(this.#stored, sequenceOf(answer));
     const from = this.#kept.findIndex((kept) => kept.last > upTo);
     const dropped = this.#kept.splice(0, from === -1 ? this.#kept.length : from);
     let bytes = 0;

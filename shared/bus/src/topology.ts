@@ -19,6 +19,9 @@ export interface TopologyOptions {
   /** Bound and age of streamed answers kept for resumption. */
   readonly repliesMaxBytes: number;
   readonly repliesMaxAgeMs: number;
+  /** Bound of what waits to be told to clients, and how much of it may wait for one of them. */
+  readonly pushMaxBytes: number;
+  readonly pushMaxWaiting: number;
 }
 
 /** Messages that cannot be read are few; they get this part of the audit stream's room. */
@@ -26,6 +29,8 @@ const deadLetterShare = 8;
 /** Bounds of what is kept of tools: when they are reached, what is new stays unknown, or without its text. */
 const pinsMaxBytes = 128 * 1024 ** 2;
 const definitionsMaxBytes = 512 * 1024 ** 2;
+/** What is kept of notifications that could not be delivered: the newest. */
+const pushDeadMaxBytes = 16 * 1024 ** 2;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
@@ -61,6 +66,25 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
       max_age: options.repliesMaxAgeMs * ms,
       duplicate_window: second,
       allow_direct: true,
+    },
+    {
+      ...common,
+      name: streams.push.name,
+      subjects: [...streams.push.subjects],
+      retention: RetentionPolicy.Workqueue,
+      discard: DiscardPolicy.New,
+      discard_new_per_subject: true,
+      max_msgs_per_subject: options.pushMaxWaiting,
+      max_bytes: options.pushMaxBytes,
+      duplicate_window: second,
+    },
+    {
+      ...common,
+      name: streams.pushDead.name,
+      subjects: [...streams.pushDead.subjects],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_bytes: pushDeadMaxBytes,
     },
   ];
   const existing = new Set<string>();

@@ -105,6 +105,15 @@ export interface A2aCall {
   readonly rest?: string;
   readonly named: Named;
   readonly known?: KnownTask;
+  /** Somebody who reads asks again, because the stream is over before the task is. */
+  readonly again?: {
+    /** The watch that is no more. */
+    readonly gone?: TaskWatch;
+    /** Pieces of streams that came so far by this call: its audit trail goes on behind them. */
+    readonly events: number;
+    /** Whatever the task is by now is wanted, also that it has ended; else that is the agent's to tell. */
+    readonly isMoved: boolean;
+  };
   /** `A2A-Extensions` as the client sent it. */
   readonly extensions?: string;
   /** Where agents reach this gateway, without a slash at the end. */

@@ -78,7 +78,13 @@ export interface ReplyHead {
    * Of `follow`: the subscription that is open. With `after` the body is the task as it was at that piece of the stream, and
    * what comes behind is news; without, that replica is to be asked.
    */
-  readonly follow?: { readonly watch: TaskWatch; readonly after?: number };
+  readonly follow?: {
+    readonly watch: TaskWatch;
+    readonly after?: number;
+    /** With `after`: a position in REPLIES that all news is behind, and the JSON-RPC id that the events have. */
+    readonly fromSequence?: number;
+    readonly rpcId?: string;
+  };
   /** Instead of an upstream's answer: why there is none. */
   readonly fault?: { readonly kind: FaultKind; readonly message: string; readonly details?: FaultDetails };
 }

@@ -123,6 +123,8 @@ class RunningHouse implements House {
   #complete = false;
   readonly #numbers = new Map<ServiceName, number>();
   #stopping = false;
+  /** Of the first ingress replica. */
+  #port: number | undefined;
 
   constructor(options: HouseOptions, state: HouseState, parts: House["parts"]) {
     this.#options = options;
@@ -146,7 +148,8 @@ class RunningHouse implements House {
   }
 
   async start(): Promise<void> {
-    const { port, onProgress } = this.#options;
+    const { port = await freePort(), onProgress } = this.#options;
+    this.#port = port;
     onProgress?.("starting the services");
     // Whoever starts before control is ready takes the configuration that an earlier run left on the bus.
     await this.#addAll("control", undefined);
@@ -195,7 +198,7 @@ class RunningHouse implements House {
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
       env: {
         ...this.#partsEnv(service),
-        ...ownEnv({ service, confDir, state: this.#state, port }),
+        ...ownEnv({ service, confDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],
@@ -263,6 +266,14 @@ class RunningHouse implements House {
     return url;
   }
 
+  /** Agents on this machine reach it at its own address, where none is said. */
+  #pushAddress(): Record<string, string> {
+    const { env, envOf } = this.#options;
+    const said = { ...process.env, ...env, ...envOf?.ingress };
+    const isSaid = ["PUBLIC_URL", "PUSH_PUBLIC_URL", "TLS_CERT_FILE"].some((name) => said[name] !== undefined);
+    return isSaid ? {} : { PUSH_PUBLIC_URL: `http://127.0.0.1:${this.#port}` };
+  }
+
   /** Each service gets the addresses it needs and no other. */
   #partsEnv(service: ServiceName): Record<string, string> {
     const { nats, redis, postgres } = this.parts;
@@ -282,15 +293,19 @@ function ownEnv({
   confDir,
   state,
   port,
+  pushAddress,
 }: {
   service: ServiceName;
   confDir: string;
   state: HouseState;
   port: number | undefined;
+  pushAddress: Readonly<Record<string, string>>;
 }): Record<string, string> {
   const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
-  if (service === "ingress") return { PORT: String(port), ...networks };
-  if (service === "egress") return networks;
+  const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
+  if (service === "ingress") return { PORT: String(port), ...handles, ...networks };
+  if (service === "egress") return { ...handles, ...pushAddress, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
+  if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
   return {};

@@ -8,10 +8,11 @@ import type { AgentInterface } from "./agent-interface.ts";
 import type { Agent, Agents } from "./agents.ts";
 import { hintsAtChange, readAnswer } from "./answers.ts";
 import type { HeldBytes, Hold } from "./held-bytes.ts";
+import type { PushOperations } from "./push-operations.ts";
 import { forTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
-import type { Watches } from "./watch.ts";
+import type { Watches } from "./watches.ts";
 
 export interface AgentCallsOptions {
   readonly agents: Agents;
@@ -20,6 +21,7 @@ export interface AgentCallsOptions {
   readonly registry: TaskRegistry;
   readonly lists: TaskLists;
   readonly watches: Watches;
+  readonly pushes: PushOperations;
   readonly held: HeldBytes;
   /** Largest answer that is relayed. */
   readonly maxAnswerBytes: number;
@@ -39,7 +41,7 @@ interface Destined extends Carried {
   readonly hold: Hold;
 }
 
-type Way = (to: AgentCall) => Promise<Ending>;
+type Way = (to: AgentCall) => Promise<Ending | undefined>;
 
 /** Carries A2A calls to their agents and the answers back. */
 export class AgentCalls {
@@ -48,16 +50,17 @@ export class AgentCalls {
 
   constructor(options: AgentCallsOptions) {
     this.#options = options;
-    const watch: Way = (to) => options.watches.carry(to);
+    const watch: Way = (to) => options.watches.carry(to, this.#unary);
     this.#ways = {
       SendStreamingMessage: watch,
       SubscribeToTask: watch,
       ListTasks: (to) => options.lists.carry(to),
+      ...options.pushes.ways,
     };
   }
 
-  /** @throws Fault where there is no answer */
-  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending> {
+  /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
+  async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
     const { agents, directory, held } = this.#options;
     const { tenant, server } = call.head;
     const agent = agents.find(tenant, server);
@@ -72,11 +75,13 @@ export class AgentCalls {
     } catch (error) {
       if (error instanceof Fault && error.kind === "upstream_failed") directory.doubt(agent);
       throw error;
+    } finally {
+      this.#options.pushes.over(call.head);
     }
   }
 
   async #prepare({ inline, ...to }: Destined): Promise<AgentCall> {
-    const { replies, maxAnswerBytes } = this.#options;
+    const { replies, maxAnswerBytes, pushes } = this.#options;
     const { call, a2a, at, hold } = to;
     const { http, rpcId } = call.head;
     const sides: Sides = {
@@ -86,25 +91,28 @@ export class AgentCalls {
       ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
       named: a2a.named,
-      hasTask: a2a.known?.task !== undefined,
+      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true as const }),
       ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
-    const asked = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
+    const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
+    const isSend = a2a.operation === "SendMessage" || a2a.operation === "SendStreamingMessage";
+    const asked = isSend ? await pushes.withoutWebhook({ head: call.head, a2a, at }, came) : came;
     const isListed = a2a.operation === "ListTasks";
     const request = isListed ? asked : forTenant(at, requestFor(sides, asked));
     return { ...to, sides, asked, request, maxAnswerBytes };
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
-  readonly #unary = async (to: AgentCall): Promise<Ending> => {
-    const { replies, registry, directory } = this.#options;
+  readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
+    const { replies, registry, directory, pushes } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer: received, observed } = await readAnswer(to, send(to));
+    const { headers, answer: received, observed } = await readAnswer(to, exchange);
     const isCard = to.sides.operation === "GetExtendedAgentCard";
     const answer = isCard ? await directory.vouched(to, received) : received;
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
+    await pushes.settle(call.head);
     const told = { dialect: at.dialect, ...(renames !== undefined && { renames }) };
     const ending = await replies.whole(call, { status: answer.status, headers, body: answer.body }, told);
     const { kind, task, state } = observed;

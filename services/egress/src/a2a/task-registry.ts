@@ -11,32 +11,43 @@ import {
   type Renames,
   type TaskRegister,
   type TaskRegistered,
+  type TaskWatch,
 } from "@sluice/contracts";
+import type { PushOperations } from "./push-operations.ts";
 
 const timeoutMs = 2_000;
 
 /** Keeps whose tasks and contexts are, before anybody learns of them. */
 export class TaskRegistry {
   readonly #bus: Bus;
+  readonly #pushes: Pick<PushOperations, "bind">;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, pushes: Pick<PushOperations, "bind">) {
     this.#bus = bus;
+    this.#pushes = pushes;
   }
 
   /**
-   * Takes note of what an agent's answer to this call says. Gives back the names that came about with it.
+   * Takes note of what an agent's answer to this call says, or an event of its stream. Gives back the names that came about with it.
    * @throws Fault `unavailable` where that can't be kept, `upstream_failed` where it is another caller's
    */
-  async note(head: CallHead, observed: Observed): Promise<Renames | undefined> {
+  async note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+    const renames = await this.#note(head, observed, watch);
+    await this.#pushes.bind(head, observed);
+    return renames;
+  }
+
+  async #note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
     const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
     const known = head.a2a?.known;
     const fresh = namesBy(head, observed);
-    if (fresh === undefined && isKnown(known?.task, observed)) {
+    if (watch === undefined && fresh === undefined && isKnown(known?.task, observed)) {
       if (state !== known?.task?.state) this.tell(head, observed, known?.renames);
       return undefined;
     }
-    await this.#register(registrationOf(head, observed, joined(known?.renames, fresh)));
+    const registration = registrationOf(head, observed, joined(known?.renames, fresh));
+    await this.#register({ ...registration, ...(watch !== undefined && { watch }) });
     return fresh;
   }
 

@@ -31,7 +31,7 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
       operation,
       named,
       ...(rpcId !== undefined && { rpcId }),
-      ...(known?.task !== undefined && { hasTask: true }),
+      ...(named.mayBeNew === true && known?.task === undefined && { isNewTask: true as const }),
       ...(known?.task?.context !== undefined && { context: known.task.context }),
       ...(renames !== undefined && { renames }),
     };
@@ -65,9 +65,13 @@ function rewrite(sides: Sides, { status, headers }: ReplyHead, budget: AgentBudg
 }
 
 /** What the agent says beside its answer, extensions by the name that the client's revision has for them. */
-function headersFor(client: Dialect, headers: ReplyHead["headers"], contentType: string): Record<string, string> {
+export function headersFor<Value extends string | number>(
+  client: Dialect,
+  headers: Readonly<Record<string, Value>>,
+  contentType: string,
+): Record<string, Value | string> {
   const extensions = client.version === "1.0" ? "a2a-extensions" : "x-a2a-extensions";
   const kept = Object.entries(headers).filter(([name]) => !ofBytes.has(name));
   const named = kept.map(([name, value]) => [/^(?:x-)?a2a-extensions$/.test(name) ? extensions : name, value]);
-  return { ...(Object.fromEntries(named) as Record<string, string>), "content-type": contentType };
+  return { ...(Object.fromEntries(named) as Record<string, Value>), "content-type": contentType };
 }

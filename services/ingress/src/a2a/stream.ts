@@ -1,8 +1,8 @@
-import { a2aMannerOf } from "./a2a-manner.ts";
-import type { A2aJourney } from "./a2a-journey.ts";
-import type { HandedHead } from "../conversation.ts";
 import type { AgentBudget } from "../budget.ts";
+import type { HandedHead } from "../conversation.ts";
 import type { Crossing, Decided, Passage, PassageParts } from "../passage.ts";
+import type { A2aJourney } from "./a2a-journey.ts";
+import { StreamReading } from "./stream-reading.ts";
 
 export interface StreamedCall {
   readonly journey: A2aJourney;
@@ -18,10 +18,6 @@ export interface StreamParts extends Pick<PassageParts, "bus" | "streams"> {
 }
 
 /** Carries a call whose answer is a stream of events, or one answer where the agent refuses it. @throws Fault where nothing was written yet */
-export async function carryStream({ passage }: StreamParts, call: StreamedCall): Promise<void> {
-  const { journey, crossing, decided, head, budget } = call;
-  const watch = head.a2a?.operation === "SubscribeToTask" ? head.a2a.known?.task?.watch : undefined;
-  const owner = watch === undefined ? undefined : { instance: watch.egress, isNeeded: false };
-  const manner = a2aMannerOf(journey, head, budget);
-  await passage.converse(crossing, decided, { response: journey.response, head, manner, owner });
+export async function carryStream(parts: StreamParts, call: StreamedCall): Promise<void> {
+  await new StreamReading(parts, call).run();
 }
