@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 export class CardAgent implements AsyncDisposable {
   /** What it answers at each path: a document, its text, or whatever else a handler does. */
   readonly documents = new Map<string, unknown>();
-  readonly asked: { readonly path: string; readonly headers: IncomingMessage["headers"]; readonly status: number }[] = [];
+  readonly asked: { readonly path: string; readonly headers: IncomingMessage["headers"]; readonly status: number }[] =
+    [];
   readonly #server: Server;
 
   private constructor(server: Server) {

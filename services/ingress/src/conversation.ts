@@ -203,7 +203,7 @@ export class Conversation implements Dependent {
     const rewrite = manner.rewriteOf?.(head);
     if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
     else if (rewrite === undefined) this.#write({ ...head, body });
-    else this.#rewrite(rewrite, body);
+    else void this.#rewrite(rewrite, body);
   }
 
   #write({ status, headers, body }: Rewritten): void {
@@ -213,9 +213,10 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  #rewrite(rewrite: Rewrite, body: Buffer): void {
+  async #rewrite(rewrite: Rewrite, body: Buffer): Promise<void> {
     try {
-      this.#write(rewrite.run(body));
+      const rewritten = rewrite.run(body);
+      this.#write(rewritten instanceof Promise ? await rewritten : rewritten);
     } catch (error) {
       this.#done.reject(toFault(error));
     }
@@ -245,7 +246,7 @@ export class Conversation implements Dependent {
   /** What is to be put into other words has to be here as a whole. */
   async #gatherChunks(rewrite: Rewrite): Promise<void> {
     try {
-      this.#rewrite(rewrite, await this.#gather(rewrite.book));
+      await this.#rewrite(rewrite, await this.#gather(rewrite.book));
     } catch (error) {
       const { head, streams } = this.#options;
       streams.tellOwner("cancel", { call: head.call });

@@ -52,7 +52,6 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
-  const a2a = new A2a({ bus, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   let listening = config.PORT;
   const cards = new Cards({
     bus,
@@ -61,6 +60,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
     pushes: false,
   });
+  const a2a = new A2a({ bus, cards, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
     bus,

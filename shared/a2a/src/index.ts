@@ -5,6 +5,7 @@ import { translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
+export { cardInAnswer } from "./card-answer.ts";
 export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
 export type { SecurityScheme } from "./card-security.ts";
 export { isMembers, type Members } from "./card-shape.ts";

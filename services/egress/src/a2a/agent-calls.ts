@@ -107,7 +107,9 @@ export class AgentCalls {
   readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
     const { replies, registry, directory, pushes } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, exchange);
+    const { headers, answer: received, observed } = await readAnswer(to, exchange);
+    const isCard = to.sides.operation === "GetExtendedAgentCard";
+    const answer = isCard ? await directory.vouched(to, received) : received;
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
     await pushes.settle(call.head);

@@ -14,10 +14,13 @@ import { noSuchAgent, type Principal } from "../tenants.ts";
 import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
 import { callHeadOf, intentOf, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
 import { a2aMannerOf } from "./a2a-manner.ts";
+import type { Cards } from "./cards.ts";
+import { withGatewayCard } from "./extended-card.ts";
 import { carryStream, type StreamParts } from "./stream.ts";
 
 export interface A2aParts extends Pick<PassageParts, "tenants">, StreamParts {
   readonly budget: BodyBudget;
+  readonly cards: Cards;
   /** Where agents reach this gateway. */
   readonly publicUrl: string | undefined;
 }
@@ -118,13 +121,15 @@ export class A2a {
   }
 
   async #converse(journey: A2aJourney, crossing: Crossing, decided: Decided): Promise<void> {
-    const { passage, budget: all } = this.#parts;
+    const { passage, cards, budget: all } = this.#parts;
     const { response, principal } = journey;
     const head = callHeadOf(journey, decided);
     const budget = all.of(principal);
     if (streaming.has(journey.read.operation))
       return await carryStream(this.#parts, { journey, crossing, decided, head, budget });
-    const manner = a2aMannerOf(journey, head, budget);
+    const own = a2aMannerOf(journey, head, budget);
+    const isCard = journey.read.operation === "GetExtendedAgentCard";
+    const manner = isCard ? withGatewayCard(own, journey, { cards, budget }) : own;
     await passage.converse(crossing, decided, { response, head, manner, owner: undefined });
   }
 }

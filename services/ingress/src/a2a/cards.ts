@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { renderCard, signCard, type CardForm, type Members } from "@sluice/a2a";
+import { cardInAnswer, cardOf, renderCard, signCard, type CardForm, type Members, type WireAnswer } from "@sluice/a2a";
 import type { Bus } from "@sluice/bus";
-import { Fault, type IngressSection } from "@sluice/contracts";
+import { Fault, type Dialect, type IngressSection } from "@sluice/contracts";
 import type { JWK } from "jose";
 import { noSuchAgent, type Principal, type Tenants } from "../tenants.ts";
 import { whoOf } from "../who.ts";
@@ -76,10 +76,16 @@ export class Cards {
     return await card;
   }
 
-  /** A card that an agent showed to a caller alone, as the gateway offers it. @throws Fault */
-  async rewritten(place: CardPlaceOf, principal: Principal, { source, form }: { source: SourceCard; form: CardForm }) {
-    const section = this.#options.tenants.require(place.tenant);
-    return await this.#document({ place, section, source, reader: readerOf(principal) }, form);
+  /** An answer that shows an extended card, with that card as the gateway offers the agent. @throws Fault */
+  async rewritten(answer: WireAnswer, { dialect, principal, agent }: Extended): Promise<WireAnswer> {
+    const shown = cardInAnswer(dialect, answer);
+    if (shown === undefined) return answer;
+    const { tenant } = principal;
+    const section = this.#options.tenants.require(tenant);
+    // Egress leaves a signature only where it is none to rest on.
+    const source = { card: cardOf(shown.card), isDoubtful: shown.card["signatures"] !== undefined };
+    const asked = { place: { tenant, agent }, section, source, reader: readerOf(principal) };
+    return shown.with(await this.#document(asked, extendedForm(dialect)));
   }
 
   async #make(asked: Asked, form: CardForm): Promise<ServedCard> {
@@ -120,10 +126,23 @@ export class Cards {
   }
 }
 
+/** Who gets an extended card, and how it is written. */
+interface Extended {
+  readonly dialect: Dialect;
+  readonly principal: Principal;
+  readonly agent: string;
+}
+
+function extendedForm({ version, binding }: Dialect): CardForm {
+  if (version === "1.0") return "1.0";
+  if (version !== "0.3") return "old";
+  return binding === "HTTP+JSON" ? "0.3-proto" : "0.3";
+}
+
 interface Asked {
   readonly place: CardPlaceOf;
   readonly section: IngressSection;
-  readonly source: SourceCard;
+  readonly source: Pick<SourceCard, "card" | "isDoubtful">;
   readonly reader: Reader;
 }
 
