@@ -1,4 +1,4 @@
-import { eventsFor, faultAnswer, observeEvent, speakTheSame, type Observed, type Sides } from "@sluice/a2a";
+import { eventsFor, faultAnswer, observeEvent, speakTheSame, StreamMemory, type Observed, type Sides } from "@sluice/a2a";
 import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@sluice/contracts";
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
@@ -13,7 +13,7 @@ export interface StreamSource {
 }
 
 /** How a client reads a stream. */
-export type Reader = Pick<Sides, "client" | "operation" | "rpcId">;
+export type Reader = Pick<Sides, "client" | "operation" | "rpcId" | "named" | "hasTask" | "context">;
 
 /**
  * The answer to one reader of a task's stream: frames are written to it as they came, and go on untouched where they are in
@@ -27,6 +27,7 @@ export class StreamAnswer implements Answer {
   #cutter: EventCutter | undefined;
   #last: Buffer | undefined;
   #fault: Fault | undefined;
+  readonly #memory = new StreamMemory();
 
   constructor(response: Answer, reader: Reader) {
     this.#response = response;
@@ -124,7 +125,12 @@ export class StreamAnswer implements Answer {
   }
 
   #translate(cutter: EventCutter, { dialect, renames }: StreamSource, bytes: Buffer): boolean {
-    const sides: Sides = { ...this.#reader, upstream: dialect, ...(renames !== undefined && { renames }) };
+    const sides: Sides = {
+      ...this.#reader,
+      upstream: dialect,
+      memory: this.#memory,
+      ...(renames !== undefined && { renames }),
+    };
     try {
       let goesOn = true;
       for (const { data, id } of cutter.events(bytes)) {

@@ -44,12 +44,18 @@ export class StreamReading {
 
   constructor(parts: StreamParts, call: StreamedCall) {
     const { journey, head } = call;
-    const { dialect: client, operation, rpcId } = journey.read;
+    const { dialect: client, operation, rpcId, named } = journey.read;
+    const known = head.a2a?.known;
     this.#parts = parts;
     this.#call = call;
-    this.#task = head.a2a?.known?.task?.id;
-    this.#renames = head.a2a?.known?.renames;
-    this.#answer = new StreamAnswer(journey.response, { client, operation, ...(rpcId !== undefined && { rpcId }) });
+    this.#task = known?.task?.id;
+    this.#renames = known?.renames;
+    this.#answer = new StreamAnswer(journey.response, {
+      ...{ client, operation, named },
+      ...(rpcId !== undefined && { rpcId }),
+      ...(known?.task !== undefined && { hasTask: true }),
+      ...(known?.task?.context !== undefined && { context: known.task.context }),
+    });
   }
 
   async run(): Promise<void> {
