@@ -226,7 +226,9 @@ function shown({ config, url, scheme }: ListedPush, taskId: string): object {
   return { taskId, id: config, url, ...(scheme !== undefined && { authentication: { scheme } }) };
 }
 
-function chosenBy({ task, mayBeNew }: { task?: string | undefined; mayBeNew?: true | undefined }): { chosenTask?: string } {
+function chosenBy({ task, mayBeNew }: { task?: string | undefined; mayBeNew?: true | undefined }): {
+  chosenTask?: string;
+} {
   return mayBeNew === true && task !== undefined ? { chosenTask: task } : {};
 }
 
