@@ -1,12 +1,9 @@
-import { createHash } from "node:crypto";
 import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
   chunkBytes,
   decodeHeadAndBody,
-  encodeHeadAndBody,
   Fault,
   subjects,
-  takeCallMs,
   toFault,
   type CallHead,
   type ReplyHead,
@@ -15,7 +12,8 @@ import {
 } from "@sluice/contracts";
 import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
-import { lostFault, ownerGone, takenFrom, ToldFault, type Elsewhere } from "./conversation-ends.ts";
+import { lostFault, ownerGone, ToldFault, type Elsewhere, type Owner } from "./conversation-ends.ts";
+import { gathered, handed, takenFrom } from "./conversation-bytes.ts";
 import type { Manner, Rewrite, Rewritten } from "./manner.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
 import { SseRelay } from "./sse-relay.ts";
@@ -27,18 +25,9 @@ const firstWordMs = 5_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
-/** What an answer may have that is put together here. */
-const longestRewrittenBytes = 32 * 1024 * 1024;
 
 /** A call as it is, but for how and when it is handed over. */
 export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
-
-/** An egress replica that a call is handed to before all others. */
-export interface Owner {
-  readonly instance: string;
-  /** It alone can go on with the call; else it is only the best one. */
-  readonly isNeeded: boolean;
-}
 
 export interface ConversationOptions {
   readonly bus: Bus;
@@ -142,12 +131,7 @@ export class Conversation implements Dependent {
         else this.#onSilence(owner === undefined || reason !== "nobody" ? fault : ownerGone(), reason);
       },
     });
-    const sent: CallHead = {
-      ...head,
-      notAfter: Date.now() + takeCallMs,
-      ...(large && { chunked: { bytes: body.length, sha256: createHash("sha256").update(body.bytes).digest("hex") } }),
-    };
-    const message = encodeHeadAndBody(sent, large ? Buffer.alloc(0) : body.bytes);
+    const message = handed(head, body);
     const subject =
       owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject });
@@ -224,29 +208,17 @@ export class Conversation implements Dependent {
 
   async #follow(head: ReplyHead, body: Buffer): Promise<void> {
     try {
-      const snapshot = head.chunked === true ? await this.#gather(() => {}) : body;
+      const snapshot = head.chunked === true ? await gathered(this.#receive(), () => {}) : body;
       this.#done.resolve({ kind: "follow", head, snapshot });
     } catch (error) {
       this.#done.reject(toFault(error));
     }
   }
 
-  async #gather(book: (bytes: number) => void): Promise<Buffer> {
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of this.#receive()) {
-      parts.push(chunk);
-      size += chunk.length;
-      if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
-      book(size);
-    }
-    return Buffer.concat(parts, size);
-  }
-
   /** What is to be put into other words has to be here as a whole. */
   async #gatherChunks(rewrite: Rewrite): Promise<void> {
     try {
-      await this.#rewrite(rewrite, await this.#gather(rewrite.book));
+      await this.#rewrite(rewrite, await gathered(this.#receive(), rewrite.book));
     } catch (error) {
       const { head, streams } = this.#options;
       streams.tellOwner("cancel", { call: head.call });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, toFault, type Renames, type ReplyHead, type StreamHead, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
-import { lostFault, ToldFault, type Elsewhere } from "../conversation-ends.ts";
-import { Conversation, type HandedHead, type Owner } from "../conversation.ts";
+import { lostFault, ToldFault, type Elsewhere, type Owner } from "../conversation-ends.ts";
+import { Conversation, type HandedHead } from "../conversation.ts";
 import { quotaHeaders } from "../quota-headers.ts";
 import { header } from "../request-head.ts";
 import { startEventStream } from "../writing.ts";
