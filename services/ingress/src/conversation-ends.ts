@@ -1,4 +1,5 @@
-import { Fault, type ReplyHead } from "@sluice/contracts";
+import { chunkBytes, Fault, type ReplyHead } from "@sluice/contracts";
+import type { Body } from "./body.ts";
 
 /** An egress replica that a call is handed to before all others. */
 export interface Owner {
@@ -10,6 +11,11 @@ export interface Owner {
 /** Where a stream that any number may read goes on: that is to be asked for, or it was told with the task as it is. */
 export type Elsewhere =
   { readonly kind: "moved" } | { readonly kind: "follow"; readonly head: ReplyHead; readonly snapshot: Buffer };
+
+/** So that nothing but the body itself holds its bytes while they are sent. */
+export function* takenFrom(body: Body): Generator<Uint8Array> {
+  for (let at = 0; at < body.length; at += chunkBytes) yield body.bytes.subarray(at, at + chunkBytes);
+}
 
 /** Why egress gave no answer; egress has told the audit trail. */
 export class ToldFault extends Fault {}

@@ -36,7 +36,11 @@ function saving(over: Partial<PushSave> = {}): PushSave {
   return {
     ...{ tenant: "acme", identity: "ana", server: "planner", call: randomUUID(), agent: "a-1", isListed: true },
     ...{ id: newId(), expiresAt: Date.now() + 60_000, client: jsonrpc, upstream: jsonrpc },
-    webhook: { url: `https://hooks.example/in?${canary}`, token: canary, authentication: { scheme: "Basic", credentials: canary } },
+    webhook: {
+      url: `https://hooks.example/in?${canary}`,
+      token: canary,
+      authentication: { scheme: "Basic", credentials: canary },
+    },
     ...over,
   };
 }
@@ -125,6 +129,8 @@ describe("a webhook", () => {
 });
 
 async function rowsOf(id: string): Promise<Buffer[]> {
-  const { rows } = await database.use((client) => client.query<{ sealed: Buffer }>("select sealed from a2a_push where id = $1", [id]));
+  const { rows } = await database.use((client) =>
+    client.query<{ sealed: Buffer }>("select sealed from a2a_push where id = $1", [id]),
+  );
   return rows.map(({ sealed }) => sealed);
 }

@@ -167,7 +167,11 @@ export class PushStore {
     return this.#vault.open(placeOf(row, row), row.sealed);
   }
 
-  async #bind(database: Client, row: Row, bound: Pick<PushBind, "task" | "clientTask" | "upstreamConfig">): Promise<void> {
+  async #bind(
+    database: Client,
+    row: Row,
+    bound: Pick<PushBind, "task" | "clientTask" | "upstreamConfig">,
+  ): Promise<void> {
     const place = { task: bound.task, config: nameOf(row, bound) };
     const sealed = this.#vault.seal(placeOf(row, place), this.#open(row));
     await database.query(replaced, [row.tenant, row.server, row.identity, place.task, place.config, row.id]);

@@ -38,7 +38,9 @@ export class PushVault {
       const text = opened(key, place, sealed);
       if (text !== undefined) return webhookSchema.parse(JSON.parse(text));
     }
-    throw new Error("a webhook cannot be decrypted: PUSH_ENCRYPTION_KEY is another than it was encrypted with, or the row was changed");
+    throw new Error(
+      "a webhook cannot be decrypted: PUSH_ENCRYPTION_KEY is another than it was encrypted with, or the row was changed",
+    );
   }
 }
 

@@ -31,7 +31,13 @@ export const anyPushConfig: PushConfigs = { has: () => Promise.resolve(true) };
 /** Where webhooks are kept; undefined without a key or a Postgres. */
 export function openPush(context: Context<Config>): PushStore | undefined {
   const { config, log, scope } = context;
-  const { DATABASE_URL, DATABASE_CA_FILE, DATABASE_CERT_FILE, DATABASE_KEY_FILE, DATABASE_TIMEOUT_MS: timeoutMs } = config;
+  const {
+    DATABASE_URL,
+    DATABASE_CA_FILE,
+    DATABASE_CERT_FILE,
+    DATABASE_KEY_FILE,
+    DATABASE_TIMEOUT_MS: timeoutMs,
+  } = config;
   const [key, ...older] = config.PUSH_ENCRYPTION_KEY ?? [];
   if (key === undefined || DATABASE_URL === undefined) {
     log.warn("without PUSH_ENCRYPTION_KEY and DATABASE_URL there are no push notifications");

@@ -20,7 +20,13 @@ import { TasksUpkeep } from "./tasks-upkeep.ts";
 export interface TasksWorld extends AsyncDisposable {
   readonly redis: Part;
   readonly postgres: Part;
-  replica(options?: { readonly mostUnstored?: number }): Promise<TasksReplica>;
+  replica(options?: ReplicaOptions): Promise<TasksReplica>;
+}
+
+interface ReplicaOptions {
+  readonly mostUnstored?: number;
+  readonly mostPerCaller?: number;
+  readonly ttlSeconds?: number;
 }
 
 export type TasksReplica = Awaited<ReturnType<typeof startReplica>>;
@@ -40,8 +46,7 @@ export async function startTasksWorld(): Promise<TasksWorld> {
   return {
     redis,
     postgres,
-    replica: async ({ mostUnstored = 1_000 } = {}) =>
-      replicas.use(await startReplica({ redis, postgres, mostUnstored })),
+    replica: async (options = {}) => replicas.use(await startReplica({ redis, postgres, ...options })),
     [Symbol.asyncDispose]: async () => {
       await replicas.disposeAsync();
       await Promise.all([redis.stop(), postgres.stop()]);
@@ -50,19 +55,20 @@ export async function startTasksWorld(): Promise<TasksWorld> {
   };
 }
 
-interface ReplicaParts {
+interface ReplicaParts extends ReplicaOptions {
   readonly redis: Part;
   readonly postgres: Part;
-  readonly mostUnstored: number;
 }
 
-async function startReplica({ redis: { url }, postgres: { url: databaseUrl }, mostUnstored }: ReplicaParts) {
+async function startReplica(parts: ReplicaParts) {
+  const { mostUnstored = 1_000, mostPerCaller = 1_000, ttlSeconds = 600 } = parts;
+  const [url, databaseUrl] = [parts.redis.url, parts.postgres.url];
   const scope = new AsyncDisposableStack();
   const connection = scope.adopt(openRedis({ url, timeoutMs: 1_000 }), closeRedis);
   await connection.connect().catch(() => {});
   const reports = { log: createLog("session-manager", "fatal"), metrics: createMetrics("session-manager") };
   const postgres = scope.use(new PostgresTasks(databaseOptions({ DATABASE_URL: databaseUrl }, reports), 2_000));
-  const redis = new RedisTasks(connection, { ttlSeconds: 600, mostUnstored });
+  const redis = new RedisTasks(connection, { ttlSeconds, mostUnstored });
   const foreign: Registration[] = [];
   const writer = scope.use(
     new TaskWriter(postgres, {
@@ -72,7 +78,7 @@ async function startReplica({ redis: { url }, postgres: { url: databaseUrl }, mo
       onRefused: () => {},
     }),
   );
-  const keeping = { ttlSeconds: 600, mostPerCaller: 1_000 };
+  const keeping = { ttlSeconds, mostPerCaller };
   const upkeep = scope.use(new TasksUpkeep({ redis, postgres, writer, log: reports.log, ...keeping }));
   const tasks = new KeptTasks({ redis, postgres, writer });
   return { tasks, redis: connection, writer, upkeep, foreign, [Symbol.asyncDispose]: () => scope.disposeAsync() };

@@ -58,6 +58,7 @@ export class KeptTasks implements Tasks {
   async register(registration: Registration): Promise<boolean> {
     const known = await this.#askRedis((redis) => redis.update(registration));
     if (known === "other") return false;
+    if (known === "same") return true;
     if (known === "kept") {
       this.#writer.storeLater({ registration });
       return true;
