@@ -80,7 +80,9 @@ export const urlOf = (webhook: FakeUpstream, secret = "s3") => `http://127.0.0.1
 
 /** Every byte that reached an agent, for searches. */
 export const heardBy = ({ ledger }: ReferenceAgent) =>
-  ledger.exchanges.map(({ path, headers, body }) => `${path}\n${JSON.stringify(headers)}\n${body.toString()}`).join("\n");
+  ledger.exchanges
+    .map(({ path, headers, body }) => `${path}\n${JSON.stringify(headers)}\n${body.toString()}`)
+    .join("\n");
 
 /** What reached a webhook, once there is as much as said. */
 export async function toldTo(webhook: FakeUpstream, count: number): Promise<readonly ReceivedRequest[]> {

@@ -58,7 +58,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     tenants,
     publicUrl: () => publicUrlOf(config, { isTls: tls !== undefined, port: listening }),
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
-    pushes: false,
+    pushes: config.PUSH_SIGNING_KEY !== undefined,
   });
   const a2a = new A2a({ bus, cards, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   const taskPaths = new TaskPaths({ a2a, budget, log });

@@ -23,7 +23,11 @@ export async function store(
 }
 
 /** As `store`, where a stream bounds each subject: false where there is no room on this one. @throws Fault `unavailable` */
-export async function storeWhereRoom(bus: Bus, message: { subject: string; payload: Uint8Array }, timeoutMs: number): Promise<boolean> {
+export async function storeWhereRoom(
+  bus: Bus,
+  message: { subject: string; payload: Uint8Array },
+  timeoutMs: number,
+): Promise<boolean> {
   const answer = await bus.ask(message.subject, message.payload, { timeoutMs });
   if (isStored(answer)) return true;
   if (ackOf(answer).error?.err_code === subjectFull) return false;

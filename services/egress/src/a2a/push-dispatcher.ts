@@ -93,7 +93,8 @@ export class PushDispatcher implements AsyncDisposable {
       const verdict = this.#stopping ? undefined : await this.#carry(first);
       if (verdict === undefined || verdict.is === "again" || verdict.is === "busy") {
         const pauseMs = verdict === undefined ? 0 : this.#pauseOf(verdict);
-        for (const [place, one] of lane.splice(0).entries()) this.#letGo(one, () => one.nak(pauseMs + place * betweenMs));
+        for (const [place, one] of lane.splice(0).entries())
+          this.#letGo(one, () => one.nak(pauseMs + place * betweenMs));
       } else {
         lane.shift();
         this.#letGo(first, () => first.ack());

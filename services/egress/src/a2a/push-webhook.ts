@@ -28,12 +28,7 @@ export interface InlineWebhook extends GivenWebhook {
  */
 const places = ["taskPushNotificationConfig", "pushNotificationConfig", "pushNotification"].flatMap((name) => {
   const names = [name, name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)];
-  return names.flatMap((one) => [
-    ["params", "configuration", one],
-    ["configuration", one],
-    ["params", one],
-    [one],
-  ]);
+  return names.flatMap((one) => [["params", "configuration", one], ["configuration", one], ["params", one], [one]]);
 });
 const plan = compile(places, []);
 /** Some spelling of it, or an escape that could hide one. */
@@ -64,7 +59,10 @@ export async function inlineWebhook(client: Dialect, body: Buffer): Promise<Inli
   const read = readWebhook(value(body, range));
   const before = body.subarray(0, range.start);
   const behind = body.subarray(range.end);
-  return { ...read, replacedBy: (told) => Buffer.concat([before, Buffer.from(JSON.stringify(toldIn(client, told))), behind]) };
+  return {
+    ...read,
+    replacedBy: (told) => Buffer.concat([before, Buffer.from(JSON.stringify(toldIn(client, told))), behind]),
+  };
 }
 
 /** As it stands in any revision. @throws Fault `invalid_request` */
@@ -77,7 +75,10 @@ export function readWebhook(config: unknown): GivenWebhook {
     url,
     ...(hasText(token) && { token }),
     ...(hasText(scheme) && {
-      authentication: { scheme, ...(hasText(authentication?.credentials) && { credentials: authentication.credentials }) },
+      authentication: {
+        scheme,
+        ...(hasText(authentication?.credentials) && { credentials: authentication.credentials }),
+      },
     }),
   });
   if (!webhook.success) throw unreadable();
@@ -86,9 +87,12 @@ export function readWebhook(config: unknown): GivenWebhook {
 
 /** @throws Fault `invalid_request` for what must not be called, or could not be sent */
 export function requireCallable({ url, token, authentication }: Webhook, guard: AddressGuard): void {
-  const { protocol, username, password } = URL.canParse(url) ? new URL(url) : { protocol: "", username: "", password: "" };
+  const { protocol, username, password } = URL.canParse(url)
+    ? new URL(url)
+    : { protocol: "", username: "", password: "" };
   if (protocol !== "https:" && protocol !== "http:") throw refused("must be an http:// or https:// URL");
-  if (username !== "" || password !== "") throw refused("must hold no user name or password: give them as authentication");
+  if (username !== "" || password !== "")
+    throw refused("must hold no user name or password: give them as authentication");
   if (guard.refusalOfUrl(url) !== undefined) throw refused("must be at a public address");
   const fields = [token, authentication?.scheme, authentication?.credentials];
   if (fields.some((field) => field !== undefined && !/^[\x20-\x7e]+$/.test(field)))

@@ -32,7 +32,12 @@ export class Webhooks implements AsyncDisposable {
 
   constructor({ timeoutMs, connectionsPerHost, ...guarding }: WebhooksOptions) {
     this.#timeoutMs = timeoutMs;
-    const limits = { connections: connectionsPerHost, keepAliveTimeout: keepAliveMs, headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
+    const limits = {
+      connections: connectionsPerHost,
+      keepAliveTimeout: keepAliveMs,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    };
     this.#agent = guardedAgent({ ...guarding, timeoutMs }, limits);
   }
 

@@ -101,7 +101,10 @@ export function addPushRoute(app: FastifyInstance, receiver: PushReceiver | unde
     reply.hijack();
     carry(request, reply).catch((error: unknown) => fail(reply, error));
   });
-  app.route({ ...others(pushPath, ["POST"]), handler: (_request, reply) => fail(reply, methodRefusal(reply, ["POST"])) });
+  app.route({
+    ...others(pushPath, ["POST"]),
+    handler: (_request, reply) => fail(reply, methodRefusal(reply, ["POST"])),
+  });
 }
 
 /** @throws Fault `unsupported_media_type` */
