@@ -3,6 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
+import { CardDesk } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths } from "./a2a/task-paths.ts";
@@ -58,8 +59,9 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     tenants,
     publicUrl: () => publicUrlOf(config, { isTls: tls !== undefined, port: listening }),
     keys: await readCardKeys(config.CARD_SIGNING_KEY),
-    pushes: config.PUSH_SIGNING_KEY !== undefined,
+    pushes: config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined,
   });
+  const cardDesk = new CardDesk({ cards, tenants, passage, streams });
   const a2a = new A2a({ bus, cards, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
   const taskPaths = new TaskPaths({ a2a, budget, log });
   const sse = new SseSessions({
@@ -75,7 +77,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cards, taskPaths, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cardDesk, taskPaths, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({
