@@ -148,10 +148,11 @@ const lives: Scenario[] = [
     name: "a send whose answer takes its time",
     operations: ["SendMessage"],
     async play({ client, agent: { gates } }) {
+      const before = gates.waiting.length;
       const answer = client.send(say("hang"));
       answer.catch(() => {});
-      await until("the agent waits", () => gates.waiting.length > 0);
-      gates.release();
+      await until("the agent waits", () => gates.waiting.length > before);
+      gates.release({ count: before + 1 });
       return meaningOf([await answer]);
     },
   },

@@ -5,7 +5,17 @@ import { pushHandle, streams, subjects } from "@sluice/contracts";
 import { until, type FakeUpstream, type UpstreamHandler } from "@sluice/testing";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { heardBy, saying, startPushHouse, startWebhook, statesOf, tenantOf, toldTo, urlOf, type PushHouse } from "./a2a-push.ts";
+import {
+  heardBy,
+  saying,
+  startPushHouse,
+  startWebhook,
+  statesOf,
+  tenantOf,
+  toldTo,
+  urlOf,
+  type PushHouse,
+} from "./a2a-push.ts";
 import { connectAs } from "./bus-spy.ts";
 import { as, send } from "./http.ts";
 
@@ -32,7 +42,10 @@ async function begun(url = urlOf(webhook)): Promise<{ task: string; path: string
 }
 
 async function ownKey(): Promise<Buffer> {
-  const { pushSigningKey } = JSON.parse(await readFile(join(push.house.dataDir, "state.json"), "utf8")) as Record<string, string>;
+  const { pushSigningKey } = JSON.parse(await readFile(join(push.house.dataDir, "state.json"), "utf8")) as Record<
+    string,
+    string
+  >;
   return Buffer.from(pushSigningKey ?? "", "base64url");
 }
 
@@ -70,7 +83,10 @@ async function metric(text: string): Promise<number> {
   const all = await Promise.all(
     push.house.house.of("egress").map(async ({ health }) => (await fetch(`${health}/metrics`)).text()),
   );
-  const line = all.join("\n").split("\n").find((one) => one.startsWith(text));
+  const line = all
+    .join("\n")
+    .split("\n")
+    .find((one) => one.startsWith(text));
   return Number(line?.split(" ").at(-1) ?? 0);
 }
 
@@ -85,7 +101,15 @@ describe("who comes to the gateway's own address", () => {
     const foreign = pushHandle([randomBytes(32)], { tenant: "acme", id, expiresAt: Date.now() + 60_000 });
     const over = pushHandle([await ownKey()], { tenant: "acme", id, expiresAt: Date.now() - 1_000 });
     const changed = path.replace(/.$/, (last) => (last === "A" ? "E" : "A"));
-    const forged = [`${tenant}.${id}.${expiry}.${mac}`, foreign, over, `${tenant}.${id}.zzzzzzz.${mac}`, "x", "a.b.c.d", `${id}%00`];
+    const forged = [
+      `${tenant}.${id}.${expiry}.${mac}`,
+      foreign,
+      over,
+      `${tenant}.${id}.zzzzzzz.${mac}`,
+      "x",
+      "a.b.c.d",
+      `${id}%00`,
+    ];
     for (const one of [...forged.map((handle) => `/a2a/push/${handle}`), changed]) {
       const { status, text } = await tell(one, update("t"));
       expect([status, text.includes("unauthorized")], one).toEqual([401, true]);
@@ -201,17 +225,18 @@ describe("a webhook", () => {
     await toldTo(webhook, 4);
     await push.call("CreateTaskPushNotificationConfig", { taskId, ...given, id: "more" });
     expect(webhook.everything).toContain(`Bearer ${canary}-credentials`);
-    const trail = () => push.house.query("select * from audit_events where action = 'push.deliver' and target like $1", [`%${taskId}%`]);
+    const trail = () =>
+      push.house.query("select * from audit_events where action = 'push.deliver' and target like $1", [`%${taskId}%`]);
     const rows = await until("the trail", async () => ((await trail()).length >= 4 ? await trail() : undefined));
     expect(rows[0]).toMatchObject({ tenant: "acme", server: "v10", subject: "a-1", result: "done" });
-    expect(String((rows[0] as { target: string }).target)).toContain(`127.0.0.1:${webhook.port}`);
+    expect((rows[0] as { target: string }).target).toContain(`127.0.0.1:${webhook.port}`);
     const all = await Promise.all([
       push.house.logs(),
       push.house.query("select * from audit_events").then((every) => JSON.stringify(every)),
       push.house.query("select * from a2a_push").then((every) => JSON.stringify(every)),
-      push.house.query("select sealed from a2a_push").then((every) =>
-        every.map(({ sealed }) => (sealed as Buffer).toString("latin1")).join(),
-      ),
+      push.house
+        .query("select sealed from a2a_push")
+        .then((every) => every.map(({ sealed }) => (sealed as Buffer).toString("latin1")).join()),
       everyStream(),
     ]);
     for (const text of all) {
@@ -254,7 +279,9 @@ it("A37: what a replica had in hand when it was killed comes to its client from 
 
 async function waiting(): Promise<number> {
   const nats = await connectAs(push.house, "control");
-  const { state } = await (await jetstreamManager(nats)).streams.info(streams.push.name, { subjects_filter: subjects.pushAll });
+  const { state } = await (
+    await jetstreamManager(nats)
+  ).streams.info(streams.push.name, { subjects_filter: subjects.pushAll });
   await nats.close();
   return state.messages;
 }

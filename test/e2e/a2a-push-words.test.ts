@@ -79,7 +79,8 @@ describe.each(cells)("a client of $version by $binding, told by an agent of $age
     const got = await client.getPush(task, id);
     expect(got.url).toBe(urlOf(webhook));
     expect(JSON.stringify([set, got])).not.toContain("cnry-");
-    if (client.listPush !== undefined) expect((await client.listPush(task)).map(({ url }) => url)).toEqual([urlOf(webhook)]);
+    if (client.listPush !== undefined)
+      expect((await client.listPush(task)).map(({ url }) => url)).toEqual([urlOf(webhook)]);
     await client.send({ pieces: [{ text: "this one" }], task });
     await toldOf(cell, task);
     if (client.deletePush === undefined) return;

@@ -56,10 +56,16 @@ describe("a task's configurations", () => {
   it("are made, shown without secrets, listed and deleted, and the agent is told the gateway's address alone", async () => {
     const taskId = await running();
     const authentication = { scheme: "Bearer", credentials: "cnry-credentials" };
-    const made = await push.call("CreateTaskPushNotificationConfig", { taskId, ...given({ id: "one", authentication }) });
+    const made = await push.call("CreateTaskPushNotificationConfig", {
+      taskId,
+      ...given({ id: "one", authentication }),
+    });
     const shown = { taskId, id: "one", url: urlOf(webhook), authentication: { scheme: "Bearer" } };
     expect(made.result).toEqual(shown);
-    await push.call("CreateTaskPushNotificationConfig", { taskId, ...given({ id: "two", url: `${urlOf(webhook)}&n=2` }) });
+    await push.call("CreateTaskPushNotificationConfig", {
+      taskId,
+      ...given({ id: "two", url: `${urlOf(webhook)}&n=2` }),
+    });
     expect((await push.call("GetTaskPushNotificationConfig", { taskId, id: "one" })).result).toEqual(shown);
     const listed = await push.call("ListTaskPushNotificationConfigs", { taskId });
     expect((listed.result?.["configs"] as { id: string }[]).map(({ id }) => id)).toEqual(["one", "two"]);

@@ -8,7 +8,7 @@ export const quickRetries = { PUSH_RETRY_FIRST_MS: "20", PUSH_RETRY_LONGEST_MS: 
 type Json = Record<string, unknown>;
 
 /** What a JSON-RPC call was answered with. */
-export interface Told {
+interface Told {
   readonly status: number;
   readonly result?: Json & { readonly task?: { readonly id: string; readonly status: { readonly state: string } } };
   readonly error?: { readonly code: number; readonly message: string };
@@ -80,7 +80,9 @@ export const urlOf = (webhook: FakeUpstream, secret = "s3") => `http://127.0.0.1
 
 /** Every byte that reached an agent, for searches. */
 export const heardBy = ({ ledger }: ReferenceAgent) =>
-  ledger.exchanges.map(({ path, headers, body }) => `${path}\n${JSON.stringify(headers)}\n${body.toString()}`).join("\n");
+  ledger.exchanges
+    .map(({ path, headers, body }) => `${path}\n${JSON.stringify(headers)}\n${body.toString()}`)
+    .join("\n");
 
 /** What reached a webhook, once there is as much as said. */
 export async function toldTo(webhook: FakeUpstream, count: number): Promise<readonly ReceivedRequest[]> {

@@ -41,7 +41,9 @@ export const configSchema = z.object({
   /** What the addresses that agents are told for push notifications are signed with, as ingress has it; without one there are none. */
   PUSH_SIGNING_KEY: keyRing.optional(),
   /** Where agents reach the gateway with push notifications, where that is not PUBLIC_URL of ingress. */
-  PUSH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
+  PUSH_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" })
+    .optional(),
   /** How long an agent may tell of a task at such an address. */
   PUSH_TTL_SECONDS: integer(60, 10 * 365 * 86_400).default(30 * 86_400),
   /** Networks that clients' webhooks may be in beside public addresses. */

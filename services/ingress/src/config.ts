@@ -22,7 +22,9 @@ export const configSchema = z.object({
   /** Networks that authorization servers and validation endpoints may be in beside public addresses. */
   UPSTREAM_NETWORKS: upstreamNetworks,
   /** Where agents behind the gateway reach it with their push notifications, where that is not PUBLIC_URL. */
-  PUSH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" }).optional(),
+  PUSH_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" })
+    .optional(),
   /** What the addresses that agents are told are signed with, as egress has it; without one there are no push notifications. */
   PUSH_SIGNING_KEY: keyRing.optional(),
   /** Bytes of one push notification; how many of one configuration are taken in a minute, by each replica; how many of one tenant may wait. */

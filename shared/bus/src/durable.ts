@@ -23,7 +23,11 @@ export async function store(
 }
 
 /** As `store`, where a stream bounds each subject: false where there is no room on this one. @throws Fault `unavailable` */
-export async function storeWhereRoom(bus: Bus, message: { subject: string; payload: Uint8Array }, timeoutMs: number): Promise<boolean> {
+export async function storeWhereRoom(
+  bus: Bus,
+  message: { subject: string; payload: Uint8Array },
+  timeoutMs: number,
+): Promise<boolean> {
   const answer = await bus.ask(message.subject, message.payload, { timeoutMs });
   if (isStored(answer)) return true;
   if (ackOf(answer).error?.err_code === subjectFull) return false;
@@ -31,8 +35,12 @@ export async function storeWhereRoom(bus: Bus, message: { subject: string; paylo
 }
 
 /** How many messages a stream holds on subjects that match. @throws Fault */
-export async function countMessages(bus: Bus, stream: string, filter: string, timeoutMs: number): Promise<number> {
-  const question = encodeJson({ subjects_filter: filter });
+export async function countMessages(
+  bus: Bus,
+  { stream, subjects }: { readonly stream: string; readonly subjects: string },
+  timeoutMs: number,
+): Promise<number> {
+  const question = encodeJson({ subjects_filter: subjects });
   const answer = await bus.ask(`$JS.API.STREAM.INFO.${stream}`, question, { timeoutMs });
   const { state } = decodeJson<{ state?: { subjects?: Record<string, number> } }>(answer.data);
   if (state === undefined) throw new Fault("unavailable", "the stream is not there");

@@ -104,9 +104,7 @@ export class WorkQueue {
     const limits = { ack_wait: ackWaitMs * nanosecondsPerMs, max_ack_pending: mostUnacknowledged };
     const config = { durable_name: consumer, ack_policy: AckPolicy.Explicit, ...limits };
     // A consumer that exists with other limits refuses to be added; it takes the new ones over.
-    await manager.consumers
-      .add(stream, config)
-      .catch(() => manager.consumers.update(stream, consumer, limits));
+    await manager.consumers.add(stream, config).catch(() => manager.consumers.update(stream, consumer, limits));
     return manager.jetstream().consumers.get(stream, consumer);
   }
 

@@ -49,7 +49,9 @@ export const pushSaveSchema = z.object({
   task: id.optional(),
   /** Where it is not: what the caller calls the task that it has chosen, and other names that it goes by. */
   chosenTask: id.optional(),
-  renames: z.object({ tasks: z.array(renamed).readonly().optional(), contexts: z.array(renamed).readonly().optional() }).optional(),
+  renames: z
+    .object({ tasks: z.array(renamed).readonly().optional(), contexts: z.array(renamed).readonly().optional() })
+    .optional(),
   webhook: webhookSchema,
 });
 export type PushSave = z.infer<typeof pushSaveSchema>;

@@ -63,7 +63,9 @@ export const keyRing = z.string().transform((text, context): readonly Buffer[] =
     const isShort = key.length !== keyBytes || !/^[\w+/=-]*$/.test(written);
     const reason =
       weakSecretReason(written) ??
-      (isShort ? `it is not ${keyBytes} bytes in hex or base64, such as from: openssl rand -hex ${keyBytes}` : undefined) ??
+      (isShort
+        ? `it is not ${keyBytes} bytes in hex or base64, such as from: openssl rand -hex ${keyBytes}`
+        : undefined) ??
       (new Set(key).size < fewestByteValues ? "it is not random" : undefined);
     if (reason !== undefined) context.addIssue(index === 0 ? reason : `key ${index + 1}: ${reason}`);
     return key;

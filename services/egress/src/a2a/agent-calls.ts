@@ -98,8 +98,8 @@ export class AgentCalls {
     const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
     const isSend = a2a.operation === "SendMessage" || a2a.operation === "SendStreamingMessage";
     const asked = isSend ? await pushes.withoutWebhook({ head: call.head, a2a, at }, came) : came;
-    const isListed = a2a.operation === "ListTasks";
-    const request = isListed ? asked : forTenant(at, requestFor(sides, asked));
+    const isOwn = a2a.operation === "ListTasks" || pushes.ways[a2a.operation] !== undefined;
+    const request = isOwn ? asked : forTenant(at, requestFor(sides, asked));
     return { ...to, sides, asked, request, maxAnswerBytes };
   }
 

@@ -181,13 +181,14 @@ export class PushOperations {
     return to.a2a.named.pushConfig ?? (id === undefined || id === "" ? (to.a2a.named.task ?? taskOf(to)) : id);
   }
 
-  /** Asks the agent in its own words; `error` is what it answered where that is one. */
+  /** Asks the agent in its own words, where it has any; `error` is what it answered where that is one. */
   async #ask(to: AgentCall, params: object): Promise<{ answer?: Params; error?: WireAnswer }> {
     const { client: _, renames: __, ...rest } = to.sides;
     const sides: Sides = { ...rest, client: plain, rpcId: to.sides.rpcId ?? "1" };
     const body = rpc(sides.rpcId, "method", to.sides.operation, params);
-    const request = forTenant(to.at, requestFor(sides, { http: "POST", rest: "", body }));
-    const asking = { ...to, sides, request };
+    const request = wordsFor(sides, body);
+    if (request === undefined) return {};
+    const asking = { ...to, sides, request: forTenant(to.at, request) };
     const { answer, observed } = await readAnswer(asking, send(asking));
     if (observed.kind === "error" || answer.status >= 400) return { error: answer };
     const { result } = JSON.parse(answerFor(sides, answer).body.toString("utf8")) as { result?: Params };
@@ -204,6 +205,16 @@ export class PushOperations {
     const body = rpc(to.sides.rpcId ?? "1", "result", result);
     const answer = { status: 200, headers: { "content-type": "application/json" }, body };
     return await this.#options.replies.whole(to.call, answer, { dialect: plain });
+  }
+}
+
+/** Agents of 0.1 can neither list nor delete: nothing is asked of them, and what they go on to tell is told to nobody. */
+function wordsFor(sides: Sides, body: Buffer): WireRequest | undefined {
+  try {
+    return requestFor(sides, { http: "POST", rest: "", body });
+  } catch (error) {
+    if (error instanceof Fault && error.kind === "unsupported_operation") return undefined;
+    throw error;
   }
 }
 
