@@ -77,7 +77,7 @@ export class RedisTasks {
   }
 
   /** Keeps what Postgres knows, where nothing is known here. */
-  async fill({ tenant, identity, server, kind, name }: NameClaim, own: OwnName): Promise<void> {
+  async learn({ tenant, identity, server, kind, name }: NameClaim, own: OwnName): Promise<void> {
     const record = recordKeyOf({ tenant, server, kind, upstream: own.upstream });
     const nameKey = nameKeyOf({ tenant, identity, server, kind, name });
     const fields = Object.entries({

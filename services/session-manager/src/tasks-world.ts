@@ -35,9 +35,10 @@ export const patience = { timeout: 20_000, interval: 20 };
 export const ana = { tenant: "acme", identity: "ana", server: "planner" };
 export const bob = { ...ana, identity: "bob" };
 
-export async function startTasksWorld(): Promise<TasksWorld> {
+/** @param processEnv what servers are started with */
+export async function startTasksWorld(processEnv: NodeJS.ProcessEnv): Promise<TasksWorld> {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-tasks-"));
-  const { REDIS_URL: _, DATABASE_URL: __, ...env } = process.env;
+  const { REDIS_URL: _, DATABASE_URL: __, ...env } = processEnv;
   const [redis, postgres] = await Promise.all([
     startRedis({ dataDir: join(dataDir, "redis"), env }),
     startPostgres({ dataDir: join(dataDir, "postgres"), env }),

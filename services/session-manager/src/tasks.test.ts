@@ -17,7 +17,7 @@ let redis: Redis;
 let writer: TaskWriter;
 
 beforeAll(async () => {
-  world = await startTasksWorld();
+  world = await startTasksWorld(process.env);
   ({ tasks, redis, writer } = await world.replica());
 }, 120_000);
 
