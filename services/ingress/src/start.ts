@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
-import { A2a } from "./a2a/a2a.ts";
+import { A2a, type A2aParts } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
 import { CardDesk } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
-import { TaskPaths } from "./a2a/task-paths.ts";
+import { TaskPaths, type TaskPathsOptions } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -54,16 +54,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
-  const cards = new Cards({
-    bus,
-    tenants,
-    publicUrl: () => publicUrlOf(config, { isTls: tls !== undefined, port: listening }),
-    keys: await readCardKeys(config.CARD_SIGNING_KEY),
-    pushes: config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined,
-  });
-  const cardDesk = new CardDesk({ cards, tenants, passage, streams });
-  const a2a = new A2a({ bus, cards, tenants, streams, passage, budget, publicUrl: config.PUBLIC_URL });
-  const taskPaths = new TaskPaths({ a2a, budget, log });
+  const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
+  const a2a = await openA2a(context, { bus, tenants, streams, passage, budget, log, publicUrl });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -77,7 +69,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, a2a, cardDesk, taskPaths, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, ...a2a, sse, paths, tls, push });
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({
@@ -97,4 +89,23 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
     await Promise.all([closed, ended]).finally(() => clearInterval(sweep));
   });
+}
+
+interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log"> {
+  /** Where agents reach this gateway; known once it listens. */
+  readonly publicUrl: () => string;
+}
+
+/** What requests by A2A are carried out by. */
+async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, ...parts }: A2aOptions) {
+  const { bus, tenants, passage, streams, budget } = parts;
+  const keys = await readCardKeys(config.CARD_SIGNING_KEY);
+  const pushes = config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined;
+  const cards = new Cards({ bus, tenants, publicUrl, keys, pushes });
+  const a2a = new A2a({ ...parts, cards, publicUrl: config.PUBLIC_URL });
+  return {
+    a2a,
+    cardDesk: new CardDesk({ cards, tenants, passage, streams }),
+    taskPaths: new TaskPaths({ a2a, budget, log }),
+  };
 }
