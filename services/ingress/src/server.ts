@@ -62,6 +62,28 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
+  const app = openRouter(config, tls, { enter, fail });
+  observe(app, metrics);
+  app.addHook(
+    "onRequest",
+    entrance(
+      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
+      fail,
+    ),
+  );
+  addRoutes(app, doors, fail);
+  addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
+  addCards(app, doors, fail);
+  return app;
+}
+
+/** The router as it reads requests, before it has a route. */
+function openRouter(
+  config: IngressConfig,
+  tls: TlsDoor | undefined,
+  { enter, fail }: Pick<Doorkeeper, "enter"> & { readonly fail: Fail },
+): FastifyInstance {
   const http = {
     headersTimeout: config.HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: 1_000,
@@ -69,7 +91,7 @@ export function createServer({
   };
   const app = fastify({
     logger: false,
-    // A path that the router cannot read never reaches the hooks below.
+    // A path that the router cannot read never reaches the hooks.
     frameworkErrors: (_error, request, reply) => {
       Promise.resolve(request.raw)
         .then(enter)
@@ -92,18 +114,6 @@ export function createServer({
   app.setNotFoundHandler(
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
-  observe(app, metrics);
-  app.addHook(
-    "onRequest",
-    entrance(
-      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
-      fail,
-    ),
-  );
-  addRoutes(app, doors, fail);
-  addMetadata(app, resource, fail);
-  addPushRoute(app, push, fail);
-  addCards(app, doors, fail);
   return app;
 }
 

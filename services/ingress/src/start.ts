@@ -45,10 +45,10 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   await identity.followIssued();
   identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
-  const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
+  const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
+  const streams = scope.use(new Streams(bus, keepAliveMs));
   const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
-  const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
@@ -86,14 +86,13 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     const closed = app.close();
     streams.endAll();
     const ended = sse.stop();
-    const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
-    await Promise.all([closed, ended]).finally(() => clearInterval(sweep));
+    await sweepUntil(connections, Promise.all([closed, ended]));
   });
 }
 
 interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log"> {
   /** Where agents reach this gateway; known once it listens. */
-  readonly publicUrl: () => string;
+  readonly publicUrl: () => string | undefined;
 }
 
 /** What requests by A2A are carried out by. */
@@ -108,4 +107,9 @@ async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, ...
     cardDesk: new CardDesk({ cards, tenants, passage, streams }),
     taskPaths: new TaskPaths({ a2a, budget, log }),
   };
+}
+
+async function sweepUntil(connections: Connections, ended: Promise<unknown>): Promise<void> {
+  const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
+  await ended.finally(() => clearInterval(sweep));
 }
