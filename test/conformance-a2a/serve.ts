@@ -19,12 +19,18 @@ const agent = stack.use(await startAgent(values.version as AgentVersion, { tickM
 const say = console.log.bind(console);
 const stopped = Promise.withResolvers<void>();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopped.resolve());
+// The kit of 0.3 takes one address for JSON-RPC and for what the card's is below.
+let target = agent.url;
+const place = () => (values.through ? "/a2a/agent" : "");
+const rpc = () => (values.through ? "/a2a/agent" : new URL(agent.jsonRpcUrl).pathname);
+const headers: string[] = [];
+const next = (path: string) => {
+  if (path === "/") return new URL(rpc(), target);
+  return new URL(path.startsWith("/.well-known/") ? `${place()}${path}` : path, target);
+};
+const shim = stack.use(await startShim({ next, headers }));
+const { origin } = new URL(shim.url);
 if (values.through) {
-  let target = "";
-  const headers: string[] = [];
-  const next = (path: string) => new URL(path.startsWith("/a2a/") ? path : `/a2a/agent${path}`, target);
-  const shim = stack.use(await startShim({ next, headers }));
-  const { origin } = new URL(shim.url);
   const house = stack.use(
     await startTestHouse({
       tenants: { tck: { agents: [caller], a2a: { endpoints: [{ name: "agent", card: agent.cardUrl }] } } },
@@ -33,7 +39,7 @@ if (values.through) {
   );
   target = house.house.url;
   headers.push("x-agent-api-key", house.key(caller));
-  say(origin);
-} else say(agent.url);
+}
+say(origin);
 await quietly(() => stopped.promise);
 if (values.through) say(`${agent.ledger.hits} requests reached the agent`);

@@ -175,8 +175,7 @@ describe("cards of agents", () => {
     for (let index = 0; index < 3; index++) statuses.push((await get(path, mine("d-1", "gamma"))).status);
     expect(statuses).toEqual([200, 200, 429]);
     const sql = "select method, target, status from audit_calls where server = 'limited' order by at";
-    const rows = async () =>
-      (await house.query<{ status: number }>(sql)).map((row) => ({ ...row, status: Number(row.status) }));
+    const rows = async () => await house.query<{ status: number }>(sql);
     const row = (status: number) => ({ method: "GetAgentCard", target: "limited", status });
     await expect.poll(rows, { timeout: 10_000 }).toEqual([row(200), row(200), row(429)]);
     expect((await get("/a2a/agent-card", mine("d-1", "gamma"))).status).toBe(405);

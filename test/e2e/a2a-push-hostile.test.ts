@@ -229,7 +229,7 @@ describe("a webhook", () => {
       push.house.query("select * from audit_events where action = 'push.deliver' and target like $1", [`%${taskId}%`]);
     const rows = await until("the trail", async () => ((await trail()).length >= 4 ? await trail() : undefined));
     expect(rows[0]).toMatchObject({ tenant: "acme", server: "v10", subject: "a-1", result: "done" });
-    expect(String((rows[0] as { target: string }).target)).toContain(`127.0.0.1:${webhook.port}`);
+    expect((rows[0] as { target: string }).target).toContain(`127.0.0.1:${webhook.port}`);
     const all = await Promise.all([
       push.house.logs(),
       push.house.query("select * from audit_events").then((every) => JSON.stringify(every)),

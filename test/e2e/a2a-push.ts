@@ -8,7 +8,7 @@ export const quickRetries = { PUSH_RETRY_FIRST_MS: "20", PUSH_RETRY_LONGEST_MS: 
 type Json = Record<string, unknown>;
 
 /** What a JSON-RPC call was answered with. */
-export interface Told {
+interface Told {
   readonly status: number;
   readonly result?: Json & { readonly task?: { readonly id: string; readonly status: { readonly state: string } } };
   readonly error?: { readonly code: number; readonly message: string };

@@ -82,10 +82,12 @@ describe("a webhook", () => {
     const webhook = { url: "https://hooks.example/new" };
     await bound({ config: "one", webhook }, task);
     const kept = await store.list(place);
-    expect(kept.map(({ config, url }) => [config, url]).toSorted()).toEqual([
-      ["one", webhook.url],
-      ["two", `https://hooks.example/in?${canary}`],
-    ]);
+    expect(new Map(kept.map(({ config, url }) => [config, url]))).toEqual(
+      new Map([
+        ["one", webhook.url],
+        ["two", `https://hooks.example/in?${canary}`],
+      ]),
+    );
   });
 
   it("is one of as many as its task may have", async () => {

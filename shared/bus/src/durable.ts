@@ -35,8 +35,12 @@ export async function storeWhereRoom(
 }
 
 /** How many messages a stream holds on subjects that match. @throws Fault */
-export async function countMessages(bus: Bus, stream: string, filter: string, timeoutMs: number): Promise<number> {
-  const question = encodeJson({ subjects_filter: filter });
+export async function countMessages(
+  bus: Bus,
+  { stream, subjects }: { readonly stream: string; readonly subjects: string },
+  timeoutMs: number,
+): Promise<number> {
+  const question = encodeJson({ subjects_filter: subjects });
   const answer = await bus.ask(`$JS.API.STREAM.INFO.${stream}`, question, { timeoutMs });
   const { state } = decodeJson<{ state?: { subjects?: Record<string, number> } }>(answer.data);
   if (state === undefined) throw new Fault("unavailable", "the stream is not there");

@@ -38,7 +38,7 @@ const ms = 1_000_000;
 export async function ensureTopology(bus: Bus, options: TopologyOptions): Promise<void> {
   const manager = await jetstreamManager(bus.nats);
   const common = { storage: StorageType.File, num_replicas: options.replicas };
-  const wanted: (Partial<StreamConfig> & { name: string; subjects: string[] })[] = [
+  const wanted: Stream[] = [
     {
       ...common,
       name: streams.audit.name,
@@ -67,25 +67,7 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
       duplicate_window: second,
       allow_direct: true,
     },
-    {
-      ...common,
-      name: streams.push.name,
-      subjects: [...streams.push.subjects],
-      retention: RetentionPolicy.Workqueue,
-      discard: DiscardPolicy.New,
-      discard_new_per_subject: true,
-      max_msgs_per_subject: options.pushMaxWaiting,
-      max_bytes: options.pushMaxBytes,
-      duplicate_window: second,
-    },
-    {
-      ...common,
-      name: streams.pushDead.name,
-      subjects: [...streams.pushDead.subjects],
-      retention: RetentionPolicy.Limits,
-      discard: DiscardPolicy.Old,
-      max_bytes: pushDeadMaxBytes,
-    },
+    ...pushStreams(options).map((stream) => ({ ...common, ...stream })),
   ];
   const existing = new Set<string>();
   for await (const name of manager.streams.names()) existing.add(name);
@@ -100,4 +82,29 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
   const pins = await kvm.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
   if ((await pins.get(pinsMarker)) === null) await pins.put(pinsMarker, "");
   await kvm.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
+}
+
+type Stream = Partial<StreamConfig> & { name: string; subjects: string[] };
+
+/** What waits to be told to clients, with a bound for each of them, and what could not be. */
+function pushStreams({ pushMaxBytes, pushMaxWaiting }: TopologyOptions): Stream[] {
+  return [
+    {
+      name: streams.push.name,
+      subjects: [...streams.push.subjects],
+      retention: RetentionPolicy.Workqueue,
+      discard: DiscardPolicy.New,
+      discard_new_per_subject: true,
+      max_msgs_per_subject: pushMaxWaiting,
+      max_bytes: pushMaxBytes,
+      duplicate_window: second,
+    },
+    {
+      name: streams.pushDead.name,
+      subjects: [...streams.pushDead.subjects],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_bytes: pushDeadMaxBytes,
+    },
+  ];
 }

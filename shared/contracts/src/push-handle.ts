@@ -20,35 +20,39 @@ const form = /^([0-9a-f]{16})\.([\w-]{22})\.([0-9a-z]{1,9})\.([\w-]{43})$/;
 export function pushHandle([key]: PushKeys, told: { tenant: string; id: string; expiresAt: number }): string {
   if (key === undefined) throw new RangeError("there is no key");
   const claims = [tenantToken(told.tenant), told.id, Math.ceil(told.expiresAt / 1_000).toString(36)].join(".");
-  return `${claims}.${macOf(key, "handle", claims).toString("base64url")}`;
+  return `${claims}.${macOf(key, handleText(claims)).toString("base64url")}`;
 }
 
 /** Undefined for what is forged, or over. */
 export function readPushHandle(keys: PushKeys, handle: string, now: number): PushHandle | undefined {
   const [, tenant, id, expiry, mac] = form.exec(handle) ?? [];
   if (tenant === undefined || id === undefined || expiry === undefined || mac === undefined) return undefined;
-  if (!isMac(keys, "handle", `${tenant}.${id}.${expiry}`, mac)) return undefined;
+  if (!isMac(keys, mac, handleText(`${tenant}.${id}.${expiry}`))) return undefined;
   return Number.parseInt(expiry, 36) * 1_000 > now ? { tenant, id } : undefined;
 }
 
 /** The token that the agent is asked to send with its notifications. */
 export function pushToken([key]: PushKeys, id: string): string {
   if (key === undefined) throw new RangeError("there is no key");
-  return macOf(key, "token", id).toString("base64url");
+  return macOf(key, tokenText(id)).toString("base64url");
 }
 
 export function isPushToken(keys: PushKeys, id: string, token: string): boolean {
-  return isMac(keys, "token", id, token);
+  return isMac(keys, token, tokenText(id));
 }
 
-function macOf(key: Buffer, use: "handle" | "token", text: string): Buffer {
-  return createHmac("sha256", key).update(`sluice push ${use} v1\n${text}`).digest();
+/** Neither is ever the other. */
+const handleText = (claims: string) => `sluice push handle v1\n${claims}`;
+const tokenText = (id: string) => `sluice push token v1\n${id}`;
+
+function macOf(key: Buffer, text: string): Buffer {
+  return createHmac("sha256", key).update(text).digest();
 }
 
-function isMac(keys: PushKeys, use: "handle" | "token", text: string, mac: string): boolean {
+function isMac(keys: PushKeys, mac: string, text: string): boolean {
   const given = Buffer.from(mac, "base64url");
   return keys.some((key) => {
-    const wanted = macOf(key, use, text);
+    const wanted = macOf(key, text);
     return wanted.length === given.length && timingSafeEqual(wanted, given);
   });
 }

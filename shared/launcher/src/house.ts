@@ -9,10 +9,10 @@ import type { Part } from "./part.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
+import { ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
 import { loadState, type HouseState } from "./state.ts";
-import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 export interface HouseOptions extends ReplicaPlan {
   readonly confDir: string;
@@ -286,27 +286,4 @@ class RunningHouse implements House {
       ...((service === "audit" || service === "session-manager") && { DATABASE_URL: postgres.url }),
     };
   }
-}
-
-function ownEnv({
-  service,
-  confDir,
-  state,
-  port,
-  pushAddress,
-}: {
-  service: ServiceName;
-  confDir: string;
-  state: HouseState;
-  port: number | undefined;
-  pushAddress: Readonly<Record<string, string>>;
-}): Record<string, string> {
-  const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
-  const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
-  if (service === "ingress") return { PORT: String(port), ...handles, ...networks };
-  if (service === "egress") return { ...handles, ...pushAddress, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
-  if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
-  if (service === "control")
-    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
-  return {};
 }

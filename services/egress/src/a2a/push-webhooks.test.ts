@@ -14,15 +14,17 @@ let reached: string[];
 
 beforeAll(async () => {
   server = createServer((request, response) => {
-    reached.push(
-      `${request.headers.host} ${request.headers.authorization} ${request.headers["x-a2a-notification-token"]}`,
-    );
+    const { host, authorization, "x-a2a-notification-token": token } = request.headers;
+    reached.push([host, authorization, token].join(" "));
     listener(request, response);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   ({ port } = server.address() as AddressInfo);
 });
-afterAll(() => void server.closeAllConnections() ?? server.close());
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
 beforeEach(() => {
   reached = [];
   listener = (_request, response) => void response.writeHead(204, { connection: "close" }).end();

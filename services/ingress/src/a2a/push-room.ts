@@ -51,7 +51,8 @@ export class PushRoom {
   async requireShare(tenant: string, now = Date.now()): Promise<void> {
     let count = this.#counts.get(tenant);
     if (count === undefined || now - count.at > countLifeMs) {
-      const known = countMessages(this.#bus, streams.push.name, subjects.pushesOf(tenant), askTimeoutMs);
+      const of = { stream: streams.push.name, subjects: subjects.pushesOf(tenant) };
+      const known = countMessages(this.#bus, of, askTimeoutMs);
       count = { known, added: 0, at: now };
       this.#counts.set(tenant, count);
       known.catch(() => this.#counts.delete(tenant));

@@ -19,7 +19,7 @@ import type { IngressConfig } from "../config.ts";
 import { methodRefusal, others, type Fail } from "../doors.ts";
 import { PushRoom, tooMany } from "./push-room.ts";
 
-export const pushPath = "/a2a/push/:handle";
+const pushPath = "/a2a/push/:handle";
 
 const storeTimeoutMs = 3_000;
 const json = /^application\/(?:a2a\+)?json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?$/i;

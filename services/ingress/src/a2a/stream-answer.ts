@@ -1,12 +1,4 @@
-import {
-  eventsFor,
-  faultAnswer,
-  observeEvent,
-  speakTheSame,
-  StreamMemory,
-  type Observed,
-  type Sides,
-} from "@sluice/a2a";
+import { eventsFor, faultAnswer, observeEvent, speakTheSame, StreamMemory, type Observed, type Sides } from "@sluice/a2a";
 import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@sluice/contracts";
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
