@@ -25,8 +25,14 @@ export function compare(cell: Cell, direct: readonly Played[], through: readonly
 
 /** 0.1 has no word for a task that was rejected but that it failed. */
 function wordsFor({ client, agent }: Cell, result: unknown): string {
-  const text = JSON.stringify(result) ?? "";
+  const text = JSON.stringify(result, inOrder) ?? "";
   return [client.version, agent.version].includes("0.1") ? text.replaceAll('"rejected"', '"failed"') : text;
+}
+
+/** Members in the order of their names. */
+function inOrder(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 function wireDifference(scenario: string, direct: readonly NormalTake[], through: readonly NormalTake[]): Difference[] {
@@ -59,22 +65,31 @@ export function strays({ origin, key, ledger }: Way, through: readonly Played[])
   });
 }
 
-/** `cell` → `scenario` → why it goes otherwise there. */
-export type Baseline = Readonly<Record<string, Readonly<Record<string, string>>>>;
+/** Why a scenario goes otherwise through the gateway where one of these clients speaks to one of these agents; all where none are named. */
+export interface Reason {
+  readonly scenario: string;
+  readonly clients?: readonly string[];
+  readonly agents?: readonly string[];
+  readonly reason: string;
+}
+export type Baseline = readonly Reason[];
 
 export interface Review {
   readonly accepted: readonly Difference[];
   readonly unexpected: readonly Difference[];
-  /** Entries of the baseline that nothing needs any more. */
+  /** Scenarios that the baseline gives a reason for, though nothing differs. */
   readonly stale: readonly string[];
 }
 
-export function review(differences: readonly Difference[], reasons: Readonly<Record<string, string>> = {}): Review {
-  const isKnown = ({ scenario, what }: Difference) => what !== "way" && Object.hasOwn(reasons, scenario);
+export function review(cell: Cell, differences: readonly Difference[], baseline: Baseline): Review {
+  const [client, agent] = cell.name.split(" to ") as [string, string];
+  const isAbout = ({ clients, agents }: Reason) =>
+    clients?.includes(client) !== false && agents?.includes(agent) !== false;
+  const known = new Set(baseline.filter(isAbout).map(({ scenario }) => scenario));
   const seen = new Set(differences.map(({ scenario }) => scenario));
   return {
-    accepted: differences.filter(isKnown),
-    unexpected: differences.filter((difference) => !isKnown(difference)),
-    stale: Object.keys(reasons).filter((scenario) => !seen.has(scenario)),
+    accepted: differences.filter(({ scenario }) => known.has(scenario)),
+    unexpected: differences.filter(({ scenario }) => !known.has(scenario)),
+    stale: [...known].filter((scenario) => !seen.has(scenario)),
   };
 }

@@ -1,4 +1,5 @@
 import baseline from "./baseline.json" with { type: "json" };
+import type { Baseline } from "./compare.ts";
 import { readOptions } from "./options.ts";
 import { quietly } from "./quietly.ts";
 import { complaints, reportText } from "./report.ts";
@@ -9,7 +10,7 @@ try {
   if (typeof options === "string") console.log(options);
   else {
     const log = console.log.bind(console);
-    const results = await quietly(() => runCells({ ...options, baseline, onProgress: log }));
+    const results = await quietly(() => runCells({ ...options, baseline: baseline as Baseline, onProgress: log }));
     log(`\n${reportText(results)}`);
     process.exitCode = complaints(results).length === 0 ? 0 : 1;
   }

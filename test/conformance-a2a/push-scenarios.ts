@@ -27,6 +27,7 @@ export const pushScenarios: readonly Scenario[] = [
   },
   {
     name: "push configurations of a task",
+    isGatewaysOwn: true,
     operations: [
       "CreateTaskPushNotificationConfig",
       "GetTaskPushNotificationConfig",
@@ -49,6 +50,7 @@ export const pushScenarios: readonly Scenario[] = [
   },
   {
     name: "push configurations that are listed and deleted",
+    isGatewaysOwn: true,
     operations: ["ListTaskPushNotificationConfigs", "DeleteTaskPushNotificationConfig"],
     isFor: hasLists,
     async play({ client, webhook }) {

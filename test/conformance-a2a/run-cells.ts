@@ -55,7 +55,7 @@ export async function runCells(options: RunOptions): Promise<CellResult[]> {
       const differences = [...compare(cell, wanted, played), ...strays({ origin, key, ledger }, played)];
       const { name, isSame } = cell;
       const counted = { isSame, scenarios: played.length, hits: ledger.hits };
-      results.push({ cell: name, replicas, ...counted, ...review(differences, baseline[name]) });
+      results.push({ cell: name, replicas, ...counted, ...review(cell, differences, baseline) });
       onProgress(`${name} x${replicas}: ${played.length} scenarios in ${Date.now() - startedAt} ms`);
     });
   }

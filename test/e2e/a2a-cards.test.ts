@@ -41,6 +41,12 @@ beforeAll(async () => {
           a2a: { endpoints: [{ name: "shared", card: agent.cardUrl, publicCard: false }] },
           settings: { hide_denied: true },
         },
+        gamma: {
+          agents: ["d-1"],
+          a2a: { endpoints: [{ name: "limited", card: agent.cardUrl, publicCard: false }] },
+          limits: [{ path: "/a2a/GetAgentCard", maxRequests: 2, windowSeconds: 3600 }],
+          routes: [{ path: "/a2a/agent-card", methods: [] }],
+        },
       },
       envOf: {
         ingress: { PUBLIC_URL: publicUrl, CARD_SIGNING_KEY: key() + key(), ALLOWED_ORIGINS: "https://app.example.com" },
@@ -161,6 +167,18 @@ describe("cards of agents", () => {
     expect(JSON.parse((await get("/a2a/agent-card", mine("c-1", "beta"))).text)).toMatchObject({
       url: `${publicUrl}/a2a/shared`,
     });
+  });
+
+  it("are read as any other call by who says who he is: recorded, limited, and by the methods that the tenant left", async () => {
+    const path = "/a2a/limited/.well-known/agent-card.json";
+    const statuses = [];
+    for (let index = 0; index < 3; index++) statuses.push((await get(path, mine("d-1", "gamma"))).status);
+    expect(statuses).toEqual([200, 200, 429]);
+    const sql = "select method, target, status from audit_calls where server = 'limited' order by at";
+    const rows = async () => await house.query<{ status: number }>(sql);
+    const row = (status: number) => ({ method: "GetAgentCard", target: "limited", status });
+    await expect.poll(rows, { timeout: 10_000 }).toEqual([row(200), row(200), row(429)]);
+    expect((await get("/a2a/agent-card", mine("d-1", "gamma"))).status).toBe(405);
   });
 
   it("A18: are for no foreign Host or Origin, and are only read", async () => {

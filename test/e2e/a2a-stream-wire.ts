@@ -19,7 +19,7 @@ export const saying = (text: string) => ({
   message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }] },
 });
 
-export const results = (reader: Pick<EventReader, "messages">): Result[] =>
+const results = (reader: Pick<EventReader, "messages">): Result[] =>
   reader.messages.map(({ result }) => (result ?? {}) as Result);
 
 /** The task that a stream began with. */

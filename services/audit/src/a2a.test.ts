@@ -32,8 +32,8 @@ beforeAll(async () => {
     auditMaxBytes: 64 << 20,
     repliesMaxBytes: 8 << 20,
     repliesMaxAgeMs: 60_000,
-    pushMaxBytes: 1 << 24,
-    pushMaxWaiting: 16,
+    pushMaxBytes: 8 << 20,
+    pushMaxWaiting: 100,
   };
   await ensureTopology(await connect("control"), { replicas: 1, ...sizes });
   egress = await connect("egress");

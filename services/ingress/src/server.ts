@@ -62,11 +62,7 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
-  const http = {
-    headersTimeout: config.HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: 1_000,
-    maxHeaderSize: 32 * 1024,
-  };
+  const http = { headersTimeout: config.HEADERS_TIMEOUT_MS, ...heads };
   const app = fastify({
     logger: false,
     // A path that the router cannot read never reaches the hooks below.
@@ -93,19 +89,16 @@ export function createServer({
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook(
-    "onRequest",
-    entrance(
-      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
-      fail,
-    ),
-  );
+  const showsCredential = (request: IncomingMessage) => showsAny(request, doors.tenants);
+  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, showsCredential, look, enter }, fail));
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
   addPushRoute(app, push, fail);
   addCards(app, doors, fail);
   return app;
 }
+
+const heads = { connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 };
 
 interface Doorkeeper {
   /** Whether what is public is served. */

@@ -18,7 +18,7 @@ let replica: TasksReplica;
 let tasks: KeptTasks;
 
 beforeAll(async () => {
-  world = await startTasksWorld();
+  world = await startTasksWorld(process.env);
   replica = await world.replica();
   tasks = replica.tasks;
   expect(await tasks.register({ ...ana, task: same(randomUUID()), stateAt: 1 })).toBe(true);

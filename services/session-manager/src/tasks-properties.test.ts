@@ -7,7 +7,7 @@ let world: TasksWorld;
 let replicas: readonly TasksReplica[];
 
 beforeAll(async () => {
-  world = await startTasksWorld();
+  world = await startTasksWorld(process.env);
   replicas = [await world.replica(), await world.replica()];
 }, 120_000);
 
@@ -63,16 +63,17 @@ it("A22: whatever callers and agents do, in any order and at once, on any replic
         for (const { upstream } of [task, context].filter((one_) => one_ !== undefined)) own(upstream, one.caller);
       };
       for (const round of rounds) await Promise.all(round.map(step));
-      for (const caller of callers)
-        for (let number = 0; number < 4; number++)
-          for (const replica of replicas) {
-            const [task, context] = [name("t", number), name("c", number)];
-            const plain = await admitted(replica.tasks, ownerOf(caller), { task });
-            if (plain.ok) own(upstreamOf(plain, "tasks", task), caller);
-            const chosen = await admitted(replica.tasks, ownerOf(caller), { task, context, mayBeNew: true });
-            for (const upstream of [upstreamOf(chosen, "tasks", task), upstreamOf(chosen, "contexts", context)])
-              if (owners.has(upstream)) own(upstream, caller);
-          }
+      const look = async (replica: TasksReplica, caller: string, number: number) => {
+        const [task, context] = [name("t", number), name("c", number)];
+        const plain = await admitted(replica.tasks, ownerOf(caller), { task });
+        if (plain.ok) own(upstreamOf(plain, "tasks", task), caller);
+        const chosen = await admitted(replica.tasks, ownerOf(caller), { task, context, mayBeNew: true });
+        for (const upstream of [upstreamOf(chosen, "tasks", task), upstreamOf(chosen, "contexts", context)])
+          if (owners.has(upstream)) own(upstream, caller);
+      };
+      const numbers = [0, 1, 2, 3];
+      for (const replica of replicas)
+        await Promise.all(callers.flatMap((caller) => numbers.map((number) => look(replica, caller, number))));
       for (const [upstream, identities] of owners) expect([upstream, [...identities]]).toHaveProperty("1.length", 1);
     }),
     { numRuns: 60 },

@@ -20,7 +20,13 @@ import { TasksUpkeep } from "./tasks-upkeep.ts";
 export interface TasksWorld extends AsyncDisposable {
   readonly redis: Part;
   readonly postgres: Part;
-  replica(options?: { readonly mostUnstored?: number }): Promise<TasksReplica>;
+  replica(options?: ReplicaOptions): Promise<TasksReplica>;
+}
+
+interface ReplicaOptions {
+  readonly mostUnstored?: number;
+  readonly mostPerCaller?: number;
+  readonly ttlSeconds?: number;
 }
 
 export type TasksReplica = Awaited<ReturnType<typeof startReplica>>;
@@ -29,9 +35,10 @@ export const patience = { timeout: 20_000, interval: 20 };
 export const ana = { tenant: "acme", identity: "ana", server: "planner" };
 export const bob = { ...ana, identity: "bob" };
 
-export async function startTasksWorld(): Promise<TasksWorld> {
+/** @param processEnv what servers are started with */
+export async function startTasksWorld(processEnv: NodeJS.ProcessEnv): Promise<TasksWorld> {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-tasks-"));
-  const { REDIS_URL: _, DATABASE_URL: __, ...env } = process.env;
+  const { REDIS_URL: _, DATABASE_URL: __, ...env } = processEnv;
   const [redis, postgres] = await Promise.all([
     startRedis({ dataDir: join(dataDir, "redis"), env }),
     startPostgres({ dataDir: join(dataDir, "postgres"), env }),
@@ -40,8 +47,7 @@ export async function startTasksWorld(): Promise<TasksWorld> {
   return {
     redis,
     postgres,
-    replica: async ({ mostUnstored = 1_000 } = {}) =>
-      replicas.use(await startReplica({ redis, postgres, mostUnstored })),
+    replica: async (options = {}) => replicas.use(await startReplica({ redis, postgres, ...options })),
     [Symbol.asyncDispose]: async () => {
       await replicas.disposeAsync();
       await Promise.all([redis.stop(), postgres.stop()]);
@@ -50,19 +56,20 @@ export async function startTasksWorld(): Promise<TasksWorld> {
   };
 }
 
-interface ReplicaParts {
+interface ReplicaParts extends ReplicaOptions {
   readonly redis: Part;
   readonly postgres: Part;
-  readonly mostUnstored: number;
 }
 
-async function startReplica({ redis: { url }, postgres: { url: databaseUrl }, mostUnstored }: ReplicaParts) {
+async function startReplica(parts: ReplicaParts) {
+  const { mostUnstored = 1_000, mostPerCaller = 1_000, ttlSeconds = 600 } = parts;
+  const [url, databaseUrl] = [parts.redis.url, parts.postgres.url];
   const scope = new AsyncDisposableStack();
   const connection = scope.adopt(openRedis({ url, timeoutMs: 1_000 }), closeRedis);
   await connection.connect().catch(() => {});
   const reports = { log: createLog("session-manager", "fatal"), metrics: createMetrics("session-manager") };
   const postgres = scope.use(new PostgresTasks(databaseOptions({ DATABASE_URL: databaseUrl }, reports), 2_000));
-  const redis = new RedisTasks(connection, { ttlSeconds: 600, mostUnstored });
+  const redis = new RedisTasks(connection, { ttlSeconds, mostUnstored });
   const foreign: Registration[] = [];
   const writer = scope.use(
     new TaskWriter(postgres, {
@@ -72,7 +79,7 @@ async function startReplica({ redis: { url }, postgres: { url: databaseUrl }, mo
       onRefused: () => {},
     }),
   );
-  const keeping = { ttlSeconds: 600, mostPerCaller: 1_000 };
+  const keeping = { ttlSeconds, mostPerCaller };
   const upkeep = scope.use(new TasksUpkeep({ redis, postgres, writer, log: reports.log, ...keeping }));
   const tasks = new KeptTasks({ redis, postgres, writer });
   return { tasks, redis: connection, writer, upkeep, foreign, [Symbol.asyncDispose]: () => scope.disposeAsync() };

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Intent, Named } from "@sluice/contracts";
 import { noPushConfigs } from "./push-named.ts";
@@ -16,7 +17,7 @@ let redis: Redis;
 let writer: TaskWriter;
 
 beforeAll(async () => {
-  world = await startTasksWorld();
+  world = await startTasksWorld(process.env);
   ({ tasks, redis, writer } = await world.replica());
 }, 120_000);
 
@@ -156,5 +157,32 @@ describe("lists", () => {
     expect(ids(await page({ context: context.client, limit: 5 }))).toEqual(["2", "1"]);
     expect(await page({ ...bob, context: context.client })).toEqual({ tasks: [], total: 0 });
     for (const cursor of [first?.cursor, "x", ""]) expect(await page({ cursor, since: 1 })).toBeUndefined();
+  });
+});
+
+describe("what is forgotten", () => {
+  const of = { ...ana, tenant: "forgetful" };
+  const ended = { state: "TASK_STATE_COMPLETED", stateAt: 1 };
+
+  it("is what nobody touched for long, in Redis too, and of a caller that has too much what ended first", async () => {
+    for (const task of ["old", "young"]) await tasks.register({ ...of, task: same(task), stateAt: 1 });
+    const crowd = { ...of, identity: "crowd" };
+    await tasks.register({ ...crowd, task: same("goes on"), stateAt: 1 });
+    for (const task of ["ended 1", "ended 2", "ended 3"])
+      await tasks.register({ ...crowd, task: same(task), ...ended });
+    const client = new pg.Client({ connectionString: world.postgres.url });
+    await client.connect();
+    await client.query("update a2a_names set touched_at = now() - interval '2 hours' where upstream = 'old'");
+    await client.end();
+    const small = await world.replica({ ttlSeconds: 3_600, mostPerCaller: 2 });
+    const known = async () => {
+      const asked = [of, of, crowd, crowd, crowd, crowd];
+      const names = ["old", "young", "goes on", "ended 1", "ended 2", "ended 3"];
+      const verdicts = await Promise.all(
+        names.map((task, index) => admitted(small.tasks, asked[index] ?? of, { task })),
+      );
+      return names.filter((_, index) => verdicts[index]?.ok);
+    };
+    await vi.waitFor(async () => expect(await known()).toEqual(["young", "goes on", "ended 3"]), patience);
   });
 });

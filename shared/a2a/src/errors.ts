@@ -61,7 +61,7 @@ const rows: readonly Row[] = [
   { code: -32603, status: 500, name: "INTERNAL", oldStatus: 500 },
 ];
 const byCode = new Map(rows.map((row) => [row.code, row]));
-const byReason = new Map(rows.map((row) => [row.reason, row]));
+const byReason = new Map(rows.flatMap((row) => (row.reason === undefined ? [] : [[row.reason, row] as const])));
 
 const statusNames: Readonly<Record<number, string>> = {
   400: "INVALID_ARGUMENT",
@@ -136,7 +136,7 @@ export function readRestError(body: JsonObject | undefined, status: number): A2a
   if (inner !== undefined) {
     const details = objectsOf(inner["details"]);
     const info = details.find((each) => each["@type"] === errorInfo && each["domain"] === domain);
-    const code = byReason.get(textOf(info?.["reason"]))?.code ?? codeOfStatus(status);
+    const code = byReason.get(textOf(info?.["reason"]) ?? "")?.code ?? codeOfStatus(status);
     return { code, message: textOf(inner["message"]) ?? "", details, ...gatewayStatus(code, status) };
   }
   const { code, message, data } = body ?? ({} as JsonObject);

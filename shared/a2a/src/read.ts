@@ -74,7 +74,7 @@ async function readRpc(request: Request, draft: Draft): Promise<ReadRequest> {
   if (known?.versions.includes("1.0") === true) draft.dialect = { version: "1.0", binding: "JSONRPC" };
   const said = readVersion(request.version);
   if (known === undefined) throw new Fault("method_not_found", "there is no such A2A method");
-  const isFirst = seen.params.sessionId !== undefined;
+  const isFirst = seen.at("sessionId") !== undefined;
   draft.dialect = { version: versionOf(known.versions, said, isFirst), binding: "JSONRPC" };
   const { operation } = known;
   if (operation !== "GetExtendedAgentCard" && params?.kind !== "object") {
@@ -126,41 +126,39 @@ async function readRestCall(request: Request, draft: Draft): Promise<ReadRequest
 function namedByParams(body: Buffer, seen: SeenRequest, of: Draft & { operation: A2aOperation }): Named {
   const { operation, dialect } = of;
   checkAlias(seen);
-  const { params } = seen;
   if (isSend(operation)) return namedByMessage(body, seen, dialect.version === "0.1" ? "params" : "message");
   if (operation === "GetExtendedAgentCard") return {};
-  if (operation === "ListTasks") return { ...optional("context", readId(body, params.contextId, "contextId")) };
+  if (operation === "ListTasks") return { ...optional("context", readId(body, seen.at("contextId"), "contextId")) };
   const isPush = operation.includes("PushNotification");
   const usesTaskId =
     isPush && (dialect.version === "1.0" || (dialect.version !== "0.1" && operation.startsWith("Create")));
   const member: ParamName = usesTaskId ? "taskId" : "id";
-  const other = usesTaskId ? params.id : dialect.version === "1.0" ? undefined : params.pushConfigId;
+  const other = usesTaskId ? seen.at("id") : dialect.version === "1.0" ? undefined : seen.at("pushConfigId");
   const isOne = operation.startsWith("Get") || operation.startsWith("Delete");
   return {
-    task: needed(readId(body, params[member], member), `params.${member}`),
+    task: needed(readId(body, seen.at(member), member), `params.${member}`),
     ...(isPush && isOne && optional("pushConfig", readId(body, other, "the push configuration's id"))),
   };
 }
 
 function namedByMessage(body: Buffer, seen: SeenRequest, where: "message" | "params"): Named {
-  const { params } = seen;
-  if (params.message?.kind !== "object") throw new Fault("invalid_params", '"message" must be an object');
+  if (seen.at("message")?.kind !== "object") throw new Fault("invalid_params", '"message" must be an object');
   if (where === "params") {
     return {
-      task: needed(readId(body, params.id, "id"), "params.id"),
-      ...optional("context", readId(body, params.sessionId, "sessionId")),
+      task: needed(readId(body, seen.at("id"), "id"), "params.id"),
+      ...optional("context", readId(body, seen.at("sessionId"), "sessionId")),
       mayBeNew: true,
     };
   }
-  const task = readId(body, params.messageTask, "message.taskId");
-  const ofWebhook = readId(body, params.webhookTask, "taskPushNotificationConfig.taskId");
+  const task = readId(body, seen.at("messageTask"), "message.taskId");
+  const ofWebhook = readId(body, seen.at("webhookTask"), "taskPushNotificationConfig.taskId");
   if (ofWebhook !== undefined && ofWebhook !== task) {
     throw new Fault("invalid_params", "the push configuration of a message is for another task");
   }
-  const references = readReferences(body, params.references);
+  const references = readReferences(body, seen.at("references"));
   return {
     ...optional("task", task),
-    ...optional("context", readId(body, params.messageContext, "message.contextId")),
+    ...optional("context", readId(body, seen.at("messageContext"), "message.contextId")),
     ...(references.length > 0 && { references }),
   };
 }
@@ -172,7 +170,7 @@ function namedByTarget(target: RestTarget, seen: SeenRequest | undefined, body: 
   const pushConfig = checked(target.pushConfig, "the push configuration's id");
   const context = operation === "ListTasks" ? checked(query.get("contextId") || undefined, "contextId") : undefined;
   const isPush = operation.includes("PushNotification");
-  const inBody = (name: ParamName) => text(body, seen?.params[name]) || undefined;
+  const inBody = (name: ParamName) => text(body, seen?.at(name)) || undefined;
   const said: (string | null | undefined)[] = [inBody("taskId"), query.get("taskId"), query.get("task_id")];
   if (!isPush) said.push(inBody("id"), query.get("id"));
   for (const path of [inBody("parent"), inBody("name"), inBody("configName"), query.get("name"), query.get("parent")]) {
@@ -187,10 +185,10 @@ function namedByTarget(target: RestTarget, seen: SeenRequest | undefined, body: 
 
 async function finish(body: Buffer, seen: SeenRequest, read: Omit<ReadRequest, "hasWebhook">): Promise<ReadRequest> {
   if (!isSend(read.operation)) return withWebhook(read);
-  const { params } = seen;
-  const parts = params.parts?.kind === "array" ? params.parts : params.content;
+  const own = seen.at("parts");
+  const parts = own?.kind === "array" ? own : seen.at("content");
   const messageKind = await kindOfPart(body, parts?.items?.[0]);
-  const webhooks = [params.firstWebhook, params.webhook, params.protoWebhook, params.taskWebhook];
+  const webhooks = [seen.at("firstWebhook"), seen.at("webhook"), seen.at("protoWebhook"), seen.at("taskWebhook")];
   const hasWebhook = webhooks.some((each) => each !== undefined && each.kind !== "null");
   return { ...read, hasWebhook, ...(messageKind !== undefined && { messageKind }) };
 }

@@ -27,7 +27,7 @@ const wanted = {
  * Other names that lenient readers (proto-JSON, some SDKs) take for one that decides whose a task is; a request that has
  * one is refused rather than understood in two ways.
  */
-export const aliases: readonly Path[] = [
+const aliases: readonly Path[] = [
   ["task_id"],
   ["context_id"],
   ["session_id"],
@@ -45,6 +45,7 @@ export const aliases: readonly Path[] = [
 
 export type ParamName = keyof typeof wanted;
 const names = Object.keys(wanted) as ParamName[];
+const places = Object.fromEntries(names.map((name, index) => [name, index])) as Record<ParamName, number>;
 const envelope: readonly Path[] = [["jsonrpc"], ["id"], ["method"], ["params"]];
 
 /** What a scan of a request found. */
@@ -52,7 +53,8 @@ export interface SeenRequest {
   readonly root: JsonRange;
   /** Of JSON-RPC: jsonrpc, id, method, params. */
   readonly envelope: readonly (JsonRange | undefined)[];
-  readonly params: Readonly<Record<ParamName, JsonRange | undefined>>;
+  /** Where a parameter stands. */
+  readonly at: (name: ParamName) => JsonRange | undefined;
   /** The first of `aliases` that is there. */
   readonly alias: string | undefined;
 }
@@ -67,14 +69,14 @@ const largeBytes = 256 * 1024;
 export async function scanRequest(body: Buffer, isRpc: boolean): Promise<SeenRequest | Extract<Scan, { ok: false }>> {
   const seen = await read(body, isRpc ? rpcPlan : restPlan);
   if (!seen.ok) return seen;
+  const { root, values } = seen;
   const skipped = isRpc ? envelope.length : 0;
-  const params = Object.fromEntries(names.map((name, index) => [name, seen.values[skipped + index]]));
-  const alias = aliases.findIndex((_path, index) => seen.values[skipped + names.length + index] !== undefined);
+  const alias = values.findIndex((value, index) => index >= skipped + names.length && value !== undefined);
   return {
-    root: seen.root,
-    envelope: seen.values.slice(0, skipped),
-    params: params as SeenRequest["params"],
-    alias: alias < 0 ? undefined : aliases[alias]?.join("."),
+    root,
+    envelope: values.slice(0, skipped),
+    at: (name) => values[skipped + places[name]],
+    alias: alias < 0 ? undefined : aliases[alias - skipped - names.length]?.join("."),
   };
 }
 

@@ -55,7 +55,7 @@ export function buildV10({ url, name, bindings, gates }: AgentParts): BuiltAgent
 const executor = (gates: Gates): AgentExecutor => ({
   async execute(context, bus) {
     // The SDK wants a stream to begin with the task, that of a follow-up too.
-    if (context.task !== undefined) bus.publish(AgentEvent.task(context.task));
+    if (context.task !== undefined) bus.publish(AgentEvent.task({ ...context.task, status: statusOf("working") }));
     try {
       for await (const happening of behave(turnOf(context), gates)) bus.publish(eventOf(happening, context));
     } catch (error) {

@@ -1,4 +1,4 @@
-import { requestFor, type Sides } from "@sluice/a2a";
+import { clientOf, requestFor, type Sides } from "@sluice/a2a";
 import { Fault, type A2aCall, type A2aOperation } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
@@ -85,13 +85,13 @@ export class AgentCalls {
     const { call, a2a, at, hold } = to;
     const { http, rpcId } = call.head;
     const sides: Sides = {
-      client: a2a.dialect,
+      client: clientOf(a2a, at.dialect),
       upstream: at.dialect,
       operation: a2a.operation,
       ...(rpcId !== undefined && { rpcId }),
       ...(a2a.known?.renames !== undefined && { renames: a2a.known.renames }),
       named: a2a.named,
-      ...(a2a.named.mayBeNew === true && a2a.known?.task === undefined && { isNewTask: true as const }),
+      hasTask: a2a.known?.task !== undefined,
       ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);

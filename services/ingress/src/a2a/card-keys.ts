@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { CardKey } from "@sluice/a2a";
 import { ConfigError } from "@sluice/runtime";
 import { calculateJwkThumbprint, exportJWK, importJWK, type JWK } from "jose";
@@ -37,7 +37,7 @@ function keysIn(text: string): Given[] {
     if (blocks !== null) return blocks.map((block) => ({ key: createPrivateKey(block), kid: undefined }));
     const read = JSON.parse(text) as JWK & { keys?: JWK[] };
     return (read.keys ?? [read]).map((jwk) => ({
-      key: createPrivateKey({ key: jwk as JsonWebKey, format: "jwk" }),
+      key: createPrivateKey({ key: jwk, format: "jwk" }),
       kid: jwk.kid,
     }));
   } catch {

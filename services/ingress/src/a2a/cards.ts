@@ -41,7 +41,8 @@ interface Kept {
 /** What rules say of a caller may hang on more than their version: the time, say. */
 const keptMs = 30_000;
 const mostKept = 2_048;
-const jwksPath = "/.well-known/jwks.json";
+/** Where the keys are published. */
+export const jwksPath = "/.well-known/jwks.json";
 
 /** Agents' cards as the gateway offers them, each as whoever asks may see it. */
 export class Cards {

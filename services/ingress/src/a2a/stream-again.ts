@@ -1,5 +1,5 @@
 import { requestFor, type Sides } from "@sluice/a2a";
-import { Fault, type A2aCall, type CallHead, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
+import { Fault, type A2aCall, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
 import type { HandedHead } from "../conversation.ts";
 
@@ -35,7 +35,7 @@ export function againOf({ head, stream, task, renames, again }: Asked): { head: 
     body: new Body(body),
     head: {
       ...head,
-      http: http as CallHead["http"],
+      http,
       method: sides.operation,
       stream,
       a2a: {

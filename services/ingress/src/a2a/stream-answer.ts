@@ -10,6 +10,8 @@ export interface StreamSource {
   /** The JSON-RPC id that its events have, as raw JSON. */
   readonly rpcId: string | undefined;
   readonly renames: Renames | undefined;
+  /** The dialect of its reader, where the stream tells more of it. */
+  readonly client?: Dialect;
 }
 
 /** How a client reads a stream. */
@@ -21,7 +23,7 @@ export type Reader = Pick<Sides, "client" | "operation" | "rpcId" | "named" | "h
  */
 export class StreamAnswer implements Answer {
   readonly #response: Answer;
-  readonly #reader: Reader;
+  #reader: Reader;
   #source: StreamSource | undefined;
   /** Absent where nothing is translated. */
   #cutter: EventCutter | undefined;
@@ -37,6 +39,7 @@ export class StreamAnswer implements Answer {
   /** From now on frames of this stream are written. */
   reads(source: StreamSource): void {
     this.#source = source;
+    if (source.client !== undefined) this.#reader = { ...this.#reader, client: source.client };
     this.#cutter = isAsItCame(source, this.#reader) ? undefined : new EventCutter();
     this.#last = undefined;
   }
