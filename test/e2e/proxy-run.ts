@@ -9,7 +9,7 @@ export const sluice = join(import.meta.dirname, "../../cli/bin/sluice.mjs");
 export const apiKey = "workstation-1";
 export const apiSecret = "b51cd2f47e0a96338c7de1f2a04b5566";
 
-export interface LogLine extends Readonly<Record<string, unknown>> {
+interface LogLine extends Readonly<Record<string, unknown>> {
   readonly msg: string;
 }
 

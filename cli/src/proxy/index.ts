@@ -1,7 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { clientTls, ConfigError, loadConfig, settingsOf } from "@sluice/runtime";
-import { createLog, createMetrics, type Log, type Registry } from "@sluice/telemetry";
-import { pino } from "pino";
+import { createLog, createMetrics, standardError, type Log, type Registry } from "@sluice/telemetry";
 import pretty from "pino-pretty";
 import { clientConfig, clientNames, type ClientName } from "./client-config.ts";
 import { listen } from "./server.ts";
@@ -42,8 +41,9 @@ export function addProxyCommand(program: Command): void {
 }
 
 async function proxy(flags: Flags): Promise<void> {
-  const destination = flags.stdio ? 2 : 1;
-  const to = flags.pretty ? pretty({ destination, sync: true }) : pino.destination({ dest: destination, sync: true });
+  const isOnError = flags.stdio === true;
+  const plain = isOnError ? standardError() : undefined;
+  const to = flags.pretty ? pretty({ destination: isOnError ? 2 : 1, sync: true }) : plain;
   try {
     const env = environmentWith(flags.env, process.env);
     if (flags.printConfig !== undefined) {

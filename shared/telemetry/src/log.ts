@@ -14,6 +14,11 @@ export function createLog(service: string, level: string, to?: DestinationStream
   return to === undefined ? pino(options) : pino(options, to);
 }
 
+/** Where a log goes whose standard output belongs to something else. */
+export function standardError(): DestinationStream {
+  return pino.destination({ dest: 2, sync: true });
+}
+
 /** What may be said of an error in a log: its name, message and where it came from, and never its other fields, which may hold requests. */
 export function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: String(error) };
