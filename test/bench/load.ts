@@ -126,7 +126,7 @@ class Connection {
 type Verify = (response: Response, id: string) => string | undefined;
 
 function verifierOf(workload: Workload): Verify {
-  if (workload.name === "sse-20") return verifyStream;
+  if (workload.tool === "stream-20") return verifyStream;
   if (workload.method === "tools/list") return isFederated(workload) ? mergedVerifier() : verifyList;
   const expected = answerBytes(workload);
   return (response, id) => {

@@ -174,7 +174,8 @@ function subjectOf(run: RunFile, up: ChildProcess, { keys }: Credentials): Subje
   const path = url.pathname === "/" ? "/mcp" : url.pathname;
   return {
     name: "sluice",
-    targetOf: ({ tenant }) => ({ port: Number(url.port), path, key: keys[tenant] }),
+    targetOf: ({ tenant, isWorkstation }) =>
+      isWorkstation ? undefined : { port: Number(url.port), path, key: keys[tenant] },
     processes,
   };
 }

@@ -10,6 +10,8 @@ export const workloadNames = [
   "federated-list-uncached",
   "rules-few",
   "rules-many",
+  "workstation-256",
+  "workstation-sse-20",
 ] as const;
 
 export type WorkloadName = (typeof workloadNames)[number];
@@ -36,6 +38,8 @@ export interface Workload {
   readonly tenant: TenantName;
   /** By so many agents in turn; one where it is not said. */
   readonly agents?: number;
+  /** Through `sluice proxy` alone. */
+  readonly isWorkstation?: true;
 }
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
@@ -46,6 +50,22 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
   "tools-list-uncached": listing("tools-list-uncached", "bench-uncached"),
   "federated-list": listing("federated-list", "bench-federated"),
   "federated-list-uncached": listing("federated-list-uncached", "bench-federated-uncached"),
+  "workstation-256": {
+    name: "workstation-256",
+    method: "tools/call",
+    tool: "echo-256",
+    textBytes: 256,
+    tenant: "bench",
+    isWorkstation: true,
+  },
+  "workstation-sse-20": {
+    name: "workstation-sse-20",
+    method: "tools/call",
+    tool: "stream-20",
+    textBytes: 32,
+    tenant: "bench",
+    isWorkstation: true,
+  },
   "rules-few": calling("rules-few", "bench-rules-few", 10),
   "rules-many": calling("rules-many", "bench-rules-many", 10_000),
 };
@@ -91,7 +111,7 @@ const meta = {
 
 /** A JSON-RPC request whose id stands at `idOffset`. */
 export function requestBody(workload: Workload): string {
-  const progress = workload.name === "sse-20" ? { progressToken: "bench" } : {};
+  const progress = workload.tool === "stream-20" ? { progressToken: "bench" } : {};
   const params = workload.tool
     ? { name: workload.tool, arguments: { text: "a".repeat(workload.textBytes) }, _meta: { ...meta, ...progress } }
     : { _meta: meta };

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { asBuffer, Fault, toFault } from "@sluice/contracts";
 import type { Exchange, ReceivedHeaders } from "@sluice/relay";
-import { forwardedFields, relayedFields } from "./fields.ts";
+import { relayedFields, type ClientFields } from "./fields.ts";
 import { beat, listensInVain, type Beats } from "./heartbeat.ts";
 import { endOf, type Told } from "./report.ts";
 import type { Settings } from "./settings.ts";
@@ -15,6 +15,7 @@ export const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as cons
 export interface AttemptParts {
   readonly settings: Settings;
   readonly upstream: Upstream;
+  readonly fields: ClientFields;
   readonly beats: Beats;
 }
 
@@ -25,11 +26,13 @@ export interface AttemptParts {
  */
 export async function carry(request: IncomingMessage, response: ServerResponse, parts: AttemptParts): Promise<Told> {
   const { settings, upstream, beats } = parts;
-  const exchange = upstream.send(await sentOf(request, settings));
-  response.once("close", () => exchange.abort(new Fault("client_left", "the client left")));
+  const exchange = upstream.send(await sentOf(request, parts));
+  response.once("close", () => {
+    if (!response.writableFinished) exchange.abort(left());
+  });
   const { status, headers } = await within(exchange, settings.UPSTREAM_RESPONSE_TIMEOUT_MS);
   if (listensInVain(request, status)) {
-    exchange.abort(new Fault("client_left", "not read"));
+    exchange.abort(left());
     await beat(response, beats);
     return { status, heartbeat: true };
   }
@@ -43,9 +46,9 @@ export async function carry(request: IncomingMessage, response: ServerResponse, 
   }
 }
 
-async function sentOf(request: IncomingMessage, settings: Settings): Promise<Sent> {
+async function sentOf(request: IncomingMessage, { settings, fields }: AttemptParts): Promise<Sent> {
   const method = request.method as Sent["method"];
-  const headers = forwardedFields(request.headers, settings.FORWARD_HEADERS);
+  const headers = fields.forwarded(request.headers);
   const sent = { method, target: request.url ?? "/", headers };
   const length = Number(headers["content-length"] ?? (request.headers["transfer-encoding"] === undefined ? 0 : NaN));
   const limit = settings.MAX_BODY_BYTES;
@@ -59,10 +62,21 @@ async function sentOf(request: IncomingMessage, settings: Settings): Promise<Sen
   return { ...sent, body: bounded(request, limit) };
 }
 
-async function collected(request: IncomingMessage, limit: number): Promise<Buffer> {
+/** By events: an async iterator costs more than the rest of a small request. */
+function collected(request: IncomingMessage, limit: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const parts: Buffer[] = [];
-  for await (const part of bounded(request, limit)) parts.push(part);
-  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+  let size = 0;
+  request.on("data", (part: Buffer) => {
+    size += part.length;
+    if (size > limit) return reject(tooLarge(limit));
+    parts.push(part);
+  });
+  request.once("end", () => resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)));
+  request.once("close", () => {
+    if (!request.complete) reject(left());
+  });
+  return promise;
 }
 
 async function* bounded(request: IncomingMessage, limit: number): AsyncGenerator<Buffer> {
@@ -123,6 +137,7 @@ async function relayBody(exchange: Exchange, response: ServerResponse, { keep, w
     watch.heard();
     bytes += chunk.length;
     end.take(chunk);
+    gatherWrites(response);
     if (response.write(chunk)) continue;
     watch.isReading = true;
     await drained(response);
@@ -130,6 +145,17 @@ async function relayBody(exchange: Exchange, response: ServerResponse, { keep, w
   }
   response.end();
   return { bytes, ...(keep && { start: end.start() }) };
+}
+
+/** What is written until the end of this turn leaves in one write to the socket. */
+function gatherWrites({ socket }: ServerResponse): void {
+  if (socket === null || socket.writableCorked > 0) return;
+  socket.cork();
+  setImmediate(() => socket.uncork());
+}
+
+function left(): Fault {
+  return new Fault("client_left", "the client left");
 }
 
 async function drained(response: ServerResponse): Promise<void> {

@@ -7,18 +7,39 @@ const credentials = new Set(["authorization", "cookie", "proxy-authorization", "
 const notForwarded =
   /^(?:host|origin|referer|expect|forwarded|via|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|nats-.*|sec-.*)$/;
 
-/** The client's fields that go to the upstream; `content-length` stays, because the body does. */
-export function forwardedFields(received: IncomingHttpHeaders, named: readonly string[]): Record<string, string> {
-  const isHopByHop = endsHere(received.connection);
-  const forwarded: Record<string, string> = {};
-  for (const name in received) {
-    const value = received[name];
-    const spelled = name.replaceAll("_", "-");
-    const isKept = credentials.has(spelled) ? named.includes(name) : !notForwarded.test(spelled);
-    if (value === undefined || !isKept || isHopByHop(name)) continue;
-    forwarded[name] = Array.isArray(value) ? value.join(", ") : value;
+/** So many names are judged once. */
+const mostKnown = 512;
+
+/** Judges a client's fields; an instance per proxy. `content-length` stays, because the body does. */
+export class ClientFields {
+  readonly #named: readonly string[];
+  readonly #known = new Map<string, boolean>();
+
+  /** @param named in any case: credentials that go on all the same */
+  constructor(named: readonly string[]) {
+    this.#named = named.map((name) => name.toLowerCase());
   }
-  return forwarded;
+
+  /** Those that go to the upstream. */
+  forwarded(received: IncomingHttpHeaders): Record<string, string> {
+    const isHopByHop = endsHere(received.connection);
+    const forwarded: Record<string, string> = {};
+    for (const name in received) {
+      const value = received[name];
+      if (value === undefined || !this.#passes(name) || isHopByHop(name)) continue;
+      forwarded[name] = Array.isArray(value) ? value.join(", ") : value;
+    }
+    return forwarded;
+  }
+
+  #passes(name: string): boolean {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const spelled = name.replaceAll("_", "-");
+    const passes = credentials.has(spelled) ? this.#named.includes(name) : !notForwarded.test(spelled);
+    if (this.#known.size < mostKnown) this.#known.set(name, passes);
+    return passes;
+  }
 }
 
 /** The upstream's fields that go to the client: all but those of this hop, and leave for pages of other sites (A18). */

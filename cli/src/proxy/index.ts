@@ -1,8 +1,9 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { clientTls, ConfigError, loadConfig, settingsOf } from "@sluice/runtime";
-import { createLog, createMetrics, standardError, type Log, type Registry } from "@sluice/telemetry";
+import { createLog, createMetrics, logOutput, type Log, type Registry } from "@sluice/telemetry";
 import pretty from "pino-pretty";
 import { clientConfig, clientNames, type ClientName } from "./client-config.ts";
+import { ClientFields } from "./fields.ts";
 import { listen } from "./server.ts";
 import { environmentWith, settingsHelp, settingsSchema, type Settings } from "./settings.ts";
 import { serveStdio } from "./stdio.ts";
@@ -41,9 +42,8 @@ export function addProxyCommand(program: Command): void {
 }
 
 async function proxy(flags: Flags): Promise<void> {
-  const isOnError = flags.stdio === true;
-  const plain = isOnError ? standardError() : undefined;
-  const to = flags.pretty ? pretty({ destination: isOnError ? 2 : 1, sync: true }) : plain;
+  const output = flags.stdio ? 2 : 1;
+  const to = flags.pretty ? pretty({ destination: output, sync: true }) : logOutput(output);
   try {
     const env = environmentWith(flags.env, process.env);
     if (flags.printConfig !== undefined) {
@@ -69,8 +69,9 @@ async function serve(settings: Settings, told: { log: Log; metrics: Registry }, 
   const { UPSTREAM_CA_FILE: ca, UPSTREAM_CERT_FILE: cert, UPSTREAM_KEY_FILE: key } = settings;
   const upstream = scope.use(new Upstream(settings, clientTls("UPSTREAM", { ca, cert, key }, told)));
   if (stdio) return await serveStdio({ settings, upstream, log, stop: stop.signal });
+  const fields = new ClientFields(settings.FORWARD_HEADERS);
   const beats = { everyMs: settings.SSE_HEARTBEAT_MS, stop: stop.signal };
-  const listener = scope.use(await listen({ settings, upstream, beats, ...told }));
+  const listener = scope.use(await listen({ settings, upstream, fields, beats, ...told }));
   const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${listener.port}/mcp`;
   if (!/^(?:localhost|127\.|::1$)/.test(settings.HOST))
     log.warn({ host: settings.HOST }, "whoever reaches this address can make requests that are signed with your key");

@@ -54,7 +54,7 @@ function listenerOf(parts: ServerParts): RequestListener {
   const { ALLOWED_HOSTS: allowedHosts, ALLOWED_ORIGINS: allowedOrigins, MCP_API_KEY, MCP_API_SECRET } = settings;
   const guard = createGuard({ allowedHosts, allowedOrigins });
   const report = reporter(log, [MCP_API_SECRET, MCP_API_KEY]);
-  const measure = measures(metrics);
+  const measure = settings.METRICS ? measures(metrics) : undefined;
   const startedAt = Date.now();
   const local = (path: string, response: ServerResponse): boolean => {
     if (isDiscoveryProbe(path)) answer(response, 404, { error: "not_found", message: "there is no login here" });
@@ -76,7 +76,7 @@ function listenerOf(parts: ServerParts): RequestListener {
     const about = { method: request.method ?? "", target, startedAt: started };
     const over = (told: Told) => {
       report(about, told);
-      measure(about.method, told, started);
+      measure?.(about.method, told, started);
     };
     carry(request, response, parts).then(over, (error: unknown) => {
       const fault = toFault(error);

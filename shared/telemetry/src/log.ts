@@ -14,9 +14,9 @@ export function createLog(service: string, level: string, to?: DestinationStream
   return to === undefined ? pino(options) : pino(options, to);
 }
 
-/** Where a log goes whose standard output belongs to something else. */
-export function standardError(): DestinationStream {
-  return pino.destination({ dest: 2, sync: true });
+/** Standard output or error; lines that come together are written together. */
+export function logOutput(descriptor: 1 | 2): DestinationStream {
+  return pino.destination({ dest: descriptor, sync: false });
 }
 
 /** What may be said of an error in a log: its name, message and where it came from, and never its other fields, which may hold requests. */
