@@ -18,6 +18,7 @@ const TASKS = {
   test: ["test/run.mjs"],
   bench: ["test/bench/run.mjs"],
   conformance: ["test/conformance/run.mjs"],
+  "conformance:a2a": ["test/conformance-a2a/run.mjs"],
   check: ["scripts/check.mjs"],
   build: [],
 };

@@ -42,6 +42,7 @@ const holders: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(serviceNames.map((name) => [passwordVariable(name), [name, "nats"]])),
   REDIS_PASSWORD: ["rate-limit", "session-manager", "redis"],
   POSTGRES_PASSWORD: ["audit", "postgres"],
+  POSTGRES_TASKS_PASSWORD: ["session-manager", "postgres"],
   ADMIN_TOKEN: ["control"],
 };
 

@@ -7,8 +7,8 @@ export interface Shim extends AsyncDisposable {
 }
 
 export interface ShimOptions {
-  /** Where the next request goes. */
-  readonly next: () => URL;
+  /** Where the next request goes; it came for that path and query. */
+  readonly next: (path: string) => URL;
   /** Added to what comes, as names and values in turn. */
   readonly headers: readonly string[];
 }
@@ -18,7 +18,9 @@ export interface ShimOptions {
  * and adds it; Host and Origin stay what the suite sends, so that Sluice itself judges them.
  */
 export async function startShim({ next, headers }: ShimOptions): Promise<Shim> {
-  const server = createServer((incoming, response) => pass({ incoming, response, target: next(), headers }));
+  const server = createServer((incoming, response) =>
+    pass({ incoming, response, target: next(incoming.url ?? "/"), headers }),
+  );
   server.requestTimeout = 0;
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject).listen(0, "127.0.0.1", listening.resolve);
@@ -43,7 +45,7 @@ function pass({ incoming, response, target, headers }: Passage): void {
   const outgoing = request({
     host: target.hostname,
     port: target.port,
-    path: target.pathname,
+    path: target.pathname + target.search,
     method: incoming.method ?? "GET",
     headers: [...incoming.rawHeaders, ...headers],
     agent: false,

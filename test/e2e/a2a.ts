@@ -70,3 +70,10 @@ export function taskOf(answer: Answer): {
 export function caller(url: string, key: string) {
   return (body: string, more: OutgoingHttpHeaders = {}) => send(url, { headers: speaking(key, more), body });
 }
+
+/** The body of a send by REST. */
+export function restBody(version: "0.3" | "1.0", text: string, more: object = {}): string {
+  const parts = [{ text }];
+  const message = { messageId: randomUUID(), role: "ROLE_USER", ...more };
+  return JSON.stringify({ message: version === "1.0" ? { ...message, parts } : { ...message, content: parts } });
+}

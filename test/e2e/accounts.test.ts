@@ -101,6 +101,9 @@ const publishers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.own.v1.ingress.i1.replaced": ["egress"],
   "gw.own.v1.rate-limit.i1.give": ["ingress"],
   "gw.dead.v1.audit": ["audit"],
+  "gw.push.v1.0011223344556677.AAAAAAAAAAAAAAAAAAAAAA": ["ingress"],
+  "gw.dead.v1.push": ["egress"],
+  "gw.ask.v1.session-manager.push-find": ["egress"],
   "gw.audit.v1.ingress": ["ingress"],
   "gw.audit.v1.egress": ["egress"],
   "gw.audit.v1.control": ["control"],
@@ -129,6 +132,11 @@ const publishers: Readonly<Record<string, readonly ServiceName[]>> = {
   "$JS.API.CONSUMER.CREATE.KV_conf.x1.$KV.conf.ingress.*": ["ingress", "control"],
   "$JS.API.CONSUMER.CREATE.KV_conf.x1": ["control"],
   "$JS.ACK.AUDIT.audit.1.1.1.1.1": ["audit"],
+  "$JS.API.STREAM.INFO.PUSH": ["ingress", "egress", "control"],
+  "$JS.API.STREAM.PURGE.PUSH": ["control"],
+  "$JS.API.CONSUMER.MSG.NEXT.PUSH.push": ["egress", "control"],
+  "$JS.API.CONSUMER.DELETE.PUSH.push": ["control"],
+  "$JS.ACK.PUSH.push.1.1.1.1.1": ["egress"],
   "$SYS.REQ.SERVER.PING": [],
 };
 
@@ -155,6 +163,8 @@ const hearers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.own.v1.rate-limit.i1.give": ["rate-limit"],
   "gw.audit.v1.>": [],
   "gw.dead.v1.audit": [],
+  "gw.push.v1.>": [],
+  "gw.dead.v1.push": [],
 };
 
 describe("each service's account", () => {

@@ -51,6 +51,7 @@ async function registered() {
     mcp: unused,
     a2a: unused,
     taskPaths: unused,
+    cards: unused,
     sse: unused,
     paths: unused,
     tenants: unused,

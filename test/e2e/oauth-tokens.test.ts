@@ -142,6 +142,7 @@ describe("a token that is not good", () => {
       mcp: unused,
       a2a: unused,
       taskPaths: unused,
+      cards: unused,
       sse: unused,
       paths: unused,
       tenants: unused,

@@ -28,7 +28,13 @@ beforeAll(async () => {
   for (const part of [nats, postgres] satisfies Part[]) scope.defer(() => part.stop());
   const connect = async (service: "control" | "audit" | "egress") =>
     scope.use(await Bus.connect({ url: nats.url, service }));
-  const sizes = { auditMaxBytes: 64 << 20, repliesMaxBytes: 8 << 20, repliesMaxAgeMs: 60_000 };
+  const sizes = {
+    auditMaxBytes: 64 << 20,
+    repliesMaxBytes: 8 << 20,
+    repliesMaxAgeMs: 60_000,
+    pushMaxBytes: 8 << 20,
+    pushMaxWaiting: 100,
+  };
   await ensureTopology(await connect("control"), { replicas: 1, ...sizes });
   egress = await connect("egress");
   outcomes = scope.use(new OutcomeLog(egress));

@@ -48,6 +48,8 @@ beforeEach(async () => {
     auditMaxBytes: 64 << 20,
     repliesMaxBytes: 8 << 20,
     repliesMaxAgeMs: 60_000,
+    pushMaxBytes: 8 << 20,
+    pushMaxWaiting: 100,
   });
   const name = `audit_${process.pid}_${numbers++}`;
   const admin = new pg.Client({ connectionString: postgres.url });

@@ -4,10 +4,13 @@ import type { Finding } from "./cross-check.ts";
 /** What is valid and yet most likely not what was meant. */
 export function warningsOf(conf: Conf): Finding[] {
   return Object.entries(conf.tenants).flatMap(([name, tenant]) =>
-    [...strangers(tenant), ...sharedServers(tenant), ...oversizes(tenant)].map(({ path, reason }) => ({
-      path: ["tenants", name, ...path],
-      reason,
-    })),
+    [
+      ...strangers(tenant),
+      ...strangeAgents(tenant),
+      ...hiddenCards(conf, name, tenant),
+      ...sharedServers(tenant),
+      ...oversizes(tenant),
+    ].map(({ path, reason }) => ({ path: ["tenants", name, ...path], reason })),
   );
 }
 
@@ -36,6 +39,37 @@ function strangers(tenant: Tenant): Finding[] {
         : [{ path: [kind, index, "agentPattern"], reason: `${agentPattern} fits no agent of this tenant` }],
     ),
   );
+}
+
+/** Rules about agents behind the gateway that are none. */
+function strangeAgents({ a2a, accessRules }: Tenant): Finding[] {
+  const names = a2a.endpoints.map(({ name }) => name);
+  return accessRules.flatMap((rule, index) =>
+    (["allowedAgents", "deniedAgents"] as const).flatMap((member) =>
+      (rule[member] ?? []).flatMap((pattern, at) =>
+        pattern === "*" || names.some(compilePattern(pattern))
+          ? []
+          : [
+              {
+                path: ["accessRules", index, member, at],
+                reason: `${pattern} fits no name of a2a.endpoints: these rules are about agents that are called`,
+              },
+            ],
+      ),
+    ),
+  );
+}
+
+/** Who does not say who he is cannot be told whose agent he means. */
+function hiddenCards({ tenants }: Conf, own: string, { a2a }: Tenant): Finding[] {
+  return a2a.endpoints.flatMap(({ name, publicCard }, index) => {
+    const other = Object.entries(tenants).find(
+      ([tenant, there]) => tenant !== own && there.a2a.endpoints.some((endpoint) => endpoint.name === name),
+    );
+    if (!publicCard || other === undefined) return [];
+    const reason = `tenant ${other[0]} has an agent of this name too: its card is shown only to who says who he is`;
+    return [{ path: ["a2a", "endpoints", index, "name"], reason }];
+  });
 }
 
 /** At the address of all servers only a prefix says which one a call goes to. */

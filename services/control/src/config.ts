@@ -40,5 +40,8 @@ export const configSchema = z.object({
   AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
   REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),
+  /** Push notifications that wait to be delivered: bytes of all, and how many of one configuration. */
+  PUSH_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(256 * 1024 ** 2),
+  PUSH_MAX_WAITING: integer(1, 100_000).default(128),
 });
 export type ControlConfig = z.infer<typeof configSchema>;

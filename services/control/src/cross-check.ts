@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
+import { checkA2a } from "./check-a2a.ts";
 import { checkConditions } from "./check-conditions.ts";
 import { askedUrls, checkAuthentication } from "./authentication-check.ts";
 import { checkLimits } from "./check-limits.ts";
@@ -79,6 +80,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...checkKeys(path, tenant, holders),
       ...checkConditions(path, tenant),
       ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
+      ...checkA2a(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];

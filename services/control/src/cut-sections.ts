@@ -34,7 +34,8 @@ export function cutSections(conf: Conf, version: number): AllSections {
         ...endpoint,
         toolDefinitions: endpoint.toolDefinitions ?? tenant.settings.tool_definitions,
       })),
-      agentEndpoints: tenant.a2a.endpoints,
+      agentEndpoints: tenant.settings.a2a_enabled ? tenant.a2a.endpoints : [],
+      agentIds: tenant.agents.map(({ id }) => id),
     })),
   };
 }

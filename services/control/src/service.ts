@@ -80,6 +80,8 @@ function prepareBus({ config, bus }: ControlContext): Promise<void> {
     auditMaxBytes: config.AUDIT_MAX_BYTES,
     repliesMaxBytes: config.REPLIES_MAX_BYTES,
     repliesMaxAgeMs: config.REPLIES_MAX_AGE_MS,
+    pushMaxBytes: config.PUSH_MAX_BYTES,
+    pushMaxWaiting: config.PUSH_MAX_WAITING,
   });
 }
 

@@ -1,5 +1,5 @@
 import { upstreamNetworks } from "@sluice/net";
-import { integer, listOf } from "@sluice/runtime";
+import { integer, keyRing, listOf } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
@@ -38,6 +38,28 @@ export const configSchema = z.object({
   EGRESS_BREAKER_FAILURES: integer(0, 100_000).default(10),
   /** How long they are, and then how often one call is let through as a probe. */
   EGRESS_BREAKER_OPEN_MS: integer(100, 3_600_000).default(5_000),
+  /** What the addresses that agents are told for push notifications are signed with, as ingress has it; without one there are none. */
+  PUSH_SIGNING_KEY: keyRing.optional(),
+  /** Where agents reach the gateway with push notifications, where that is not PUBLIC_URL of ingress. */
+  PUSH_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: "must be a URL such as https://gateway.example.com" })
+    .optional(),
+  /** How long an agent may tell of a task at such an address. */
+  PUSH_TTL_SECONDS: integer(60, 10 * 365 * 86_400).default(30 * 86_400),
+  /** Networks that clients' webhooks may be in beside public addresses. */
+  PUSH_NETWORKS: upstreamNetworks,
+  /** How long a webhook may take, and how many notifications it gets at once from each replica. */
+  PUSH_TIMEOUT_MS: integer(100, 60_000).default(10_000),
+  PUSH_CONNECTIONS_PER_HOST: integer(1, 1_000).default(8),
+  /** The first pause before another try, and the longest. */
+  PUSH_RETRY_FIRST_MS: integer(10, 600_000).default(1_000),
+  PUSH_RETRY_LONGEST_MS: integer(10, 86_400_000).default(900_000),
+  /** When a notification is given up: by tries, by tries where the webhook refuses it, and by age. */
+  PUSH_MAX_TRIES: integer(1, 10_000).default(150),
+  PUSH_MAX_REFUSALS: integer(1, 1_000).default(3),
+  PUSH_MAX_AGE_SECONDS: integer(1, 30 * 86_400).default(86_400),
+  /** How long after a replica died what it had in hand comes to another. */
+  PUSH_ACK_WAIT_MS: integer(1_000, 600_000).default(15_000),
   /** Networks that upstreams may be in beside public addresses. */
   UPSTREAM_NETWORKS: upstreamNetworks,
 });

@@ -17,6 +17,7 @@ import { Agents } from "./a2a/agents.ts";
 import { answerCardQuestion } from "./a2a/cards.ts";
 import { HeldBytes } from "./a2a/held-bytes.ts";
 import { TaskLists } from "./a2a/task-lists.ts";
+import { openPushOperations, startDispatching } from "./a2a/push.ts";
 import { TaskRegistry } from "./a2a/task-registry.ts";
 import { Watches } from "./a2a/watches.ts";
 import { callMetrics } from "./call-metrics.ts";
@@ -151,16 +152,20 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
 }
 
 function openAgentCalls(
-  { bus, config, scope }: Context<EgressConfig>,
+  context: Context<EgressConfig & BaseConfig>,
   parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
 ): AgentCalls {
+  const { bus, config, scope } = context;
   const { agents, replies } = parts;
   const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
-  const registry = new TaskRegistry(bus);
+  const pushes = openPushOperations(context, parts);
+  const registry = new TaskRegistry(bus, pushes);
+  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, parts);
   const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
     ...parts,
     registry,
+    pushes,
     lists: new TaskLists({ bus, replies, registry }),
     held,
     watches: new Watches({ bus, agents, replies, registry, audit, held }),

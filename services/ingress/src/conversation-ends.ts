@@ -1,6 +1,13 @@
 import { chunkBytes, Fault, type ReplyHead } from "@sluice/contracts";
 import type { Body } from "./body.ts";
 
+/** An egress replica that a call is handed to before all others. */
+export interface Owner {
+  readonly instance: string;
+  /** It alone can go on with the call; else it is only the best one. */
+  readonly isNeeded: boolean;
+}
+
 /** Where a stream that any number may read goes on: that is to be asked for, or it was told with the task as it is. */
 export type Elsewhere =
   { readonly kind: "moved" } | { readonly kind: "follow"; readonly head: ReplyHead; readonly snapshot: Buffer };

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BodyReceiver, sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
+import { sendBody, type Bus, type Incoming, type WaitFailure, type Waiting } from "@sluice/bus";
 import {
   chunkBytes,
   decodeHeadAndBody,
@@ -13,32 +13,24 @@ import {
   type StreamEnd,
   type StreamHead,
 } from "@sluice/contracts";
+import { AnswerChunks } from "./answer-chunks.ts";
 import type { Answer } from "./answer.ts";
 import type { Body } from "./body.ts";
-import { lostFault, ownerGone, takenFrom, ToldFault, type Elsewhere } from "./conversation-ends.ts";
+import { lostFault, ownerGone, takenFrom, ToldFault, type Elsewhere, type Owner } from "./conversation-ends.ts";
 import type { Manner, Rewrite, Rewritten } from "./manner.ts";
 import type { QuotaHeaders } from "./quota-headers.ts";
 import { SseRelay } from "./sse-relay.ts";
 import type { Dependent, Streams } from "./streams.ts";
-import { drained, startEventStream } from "./writing.ts";
+import { startEventStream } from "./writing.ts";
 
 /** How long an egress replica may take to say that it works on a call. */
 const firstWordMs = 5_000;
 /** Beyond the endpoint's own deadline, which egress watches. */
 const graceMs = 5_000;
 const bodyIdleTimeoutMs = 30_000;
-/** What an answer may have that is put together here. */
-const longestRewrittenBytes = 32 * 1024 * 1024;
 
 /** A call as it is, but for how and when it is handed over. */
 export type HandedHead = Omit<CallHead, "notAfter" | "chunked">;
-
-/** An egress replica that a call is handed to before all others. */
-export interface Owner {
-  readonly instance: string;
-  /** It alone can go on with the call; else it is only the best one. */
-  readonly isNeeded: boolean;
-}
 
 export interface ConversationOptions {
   readonly bus: Bus;
@@ -59,9 +51,11 @@ export class Conversation implements Dependent {
   egress: string | undefined;
   readonly #options: ConversationOptions;
   readonly #done = Promise.withResolvers<Fault | Elsewhere | undefined>();
+  /** Resolves when egress has the whole of the body. */
+  readonly #handed = Promise.withResolvers<void>();
   readonly #relay: SseRelay;
   #inbox: Waiting | undefined;
-  #receiver: BodyReceiver | undefined;
+  #chunks: AnswerChunks | undefined;
   #streaming = false;
   /** The session that the answer begins. */
   #session: string | undefined;
@@ -126,7 +120,7 @@ export class Conversation implements Dependent {
 
   /** What was said meanwhile is lost; egress says anew that it works on the call, or it is lost too. */
   #busCameBack(): void {
-    if (!this.#streaming && this.#receiver === undefined) this.#inbox?.extend(firstWordMs);
+    if (!this.#streaming && this.#chunks === undefined) this.#inbox?.extend(firstWordMs);
   }
 
   #hand(owner: Owner | undefined): void {
@@ -151,13 +145,14 @@ export class Conversation implements Dependent {
     const subject =
       owner === undefined ? subjects.call(this.#options.manner.protocol) : subjects.callOf(owner.instance);
     bus.tell(subject, message, { reply: this.#inbox.subject });
-    if (!large && owner?.isNeeded !== false) body.release();
+    if (large) return;
+    this.#handed.resolve();
+    if (owner?.isNeeded !== false) body.release();
   }
 
   #onMessage(message: Incoming): void {
-    if (this.#receiver !== undefined) {
-      this.#inbox?.extend(bodyIdleTimeoutMs);
-      this.#receiver.push(message);
+    if (this.#chunks !== undefined) {
+      this.#chunks.push(message);
       return;
     }
     const { head, body } = decodeHeadAndBody<ReplyHead>(message.data);
@@ -176,7 +171,7 @@ export class Conversation implements Dependent {
   #onSilence(fault: Fault, reason: WaitFailure): void {
     const { head, streams } = this.#options;
     if (reason === "timeout" && !this.#streaming) streams.tellOwner("cancel", { call: head.call });
-    if (this.#receiver !== undefined) this.#receiver.fail(fault);
+    if (this.#chunks !== undefined) this.#chunks.fail(fault);
     else if (this.#streaming) return;
     else if (this.egress !== undefined) this.#done.reject(new Fault("upstream_timeout", "no answer in time"));
     else if (reason !== "nobody") this.#done.reject(lostFault());
@@ -186,6 +181,7 @@ export class Conversation implements Dependent {
   async #sendBody(to: string): Promise<void> {
     const { bus, body } = this.#options;
     await sendBody(bus, takenFrom(body), { to, idleTimeoutMs: bodyIdleTimeoutMs }).catch(() => {});
+    this.#handed.resolve();
     body.release();
   }
 
@@ -203,7 +199,7 @@ export class Conversation implements Dependent {
     const rewrite = manner.rewriteOf?.(head);
     if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
     else if (rewrite === undefined) this.#write({ ...head, body });
-    else this.#rewrite(rewrite, body);
+    else void this.#rewrite(rewrite, body);
   }
 
   #write({ status, headers, body }: Rewritten): void {
@@ -213,9 +209,10 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  #rewrite(rewrite: Rewrite, body: Buffer): void {
+  async #rewrite(rewrite: Rewrite, body: Buffer): Promise<void> {
     try {
-      this.#write(rewrite.run(body));
+      const rewritten = rewrite.run(body);
+      this.#write(rewritten instanceof Promise ? await rewritten : rewritten);
     } catch (error) {
       this.#done.reject(toFault(error));
     }
@@ -223,29 +220,17 @@ export class Conversation implements Dependent {
 
   async #follow(head: ReplyHead, body: Buffer): Promise<void> {
     try {
-      const snapshot = head.chunked === true ? await this.#gather(() => {}) : body;
+      const snapshot = head.chunked === true ? await this.#receive().gather(() => {}) : body;
       this.#done.resolve({ kind: "follow", head, snapshot });
     } catch (error) {
       this.#done.reject(toFault(error));
     }
   }
 
-  async #gather(book: (bytes: number) => void): Promise<Buffer> {
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of this.#receive()) {
-      parts.push(chunk);
-      size += chunk.length;
-      if (size > longestRewrittenBytes) throw new Fault("upstream_failed", "the answer is too large to be translated");
-      book(size);
-    }
-    return Buffer.concat(parts, size);
-  }
-
   /** What is to be put into other words has to be here as a whole. */
   async #gatherChunks(rewrite: Rewrite): Promise<void> {
     try {
-      this.#rewrite(rewrite, await this.#gather(rewrite.book));
+      await this.#rewrite(rewrite, await this.#receive().gather(rewrite.book));
     } catch (error) {
       const { head, streams } = this.#options;
       streams.tellOwner("cancel", { call: head.call });
@@ -255,25 +240,15 @@ export class Conversation implements Dependent {
     }
   }
 
-  async *#receive(): AsyncGenerator<Uint8Array> {
-    this.#receiver = new BodyReceiver(this.#options.bus);
+  #receive(): AnswerChunks {
     this.#relay.close();
-    this.#inbox?.extend(bodyIdleTimeoutMs);
-    for await (const chunk of this.#receiver) {
-      yield chunk;
-      this.#inbox?.extend(bodyIdleTimeoutMs);
-    }
+    return (this.#chunks = new AnswerChunks(this.#options.bus, () => this.#inbox?.extend(bodyIdleTimeoutMs)));
   }
 
   async #relayChunks(head: ReplyHead): Promise<void> {
     const { response, extraHeaders } = this.#options;
     response.writeHead(head.status, { ...head.headers, ...extraHeaders });
-    try {
-      for await (const chunk of this.#receive()) if (!response.write(chunk)) await drained(response, 0);
-      response.end();
-    } catch {
-      response.destroy();
-    }
+    await this.#receive().writeTo(response);
     this.#done.resolve(undefined);
   }
 
@@ -312,12 +287,14 @@ export class Conversation implements Dependent {
     this.#done.resolve(undefined);
   }
 
-  /** Nobody can come back for the rest of one large answer. */
+  /** Nobody can come back for the rest of one large answer; what goes on without its client needs the whole body. */
   #clientLeft(): void {
     const { head, streams, manner } = this.#options;
-    this.#receiver?.fail(new Fault("client_left", "the client left"));
-    if (manner.onLeaving === "cancel" || this.#receiver !== undefined) streams.tellOwner("cancel", { call: head.call });
-    else if (manner.onLeaving === "detach") streams.tellOwner("detach", this.#reading);
-    this.#done.resolve(undefined);
+    const leave = () => this.#done.resolve(undefined);
+    this.#chunks?.fail(new Fault("client_left", "the client left"));
+    if (manner.onLeaving === "cancel" || this.#chunks !== undefined) streams.tellOwner("cancel", { call: head.call });
+    else if (manner.onLeaving === "nothing") return void this.#handed.promise.then(leave);
+    else streams.tellOwner("detach", this.#reading);
+    leave();
   }
 }

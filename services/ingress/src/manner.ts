@@ -21,7 +21,7 @@ export interface Rewrite {
   /** Books so many bytes that are held of the answer, 0 when they are let go. @throws Fault */
   readonly book: (bytes: number) => void;
   /** @throws Fault */
-  readonly run: (body: Buffer) => Rewritten;
+  readonly run: (body: Buffer) => Rewritten | Promise<Rewritten>;
 }
 
 export interface Rewritten {

@@ -66,13 +66,17 @@ export interface Shape extends Pick<IngressSection, "deniedWith200" | "hidesQuar
 /** Plain answers have no other way to tell an error than their status. */
 export const plainRefusals: Shape = { deniedWith200: false, hiddenStatus: 404 };
 
-/** @throws Fault for the first thing that stands against the call: session, policy, then limit. */
+/**
+ * @throws Fault for the first thing that stands against the call: session, policy, then limit; over A2A policy comes first, so
+ * that nothing of an agent shows that the caller may not know of.
+ */
 export function requireAdmitted(
   { policy, limit, session }: Admitted,
   intent: Intent,
   { deniedWith200, hiddenStatus = 200 }: Shape,
 ): void {
-  if (session?.ok === false) throw notYours(intent);
+  const isNotTheirs = session?.ok === false;
+  if (isNotTheirs && (intent.protocol === "mcp" || policy.ok)) throw notTheirs(intent);
   if (policy.ok) {
     if (!limit.ok) throw limited(limit, intent, deniedWith200);
     if (policy.needsArguments === true) throw new Fault("internal", "policy did not see the arguments");
@@ -90,7 +94,7 @@ export function requireAdmitted(
 }
 
 /** What a call names is unknown, over, or another caller's: the answer is the same. */
-function notYours({ protocol }: Intent): Fault {
+function notTheirs({ protocol }: Intent): Fault {
   return protocol === "a2a"
     ? new Fault("task_not_found", "Task not found")
     : new Fault("session_not_found", "the session is unknown or has ended: initialize again");

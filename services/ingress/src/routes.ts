@@ -11,6 +11,10 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Whether nobody needs to say who he is. */
     isPublic?: boolean;
+    /** Whether the path itself says who may come. */
+    provesItself?: boolean;
+    /** Whether one may say who he is and need not. */
+    takesAnybody?: boolean;
   }
 }
 

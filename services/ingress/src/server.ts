@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { TLSSocket } from "node:tls";
 import fastify, { type FastifyInstance, type onRequestHookHandler } from "fastify";
 import { Fault, toFault } from "@sluice/contracts";
 import { createGuard } from "@sluice/runtime";
 import { Counter, Histogram, type Log, type Registry } from "@sluice/telemetry";
 import { A2aFault } from "./a2a/a2a-fault.ts";
+import { addPushRoute, pushHosts, type PushReceiver } from "./a2a/push.ts";
+import { addCards } from "./a2a/card-routes.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
 import type { Fail } from "./doors.ts";
@@ -12,7 +15,7 @@ import type { ProtectedResource } from "./protected-resource.ts";
 import { renderFault } from "./render.ts";
 import { reportedFault, RequestFault } from "./request-fault.ts";
 import { addMetadata, addRoutes, type Doors } from "./routes.ts";
-import type { Principal } from "./tenants.ts";
+import type { Principal, Tenants } from "./tenants.ts";
 import type { TlsDoor } from "./tls-door.ts";
 
 declare module "fastify" {
@@ -28,6 +31,7 @@ export interface ServerParts extends Doors {
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
+  readonly push: PushReceiver | undefined;
 }
 
 /**
@@ -41,11 +45,12 @@ export function createServer({
   authentication,
   resource,
   tls,
+  push,
   ...doors
 }: ServerParts): FastifyInstance {
   const guard = createGuard({
     publicUrl: config.PUBLIC_URL,
-    allowedHosts: config.ALLOWED_HOSTS,
+    allowedHosts: [...config.ALLOWED_HOSTS, ...pushHosts(config)],
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
   const fail = failureRenderer(log, resource);
@@ -57,11 +62,7 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
-  const http = {
-    headersTimeout: config.HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: 1_000,
-    maxHeaderSize: 32 * 1024,
-  };
+  const http = { headersTimeout: config.HEADERS_TIMEOUT_MS, ...heads };
   const app = fastify({
     logger: false,
     // A path that the router cannot read never reaches the hooks below.
@@ -88,15 +89,22 @@ export function createServer({
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
   observe(app, metrics);
-  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, look, enter }, fail));
+  const showsCredential = (request: IncomingMessage) => showsAny(request, doors.tenants);
+  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, showsCredential, look, enter }, fail));
   addRoutes(app, doors, fail);
   addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
+  addCards(app, doors, fail);
   return app;
 }
+
+const heads = { connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 };
 
 interface Doorkeeper {
   /** Whether what is public is served. */
   readonly isOpen: () => boolean;
+  /** Whether the request says who it is from, rightly or not. */
+  readonly showsCredential: (request: IncomingMessage) => boolean;
   /** @throws Fault where the request is for somebody else, or from a foreign page */
   readonly look: (request: IncomingMessage) => void;
   /** Looks, and says who comes. @throws Fault */
@@ -104,15 +112,16 @@ interface Doorkeeper {
 }
 
 /** Lets in whom the doorkeeper knows, and everybody to what is public; waits only where he has to ask. */
-function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
+function entrance({ isOpen, showsCredential, look, enter }: Doorkeeper, fail: Fail): onRequestHookHandler {
   return (request, reply, next) => {
+    const { isPublic, takesAnybody, provesItself } = request.routeOptions.config;
+    const isOpenToAll = (isPublic === true && isOpen()) || (takesAnybody === true && !showsCredential(request.raw));
     const pass = (principal: Principal | null) => {
       request.principal = principal;
       next();
     };
     try {
-      const isPublic = request.routeOptions.config.isPublic === true && isOpen();
-      const entered = isPublic ? look(request.raw) : enter(request.raw);
+      const entered = isOpenToAll || provesItself === true ? look(request.raw) : enter(request.raw);
       if (entered instanceof Promise) entered.then(pass).catch((error: unknown) => fail(reply, error));
       else pass(entered ?? null);
     } catch (error) {
@@ -124,6 +133,13 @@ function entrance({ isOpen, look, enter }: Doorkeeper, fail: Fail): onRequestHoo
 export async function listen(app: FastifyInstance, config: IngressConfig): Promise<number> {
   await app.listen({ host: config.HOST, port: config.PORT });
   return (app.server.address() as AddressInfo).port;
+}
+
+/** A certificate that some tenant may know, or anything where credentials stand. */
+function showsAny({ headers, socket }: IncomingMessage, tenants: Tenants): boolean {
+  if (headers.authorization !== undefined || tenants.keyHeaders.some((name) => headers[name] !== undefined))
+    return true;
+  return socket instanceof TLSSocket && socket.getPeerX509Certificate() !== undefined;
 }
 
 /** One place turns what went wrong into an answer and, where it is ours to know, a log line. */

@@ -103,6 +103,21 @@ export class Tenants {
     return section;
   }
 
+  /** Header fields in which keys are shown, of all tenants. */
+  get keyHeaders(): readonly string[] {
+    return [...new Set([...this.#sections.values()].flatMap(({ keyHeaders }) => keyHeaders))];
+  }
+
+  /** The agents of this name, one of each tenant that has it; without a name, each tenant's default where that is for everybody. */
+  agentsCalled(name: string | undefined): readonly { tenant: string; agent: string; isPublic: boolean }[] {
+    return [...this.#sections].flatMap(([tenant, { agentEndpoints, a2aEnabled }]) => {
+      if (a2aEnabled === false) return [];
+      if (name === undefined && !agentEndpoints.some(({ publicCard }) => publicCard)) return [];
+      const found = name === undefined ? agentEndpoints[0] : agentEndpoints.find((one) => one.name === name);
+      return found === undefined ? [] : [{ tenant, agent: found.name, isPublic: found.publicCard }];
+    });
+  }
+
   /** What of the HTTP methods is left to the tenant; undefined where that is all. */
   methodsOf({ tenant }: Principal): MethodSection | undefined {
     return this.#sections.get(tenant)?.methods;

@@ -1,4 +1,4 @@
-import { databaseUrl, integer, pemFile, redisUrl } from "@sluice/runtime";
+import { databaseUrl, integer, keyRing, pemFile, redisUrl } from "@sluice/runtime";
 import { z } from "zod";
 
 export const configSchema = z.object({
@@ -25,5 +25,9 @@ export const configSchema = z.object({
   TASK_MAX_PER_CALLER: integer(1, 10_000_000).default(100_000),
   /** Tasks that may wait for Postgres while it is away; beyond it no new one is taken. */
   TASK_MAX_UNSTORED: integer(1, 1_000_000).default(50_000),
+  /** What callers' webhooks are encrypted with; without one there are no push notifications. */
+  PUSH_ENCRYPTION_KEY: keyRing.optional(),
+  /** Webhooks of one A2A task. */
+  PUSH_MAX_PER_TASK: integer(1, 10_000).default(16),
 });
 export type Config = z.infer<typeof configSchema>;

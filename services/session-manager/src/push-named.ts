@@ -1,6 +1,6 @@
 import type { Owner } from "./sessions.ts";
 
-export interface PushConfigClaim extends Owner {
+interface PushConfigClaim extends Owner {
   /** The upstream's id of the task, which is the caller's; absent where the call makes it. */
   readonly task: string | undefined;
   /** As the caller names it. */

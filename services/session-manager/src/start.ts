@@ -3,7 +3,7 @@ import { Fault } from "@sluice/contracts";
 import { databaseOptions, servingFor, type Context } from "@sluice/runtime";
 import { Counter, createIgnoredLog, Gauge } from "@sluice/telemetry";
 import type { Config } from "./config.ts";
-import { noPushConfigs } from "./push-named.ts";
+import { anyPushConfig, openPush, servePush } from "./push.ts";
 import { serveSessions } from "./service.ts";
 import type { Sessions } from "./sessions.ts";
 import { admitTasks } from "./task-admission.ts";
@@ -42,7 +42,7 @@ export function startSessionManager(context: Context<Config>, { redis, sessions 
     ignored,
     counted: counterOf("sluice_sessions_total", "Legacy sessions created, ended, found for a call, and refused"),
     admitTasks: async (calls) => {
-      const verdicts = await admitTasks(calls, { tasks, pushConfigs: noPushConfigs });
+      const verdicts = await admitTasks(calls, { tasks, pushConfigs: anyPushConfig });
       const refused = verdicts.filter(({ ok }) => !ok).length;
       countTask("found", verdicts.length - refused);
       countTask("refused", refused);
@@ -50,6 +50,7 @@ export function startSessionManager(context: Context<Config>, { redis, sessions 
     },
   });
   serveTasks(serve, { tasks, reply, ignored, counted: countTask });
+  servePush({ serve, reply, ignored }, openPush(context));
 }
 
 function openTasks(context: Context<Config>, connection: Redis): Tasks {

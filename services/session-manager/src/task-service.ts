@@ -53,7 +53,7 @@ const listSchema = z.object({
 });
 
 /** A message that cannot be kept stays unanswered, and so does not go on. */
-export const handleRegister: Handler = async ({ tasks, reply, ignored, counted }, message) => {
+const handleRegister: Handler = async ({ tasks, reply, ignored, counted }, message) => {
   const asked = read(registerSchema, message) as TaskRegister | undefined;
   if (asked === undefined || message.reply === undefined) return ignored("not a task that waits to be registered");
   const answer: TaskRegistered = { ok: await tasks.register(registrationOf(asked, Date.now())) };
@@ -61,7 +61,7 @@ export const handleRegister: Handler = async ({ tasks, reply, ignored, counted }
   reply(message.reply, encodeJson(answer));
 };
 
-export const handleWatch: Handler = async ({ tasks, reply, ignored, counted }, message) => {
+const handleWatch: Handler = async ({ tasks, reply, ignored, counted }, message) => {
   const change = read(watchChangeSchema, message);
   if (change === undefined || message.reply === undefined) return ignored("not a watch that waits to be changed");
   const { expected, watch, ...rest } = change;
@@ -70,7 +70,7 @@ export const handleWatch: Handler = async ({ tasks, reply, ignored, counted }, m
   reply(message.reply, encodeJson(answer));
 };
 
-export const handleList: Handler = async ({ tasks, reply, ignored, counted }, message) => {
+const handleList: Handler = async ({ tasks, reply, ignored, counted }, message) => {
   const asked = read(listSchema, message);
   if (asked === undefined || message.reply === undefined) return ignored("not a question for tasks");
   const question = questionOf(asked as Parameters<typeof questionOf>[0]);

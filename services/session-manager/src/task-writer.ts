@@ -81,13 +81,13 @@ export class TaskWriter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     await this.#writing;
-    if (this.#waiting.length > 0) await (this.#writing ??= this.#write());
+    if (this.#waiting.length > 0) await this.#write();
   }
 
   #add(waiting: Waiting): void {
     if (this.isFull) throw new Fault("unavailable", "too many tasks wait to be stored");
     this.#waiting.push(waiting);
-    this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -104,10 +104,12 @@ export class TaskWriter implements AsyncDisposable {
         const later = this.#waiting.filter(({ reject }) => reject === undefined);
         for (const { reject } of this.#waiting) reject?.(error);
         this.#waiting = later;
-        if (this.#stopping.signal.aborted) return;
+        if (this.#stopping.signal.aborted) break;
         await delay(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
       }
     }
+    // Before anybody whose promise was settled above goes on: what that one adds must find nobody writing.
+    this.#writing = undefined;
   }
 
   async #storeAll(batch: readonly Waiting[]): Promise<void> {

@@ -17,7 +17,7 @@ interface FoundRow extends Omit<NameRow, "upstream" | "client"> {
 export type Kept = readonly { readonly kind: NameKind; readonly client: string; readonly own: OwnName }[];
 
 /** Another than those of audit's tables, which may lie in the same database. */
-const schema = {
+export const schema = {
   migrations: join(import.meta.dirname, "../migrations"),
   table: "a2a_migrations",
   lockKey: 7_583_222,
@@ -124,7 +124,7 @@ export class PostgresTasks implements AsyncDisposable {
         "select watch_egress as egress, watch_stream as stream from a2a_names where (tenant, server, kind, upstream) = ($1, $2, 'task', $3)",
         [tenant, server, task],
       );
-      const [{ egress = null, stream = null } = {}] = rows;
+      const { egress, stream } = rows[0] ?? { egress: null, stream: null };
       return egress === null || stream === null ? false : { egress, stream };
     });
   }

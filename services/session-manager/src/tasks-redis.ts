@@ -4,8 +4,11 @@ import type { Renamed, TaskWatch, TaskWatchChange } from "@sluice/contracts";
 import type { NameClaim, NameKind, OwnName, Registration } from "./task-names.ts";
 import { fillScript, registerScript, watchScript } from "./tasks-script.ts";
 
+/** `kept`: Postgres has to hear of it; `same`: it need not. */
+type Registered = "other" | "missing" | "kept" | "same" | "full";
+
 interface WithScripts {
-  registerTask(keyCount: number, ...rest: (string | number)[]): Promise<"other" | "missing" | "kept" | "full">;
+  registerTask(keyCount: number, ...rest: (string | number)[]): Promise<Registered>;
   fillTask(keyCount: number, ...rest: (string | number)[]): Promise<unknown>;
   watchTask(keyCount: number, ...rest: (string | number)[]): Promise<[number, string?, string?]>;
 }
@@ -64,17 +67,17 @@ export class RedisTasks {
   }
 
   /** Brings up to date what is the caller's; `missing` where something is not here, and then nothing is changed. */
-  update(registration: Registration): Promise<"other" | "missing" | "kept" | "full"> {
+  update(registration: Registration): Promise<Registered> {
     return this.#register(registration, "");
   }
 
   /** Keeps it, and for Postgres too, under that id; without Postgres this alone says who is first. */
-  claim(registration: Registration, id: string): Promise<"other" | "missing" | "kept" | "full"> {
+  claim(registration: Registration, id: string): Promise<Registered> {
     return this.#register(registration, id);
   }
 
   /** Keeps what Postgres knows, where nothing is known here. */
-  async fill({ tenant, identity, server, kind, name }: NameClaim, own: OwnName): Promise<void> {
+  async learn({ tenant, identity, server, kind, name }: NameClaim, own: OwnName): Promise<void> {
     const record = recordKeyOf({ tenant, server, kind, upstream: own.upstream });
     const nameKey = nameKeyOf({ tenant, identity, server, kind, name });
     const fields = Object.entries({
@@ -141,7 +144,7 @@ export class RedisTasks {
       });
   }
 
-  #register(registration: Registration, id: string): Promise<"other" | "missing" | "kept" | "full"> {
+  #register(registration: Registration, id: string): Promise<Registered> {
     const { tenant, identity, server, task, context, state, stateAt, watch } = registration;
     const { ttlSeconds, mostUnstored } = this.#options;
     const keys = (kind: NameKind, pair: Renamed | undefined) => [

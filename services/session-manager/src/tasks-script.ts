@@ -2,7 +2,7 @@
 
 /**
  * KEYS: record, its caller's name, its upstream name; of the task, then of the context (empty where absent); what waits for Postgres.
- * Without an id (ARGV[11]) only what is here is brought up to date; with one what is missing is made.
+ * Says whether Postgres has to hear of it: `same` where nothing changed and it was touched lately. Without an id (ARGV[11]) only what is here is brought up to date; with one what is missing is made.
  */
 export const registerScript = `
 local identity, ttl, id = ARGV[1], ARGV[10], ARGV[11]
@@ -40,25 +40,36 @@ for at = 1, 4, 3 do
     if name then redis.call('EXPIRE', name, ttl) end
   end
 end
-local task = KEYS[1]
-if task == '' then return 'kept' end
+local function kept(isChanged)
+  if isChanged or next(missing) then return 'kept' end
+  local record = KEYS[1] ~= '' and KEYS[1] or KEYS[4]
+  local now = tonumber(redis.call('TIME')[1])
+  local touched = tonumber(redis.call('HGET', record, 'touched') or 0)
+  if now - touched < tonumber(ttl) / 50 then return 'same' end
+  redis.call('HSET', record, 'touched', now)
+  return 'kept'
+end
+local task, isChanged = KEYS[1], false
+if task == '' then return kept(false) end
 if KEYS[4] ~= '' then
-  redis.call('HSETNX', task, 'context', ARGV[5])
+  if redis.call('HSETNX', task, 'context', ARGV[5]) == 1 then isChanged = true end
   local client = redis.call('HGET', KEYS[4], 'client')
   if client and redis.call('HGET', task, 'context') == ARGV[5] then redis.call('HSET', task, 'contextClient', client) end
 end
 local state, at = ARGV[6], tonumber(ARGV[7])
 if state ~= '' then
-  local kept = redis.call('HMGET', task, 'state', 'stateAt')
-  local keptAt = tonumber(kept[2] or 0)
-  if not kept[1] or at > keptAt and state ~= kept[1] or at == keptAt and not ended(kept[1]) then
+  local known = redis.call('HMGET', task, 'state', 'stateAt')
+  local knownAt = tonumber(known[2] or 0)
+  if not known[1] or state ~= known[1] and (at > knownAt or at == knownAt and not ended(known[1])) then
     redis.call('HSET', task, 'state', state, 'stateAt', ARGV[7])
+    isChanged = true
   end
 end
 if ARGV[9] ~= '' and redis.call('HEXISTS', task, 'stream') == 0 then
   redis.call('HSET', task, 'egress', ARGV[8], 'stream', ARGV[9])
+  isChanged = true
 end
-return 'kept'`;
+return kept(isChanged)`;
 
 /** KEYS: record, name. ARGV: identity, ttl, fields and values. What is known here is newer. */
 export const fillScript = `

@@ -1,91 +1,29 @@
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Redis } from "ioredis";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Intent, Named, SessionVerdict } from "@sluice/contracts";
-import { startPostgres, startRedis, type Part } from "@sluice/launcher";
-import { databaseOptions } from "@sluice/runtime";
-import { closeRedis, openRedis } from "@sluice/runtime/redis";
-import { createLog, createMetrics } from "@sluice/telemetry";
+import type { Intent, Named } from "@sluice/contracts";
 import { noPushConfigs } from "./push-named.ts";
 import { admitTasks } from "./task-admission.ts";
 import { questionOf, taskListOf } from "./task-list.ts";
-import type { Registration } from "./task-names.ts";
-import { TaskWriter } from "./task-writer.ts";
-import { KeptTasks } from "./tasks.ts";
-import { PostgresTasks } from "./tasks-postgres.ts";
-import { RedisTasks } from "./tasks-redis.ts";
-import { TasksUpkeep } from "./tasks-upkeep.ts";
+import type { TaskWriter } from "./task-writer.ts";
+import type { KeptTasks } from "./tasks.ts";
+import { admitted, ana, bob, patience, same, startTasksWorld, upstreamOf, type TasksWorld } from "./tasks-world.ts";
 
-const patience = { timeout: 20_000, interval: 20 };
-const ana = { tenant: "acme", identity: "ana", server: "planner" };
-const bob = { ...ana, identity: "bob" };
 const watch = { egress: "e1", stream: "i1.1" };
-let dataDir: string;
-let redisPart: Part;
-let postgresPart: Part;
-let database: pg.Pool;
-const scope = new AsyncDisposableStack();
+let world: TasksWorld;
 let tasks: KeptTasks;
 let redis: Redis;
 let writer: TaskWriter;
-const foreign: Registration[] = [];
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), "sluice-tasks-"));
-  const { REDIS_URL: _, DATABASE_URL: __, ...env } = process.env;
-  [redisPart, postgresPart] = await Promise.all([
-    startRedis({ dataDir: join(dataDir, "redis"), env }),
-    startPostgres({ dataDir: join(dataDir, "postgres"), env }),
-  ]);
-  database = new pg.Pool({ connectionString: postgresPart.url, max: 1 });
-  database.on("error", () => {});
-  ({ tasks, redis, writer } = await startReplica());
+  world = await startTasksWorld(process.env);
+  ({ tasks, redis, writer } = await world.replica());
 }, 120_000);
 
-afterAll(async () => {
-  await scope.disposeAsync();
-  await database?.end();
-  await Promise.all([redisPart?.stop(), postgresPart?.stop()]);
-  await rm(dataDir, { recursive: true, force: true });
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 
-/** What a replica of the service is made of, but for the bus. */
-async function startReplica() {
-  const connection = openRedis({ url: redisPart.url, timeoutMs: 5_000 });
-  await connection.connect();
-  scope.adopt(connection, closeRedis);
-  const reports = { log: createLog("session-manager", "fatal"), metrics: createMetrics("session-manager") };
-  const postgres = scope.use(new PostgresTasks(databaseOptions({ DATABASE_URL: postgresPart.url }, reports), 5_000));
-  const own = new RedisTasks(connection, { ttlSeconds: 600, mostUnstored: 100 });
-  const options = {
-    mostWaiting: 100,
-    onStored: (ids: readonly string[]) => void own.stored(ids).catch(() => {}),
-    onForeign: (registration: Registration) => void foreign.push(registration),
-    onRefused: () => {},
-  };
-  const line = scope.use(new TaskWriter(postgres, options));
-  const keeping = { ttlSeconds: 600, mostPerCaller: 1_000 };
-  scope.use(new TasksUpkeep({ redis: own, postgres, writer: line, log: reports.log, ...keeping }));
-  return { tasks: new KeptTasks({ redis: own, postgres, writer: line }), redis: connection, writer: line, postgres };
-}
-
-const same = (name: string) => ({ client: name, upstream: name });
-
-async function admit(caller: typeof ana, named: Named, by: KeptTasks = tasks): Promise<SessionVerdict> {
-  const call = { ...caller, method: "GetTask", protocol: "a2a", a2a: { version: "1.0", binding: "JSONRPC", ...named } };
-  const [verdict] = await admitTasks([call as unknown as Intent], { tasks: by, pushConfigs: noPushConfigs });
-  if (verdict === undefined) throw new Error("no verdict");
-  return verdict;
-}
-
-function upstreamOf(verdict: SessionVerdict, kind: "tasks" | "contexts", client: string): string {
-  if (!verdict.ok || verdict.known === undefined) throw new Error("refused");
-  return verdict.known.renames?.[kind]?.find((renamed) => renamed.client === client)?.upstream ?? client;
-}
+const admit = (caller: typeof ana, named: Named) => admitted(tasks, caller, named);
 
 async function taskOf(caller: typeof ana): Promise<{ task: string; context: string }> {
   const [task, context] = [randomUUID(), randomUUID()];
@@ -219,5 +157,32 @@ describe("lists", () => {
     expect(ids(await page({ context: context.client, limit: 5 }))).toEqual(["2", "1"]);
     expect(await page({ ...bob, context: context.client })).toEqual({ tasks: [], total: 0 });
     for (const cursor of [first?.cursor, "x", ""]) expect(await page({ cursor, since: 1 })).toBeUndefined();
+  });
+});
+
+describe("what is forgotten", () => {
+  const of = { ...ana, tenant: "forgetful" };
+  const ended = { state: "TASK_STATE_COMPLETED", stateAt: 1 };
+
+  it("is what nobody touched for long, in Redis too, and of a caller that has too much what ended first", async () => {
+    for (const task of ["old", "young"]) await tasks.register({ ...of, task: same(task), stateAt: 1 });
+    const crowd = { ...of, identity: "crowd" };
+    await tasks.register({ ...crowd, task: same("goes on"), stateAt: 1 });
+    for (const task of ["ended 1", "ended 2", "ended 3"])
+      await tasks.register({ ...crowd, task: same(task), ...ended });
+    const client = new pg.Client({ connectionString: world.postgres.url });
+    await client.connect();
+    await client.query("update a2a_names set touched_at = now() - interval '2 hours' where upstream = 'old'");
+    await client.end();
+    const small = await world.replica({ ttlSeconds: 3_600, mostPerCaller: 2 });
+    const known = async () => {
+      const asked = [of, of, crowd, crowd, crowd, crowd];
+      const names = ["old", "young", "goes on", "ended 1", "ended 2", "ended 3"];
+      const verdicts = await Promise.all(
+        names.map((task, index) => admitted(small.tasks, asked[index] ?? of, { task })),
+      );
+      return names.filter((_, index) => verdicts[index]?.ok);
+    };
+    await vi.waitFor(async () => expect(await known()).toEqual(["young", "goes on", "ended 3"]), patience);
   });
 });

@@ -46,7 +46,7 @@ export class KeptTasks implements Tasks {
     const asked = missing.length === 0 ? [] : await this.#postgres.find(missing);
     for (const [index, found] of asked.entries()) {
       const claim = missing[index];
-      if (found.own !== undefined && claim !== undefined) this.#fill(claim, found.own);
+      if (found.own !== undefined && claim !== undefined) this.#learn(claim, found.own);
     }
     let at = 0;
     return claims.map((_, index) => {
@@ -58,6 +58,7 @@ export class KeptTasks implements Tasks {
   async register(registration: Registration): Promise<boolean> {
     const known = await this.#askRedis((redis) => redis.update(registration));
     if (known === "other") return false;
+    if (known === "same") return true;
     if (known === "kept") {
       this.#writer.storeLater({ registration });
       return true;
@@ -76,7 +77,7 @@ export class KeptTasks implements Tasks {
       await this.#askRedis((redis) =>
         Promise.all(
           (kept ?? []).map(({ kind, client, own }) =>
-            redis.fill({ tenant, identity, server, kind, name: client }, own),
+            redis.learn({ tenant, identity, server, kind, name: client }, own),
           ),
         ),
       );
@@ -121,7 +122,7 @@ export class KeptTasks implements Tasks {
     }
   }
 
-  #fill(claim: NameClaim, own: OwnName): void {
-    void this.#askRedis((redis) => redis.fill(claim, own));
+  #learn(claim: NameClaim, own: OwnName): void {
+    void this.#askRedis((redis) => redis.learn(claim, own));
   }
 }

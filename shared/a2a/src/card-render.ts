@@ -10,9 +10,10 @@ import {
 import { isMembers, rewritten, without, type Members } from "./card-shape.ts";
 
 /**
- * The card of 1.0, of 0.3, the one that clients of both read, and the one of `agent.json`, which clients of 0.1 and 0.2 read.
+ * The card of 1.0, of 0.3, of 0.3 as its REST binding writes extended ones (proto-JSON), the one that clients of both read, and
+ * the one of `agent.json`, which clients of 0.1 and 0.2 read.
  */
-export type CardForm = "1.0" | "0.3" | "both" | "old";
+export type CardForm = "1.0" | "0.3" | "0.3-proto" | "both" | "old";
 
 /** What the gateway says of an agent in the agent's place. */
 export interface CardPlace {
@@ -47,6 +48,10 @@ export function renderCard(card: AgentCard, form: CardForm, place: CardPlace): M
   const capabilities = capabilitiesOf(card, form, place.pushes);
   if (form === "1.0") return { ...common, ...modern(), capabilities, ...modernSecurity(named) };
   if (form === "0.3") return { ...common, ...legacy(), capabilities, ...legacySecurity(named) };
+  if (form === "0.3-proto") {
+    const { securitySchemes, securityRequirements: security } = modernSecurity(named);
+    return { ...common, ...legacy(), capabilities, securitySchemes, security };
+  }
   if (form === "old")
     return { ...common, ...legacy(), capabilities, ...legacySecurity(named), authentication: oldAuthentication(named) };
   return { ...common, ...legacy(), ...modern(), capabilities, ...bothSecurity(named) };

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { chosenTask } from "./unsure.ts";
 import { Fault } from "@sluice/contracts";
 import { isObject, member, objectsOf, textOf, type JsonObject } from "./json-object.ts";
 import { readPart, without, writePart } from "./parts.ts";
@@ -147,7 +148,7 @@ function writeSend(params: JsonObject, _around: Around): JsonObject {
   const { taskPushNotificationConfig: webhook } = settings;
   return {
     ...without(rest, ["id", "sessionId"]),
-    id: textOf(message["taskId"]) ?? randomUUID(),
+    id: textOf(message["taskId"]) ?? chosenTask(),
     ...member("sessionId", textOf(message["contextId"])),
     message: writeMessage(message),
     ...member("acceptedOutputModes", settings["acceptedOutputModes"]),

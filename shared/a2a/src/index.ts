@@ -5,6 +5,7 @@ import { translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
+export { cardInAnswer } from "./card-answer.ts";
 export { renderCard, type CardForm, type CardPlace } from "./card-render.ts";
 export type { SecurityScheme } from "./card-security.ts";
 export { isMembers, type Members } from "./card-shape.ts";
@@ -15,6 +16,7 @@ export { readRequest, UnreadRequest } from "./read.ts";
 export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";
 export { taskEvent, TaskView } from "./task-view.ts";
+export { clientOf } from "./unsure.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 /** The client's request in the upstream's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault */

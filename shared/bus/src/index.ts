@@ -18,3 +18,4 @@ export * from "./replay.ts";
 export * from "./stream-writer.ts";
 export { ToolPinStore, watchToolPins, type KeptPin, type PinListener, type ServerPlace } from "./tool-pins.ts";
 export * from "./topology.ts";
+export * from "./work-queue.ts";

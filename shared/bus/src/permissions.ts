@@ -28,6 +28,20 @@ const readBucket = (bucket: string, keys: string): Permissions => ({
   subscribe: [],
 });
 
+/** Being one of those who share the durable consumer of a stream. */
+const consume = (stream: string, consumer: string): Permissions => ({
+  publish: [
+    `$JS.API.STREAM.INFO.${stream}`,
+    `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.${consumer}`,
+    `$JS.API.CONSUMER.CREATE.${stream}.>`,
+    `$JS.API.CONSUMER.INFO.${stream}.${consumer}`,
+    `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+    `$JS.ACK.${stream}.${consumer}.>`,
+    "$JS.API.INFO",
+  ],
+  subscribe: [],
+});
+
 /** One's own keys of the configuration. */
 const readConf = (section: ServiceName) => readBucket(confBucket, `${section}.*`);
 
@@ -48,6 +62,8 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ownAll,
         subjects.ownIngress("*", "post"),
         `$JS.API.DIRECT.GET.${streams.replies.name}`,
+        subjects.pushAll,
+        `$JS.API.STREAM.INFO.${streams.push.name}`,
       ],
       subscribe: [
         subjects.streamAll,
@@ -74,6 +90,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   egress: [
     readConf("egress"),
     readBucket(pinsBucket, "*.*.*"),
+    consume(streams.push.name, "push"),
     {
       publish: [
         subjects.ask("control", "observe"),
@@ -84,6 +101,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         subjects.ownAll,
         subjects.ownIngress("*", "replaced"),
         `$JS.API.STREAM.PURGE.${streams.replies.name}`,
+        subjects.pushDead,
       ],
       subscribe: [
         subjects.callAll,
@@ -94,21 +112,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [
-    {
-      publish: [
-        subjects.auditDead,
-        `$JS.API.STREAM.INFO.${streams.audit.name}`,
-        `$JS.API.CONSUMER.DURABLE.CREATE.${streams.audit.name}.audit`,
-        `$JS.API.CONSUMER.CREATE.${streams.audit.name}.>`,
-        `$JS.API.CONSUMER.INFO.${streams.audit.name}.audit`,
-        `$JS.API.CONSUMER.MSG.NEXT.${streams.audit.name}.audit`,
-        `$JS.ACK.${streams.audit.name}.audit.>`,
-        "$JS.API.INFO",
-      ],
-      subscribe: [],
-    },
-  ],
+  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
   control: [
     {
       publish: [

@@ -19,6 +19,9 @@ export interface TopologyOptions {
   /** Bound and age of streamed answers kept for resumption. */
   readonly repliesMaxBytes: number;
   readonly repliesMaxAgeMs: number;
+  /** Bound of what waits to be told to clients, and how much of it may wait for one of them. */
+  readonly pushMaxBytes: number;
+  readonly pushMaxWaiting: number;
 }
 
 /** Messages that cannot be read are few; they get this part of the audit stream's room. */
@@ -26,6 +29,8 @@ const deadLetterShare = 8;
 /** Bounds of what is kept of tools: when they are reached, what is new stays unknown, or without its text. */
 const pinsMaxBytes = 128 * 1024 ** 2;
 const definitionsMaxBytes = 512 * 1024 ** 2;
+/** What is kept of notifications that could not be delivered: the newest. */
+const pushDeadMaxBytes = 16 * 1024 ** 2;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
@@ -33,7 +38,7 @@ const ms = 1_000_000;
 export async function ensureTopology(bus: Bus, options: TopologyOptions): Promise<void> {
   const manager = await jetstreamManager(bus.nats);
   const common = { storage: StorageType.File, num_replicas: options.replicas };
-  const wanted: (Partial<StreamConfig> & { name: string; subjects: string[] })[] = [
+  const wanted: Stream[] = [
     {
       ...common,
       name: streams.audit.name,
@@ -62,6 +67,7 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
       duplicate_window: second,
       allow_direct: true,
     },
+    ...pushStreams(options).map((stream) => ({ ...common, ...stream })),
   ];
   const existing = new Set<string>();
   for await (const name of manager.streams.names()) existing.add(name);
@@ -76,4 +82,29 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
   const pins = await kvm.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
   if ((await pins.get(pinsMarker)) === null) await pins.put(pinsMarker, "");
   await kvm.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
+}
+
+type Stream = Partial<StreamConfig> & { name: string; subjects: string[] };
+
+/** What waits to be told to clients, with a bound for each of them, and what could not be. */
+function pushStreams({ pushMaxBytes, pushMaxWaiting }: TopologyOptions): Stream[] {
+  return [
+    {
+      name: streams.push.name,
+      subjects: [...streams.push.subjects],
+      retention: RetentionPolicy.Workqueue,
+      discard: DiscardPolicy.New,
+      discard_new_per_subject: true,
+      max_msgs_per_subject: pushMaxWaiting,
+      max_bytes: pushMaxBytes,
+      duplicate_window: second,
+    },
+    {
+      name: streams.pushDead.name,
+      subjects: [...streams.pushDead.subjects],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_bytes: pushDeadMaxBytes,
+    },
+  ];
 }

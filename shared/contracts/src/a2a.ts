@@ -100,6 +100,8 @@ export interface KnownTask {
 export interface A2aCall {
   /** How the client speaks; the body is as it came. */
   readonly dialect: Dialect;
+  /** It is worded alike in 0.1 to 0.3, and nothing says which of them it is. */
+  readonly isUnsure?: true;
   readonly operation: A2aOperation;
   /** Of a REST call: what stands behind the agent's address, as it came, with the query: `/tasks/7:cancel?x=1`. */
   readonly rest?: string;

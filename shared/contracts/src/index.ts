@@ -16,6 +16,8 @@ export * from "./mtls.ts";
 export * from "./subjects.ts";
 export * from "./limits.ts";
 export * from "./pattern.ts";
+export * from "./push.ts";
+export * from "./push-handle.ts";
 export * from "./routes.ts";
 export * from "./secret-reference.ts";
 export * from "./sections.ts";

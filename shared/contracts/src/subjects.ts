@@ -40,8 +40,10 @@ export const subjects = {
   /** Messages that the audit service could not read, kept with the reason. */
   auditDead: "gw.dead.v1.audit",
   /** What an agent told of a task to who asked to be told (A2A push notifications), until the client has it. */
-  push: (tenant: string) => `gw.push.v1.${tokenOf(tenant)}`,
+  push: ({ tenant, id }: { readonly tenant: string; readonly id: string }) => `gw.push.v1.${tenant}.${id}`,
   pushAll: "gw.push.v1.>",
+  /** All that agents told a tenant's clients; `tenant` is its `tenantToken`. */
+  pushesOf: (tenant: string) => `gw.push.v1.${tenant}.*`,
   /** What could not be delivered to the client. */
   pushDead: "gw.dead.v1.push",
   /** A call to an upstream, taken by one egress replica of the protocol's pool. */
@@ -68,9 +70,9 @@ export const subjects = {
   /** The only inbox subjects that a service may publish on: whose an answer is stands in its subject, where NATS sees to it. */
   answersBy: (service: ServiceName) => `gw.inbox.v1.*.*.*.${service}`,
   /** The frames of one streamed reply; `stream` is `<ingress instance>.<number>`. Captured by the REPLIES stream. */
-  stream: (tenant: string, stream: string) => `gw.stream.v1.${tokenOf(tenant)}.${stream}`,
+  stream: (tenant: string, stream: string) => `gw.stream.v1.${tenantToken(tenant)}.${stream}`,
   streamsOf: (instance: string) => `gw.stream.v1.*.${instance}.*`,
-  streamsOfTenant: (tenant: string) => `gw.stream.v1.${tokenOf(tenant)}.>`,
+  streamsOfTenant: (tenant: string) => `gw.stream.v1.${tenantToken(tenant)}.>`,
   streamAll: "gw.stream.v1.>",
 } as const;
 
@@ -106,6 +108,6 @@ export const confBucket = "conf";
 export const historyBucket = "conf_history";
 
 /** Stands for a tenant in a subject. */
-function tokenOf(tenant: string): string {
+export function tenantToken(tenant: string): string {
   return hash("sha256", tenant, "hex").slice(0, 16);
 }

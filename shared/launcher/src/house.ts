@@ -9,10 +9,10 @@ import type { Part } from "./part.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
+import { ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
 import { loadState, type HouseState } from "./state.ts";
-import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 export interface HouseOptions extends ReplicaPlan {
   readonly confDir: string;
@@ -123,6 +123,8 @@ class RunningHouse implements House {
   #complete = false;
   readonly #numbers = new Map<ServiceName, number>();
   #stopping = false;
+  /** Of the first ingress replica. */
+  #port: number | undefined;
 
   constructor(options: HouseOptions, state: HouseState, parts: House["parts"]) {
     this.#options = options;
@@ -146,7 +148,8 @@ class RunningHouse implements House {
   }
 
   async start(): Promise<void> {
-    const { port, onProgress } = this.#options;
+    const { port = await freePort(), onProgress } = this.#options;
+    this.#port = port;
     onProgress?.("starting the services");
     // Whoever starts before control is ready takes the configuration that an earlier run left on the bus.
     await this.#addAll("control", undefined);
@@ -195,7 +198,7 @@ class RunningHouse implements House {
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
       env: {
         ...this.#partsEnv(service),
-        ...ownEnv({ service, confDir, state: this.#state, port }),
+        ...ownEnv({ service, confDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],
@@ -263,6 +266,14 @@ class RunningHouse implements House {
     return url;
   }
 
+  /** Agents on this machine reach it at its own address, where none is said. */
+  #pushAddress(): Record<string, string> {
+    const { env, envOf } = this.#options;
+    const said = { ...process.env, ...env, ...envOf?.ingress };
+    const isSaid = ["PUBLIC_URL", "PUSH_PUBLIC_URL", "TLS_CERT_FILE"].some((name) => said[name] !== undefined);
+    return isSaid ? {} : { PUSH_PUBLIC_URL: `http://127.0.0.1:${this.#port}` };
+  }
+
   /** Each service gets the addresses it needs and no other. */
   #partsEnv(service: ServiceName): Record<string, string> {
     const { nats, redis, postgres } = this.parts;
@@ -275,23 +286,4 @@ class RunningHouse implements House {
       ...((service === "audit" || service === "session-manager") && { DATABASE_URL: postgres.url }),
     };
   }
-}
-
-function ownEnv({
-  service,
-  confDir,
-  state,
-  port,
-}: {
-  service: ServiceName;
-  confDir: string;
-  state: HouseState;
-  port: number | undefined;
-}): Record<string, string> {
-  const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
-  if (service === "ingress") return { PORT: String(port), ...networks };
-  if (service === "egress") return networks;
-  if (service === "control")
-    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
-  return {};
 }

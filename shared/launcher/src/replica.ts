@@ -36,7 +36,10 @@ const pollMs = 25;
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const register = fileURLToPath(new URL("../../telemetry/dist/register.js", import.meta.url));
 /** What a service gets by its own needs only. */
-const notInherited = ["NATS_URL", "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN", "PORT", "HOST", "HEALTH_PORT"];
+const notInherited = [
+  ...["NATS_URL", "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN", "PUSH_ENCRYPTION_KEY", "PUSH_SIGNING_KEY"],
+  ...["PORT", "HOST", "HEALTH_PORT"],
+];
 
 /** The file that runs a service. */
 export function serviceMain(service: ServiceName): string {

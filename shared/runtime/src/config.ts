@@ -49,6 +49,29 @@ const secret = z.string().superRefine((text, context) => {
   if (reason !== undefined) context.addIssue({ code: "custom", message: reason });
 });
 
+const keyBytes = 32;
+const fewestByteValues = 12;
+
+/**
+ * Keys of 32 random bytes, in hex or base64, with commas between: the newest first. Older ones only open what they closed.
+ * Weak ones are refused (A4).
+ */
+export const keyRing = z.string().transform((text, context): readonly Buffer[] =>
+  text.split(",").map((part, index) => {
+    const written = part.trim();
+    const key = Buffer.from(written, /^[0-9a-f]{64}$/i.test(written) ? "hex" : "base64");
+    const isShort = key.length !== keyBytes || !/^[\w+/=-]*$/.test(written);
+    const reason =
+      weakSecretReason(written) ??
+      (isShort
+        ? `it is not ${keyBytes} bytes in hex or base64, such as from: openssl rand -hex ${keyBytes}`
+        : undefined) ??
+      (new Set(key).size < fewestByteValues ? "it is not random" : undefined);
+    if (reason !== undefined) context.addIssue(index === 0 ? reason : `key ${index + 1}: ${reason}`);
+    return key;
+  }),
+);
+
 /** What every service reads. */
 export const baseConfigSchema = z.object({
   NATS_URL: z.string().default("nats://127.0.0.1:4222"),

@@ -47,6 +47,8 @@ export class Database implements AsyncDisposable {
       connectionTimeoutMillis: use.connectTimeoutMs,
       query_timeout: use.queryTimeoutMs,
     });
+    // A connection that breaks while it is lent and does nothing tells nobody else.
+    this.#pool.on("connect", (client) => client.on("error", () => {}));
     this.#pool.on("error", () => {});
   }
 

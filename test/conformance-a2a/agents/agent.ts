@@ -1,3 +1,4 @@
+import { a2aBindings, type A2aBinding } from "@sluice/contracts";
 import { Gates } from "./gates.ts";
 import { startRecordedServer, type Ledger } from "./recorded-server.ts";
 import { buildV01 } from "./v01.ts";
@@ -19,8 +20,8 @@ export interface AgentOptions {
   readonly tickMs?: number;
   /** Stands in the agent's card. */
   readonly name?: string;
-  /** What the first interface of the card is, where the revision knows more than JSON-RPC. */
-  readonly preferred?: "JSONRPC" | "HTTP+JSON";
+  /** What its card offers, the preferred first, where the revision knows more than JSON-RPC. */
+  readonly bindings?: readonly A2aBinding[];
 }
 
 /** An agent of one revision on loopback, and what reached it. */
@@ -37,11 +38,11 @@ export interface ReferenceAgent extends AsyncDisposable {
 }
 
 export async function startAgent(version: AgentVersion, options: AgentOptions = {}): Promise<ReferenceAgent> {
-  const { tickMs, name = `Reference ${version}`, preferred = "JSONRPC" } = options;
+  const { tickMs, name = `Reference ${version}`, bindings = a2aBindings } = options;
   const gates = new Gates(tickMs);
   let built: BuiltAgent | undefined;
   const server = await startRecordedServer((url) => {
-    built = builders[version]({ url, name, preferred, gates });
+    built = builders[version]({ url, name, bindings, gates });
     return built.listener;
   });
   return {

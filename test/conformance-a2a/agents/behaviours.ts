@@ -1,4 +1,5 @@
 import type { Gates } from "./gates.ts";
+import { behaveForTck, isForTck } from "./tck-behaviours.ts";
 import type { Happening, Piece, State, Turn } from "./words.ts";
 
 type Behaviour = (turn: Turn, rest: string, gates: Gates) => AsyncIterable<Happening> | Iterable<Happening>;
@@ -62,6 +63,10 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
 /** The answer to a message, piece by piece. A follow-up of a task that has asked for something completes it. */
 export async function* behave(turn: Turn, gates: Gates): AsyncGenerator<Happening> {
   const text = turn.pieces.flatMap((piece) => ("text" in piece ? [piece.text] : []))[0] ?? "mirror";
+  if (isForTck(turn.messageId) && !turn.isFollowUp) {
+    yield* behaveForTck(turn, gates);
+    return;
+  }
   if (turn.isFollowUp) {
     yield* [status("working"), artifact("answer", [{ text: `so it is ${text}` }]), status("completed")];
     return;

@@ -1,4 +1,5 @@
 import type { RequestListener } from "node:http";
+import type { A2aBinding } from "@sluice/contracts";
 import type { Gates } from "./gates.ts";
 
 /** What an agent is built with. */
@@ -6,7 +7,8 @@ export interface AgentParts {
   /** The origin that it is served at. */
   readonly url: string;
   readonly name: string;
-  readonly preferred: "JSONRPC" | "HTTP+JSON";
+  /** The preferred first. */
+  readonly bindings: readonly A2aBinding[];
   readonly gates: Gates;
 }
 

@@ -68,7 +68,7 @@ export function buildV01({ url, name, gates }: AgentParts): BuiltAgent {
     url: `${url}${jsonRpcPath}`,
     version: "1.0.0",
     capabilities: { streaming: true, pushNotifications: true, stateTransitionHistory: false },
-    authentication: null,
+    authentication: { schemes: ["public"] },
     defaultInputModes: ["text"],
     defaultOutputModes: ["text"],
     skills,

@@ -16,7 +16,7 @@ const unknownMethods = new Set([
  * (https://a2a-protocol.org/v0.2.5/specification, §7.10), and the wire of 0.3 but for the methods that came later.
  */
 export function buildV02(parts: AgentParts): BuiltAgent {
-  const requestHandler = handlerV03({ ...parts, preferred: "JSONRPC" });
+  const requestHandler = handlerV03({ ...parts, bindings: ["JSONRPC"] });
   const older = (card: object) => ({
     ...card,
     protocolVersion: "0.2.5",

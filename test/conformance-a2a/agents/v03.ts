@@ -17,16 +17,18 @@ import { endsStream, type Happening, type Piece, type State } from "./words.ts";
 /** An agent of 0.3 by the official SDK of then, both bindings. */
 export function buildV03(parts: AgentParts): BuiltAgent {
   const requestHandler = handlerV03(parts);
+  const { bindings } = parts;
   const served = { requestHandler, userBuilder: UserBuilder.noAuthentication };
   const app = express();
   app.use(`/${AGENT_CARD_PATH}`, agentCardHandler({ agentCardProvider: requestHandler }));
-  app.use(jsonRpcPath, jsonRpcHandler(served));
-  app.use(restPath, restHandler(served));
+  if (bindings.includes("JSONRPC")) app.use(jsonRpcPath, jsonRpcHandler(served));
+  if (bindings.includes("HTTP+JSON")) app.use(restPath, restHandler(served));
   return { listener: app, cardPath: `/${AGENT_CARD_PATH}`, jsonRpcPath, restPath };
 }
 
 /** What an agent of 0.3 does, apart from how it is reached. */
-export function handlerV03({ url, name, preferred, gates }: AgentParts): DefaultRequestHandler {
+export function handlerV03({ url, name, bindings, gates }: AgentParts): DefaultRequestHandler {
+  const [preferred = "JSONRPC"] = bindings;
   const paths = { JSONRPC: jsonRpcPath, "HTTP+JSON": restPath };
   const card: AgentCard = {
     name,
@@ -35,7 +37,7 @@ export function handlerV03({ url, name, preferred, gates }: AgentParts): Default
     version: "1.0.0",
     url: `${url}${paths[preferred]}`,
     preferredTransport: preferred,
-    additionalInterfaces: Object.entries(paths).map(([transport, path]) => ({ transport, url: `${url}${path}` })),
+    additionalInterfaces: bindings.map((transport) => ({ transport, url: `${url}${paths[transport]}` })),
     capabilities: { streaming: true, pushNotifications: true },
     supportsAuthenticatedExtendedCard: true,
     defaultInputModes: ["text/plain"],

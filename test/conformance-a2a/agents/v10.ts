@@ -16,17 +16,19 @@ import { jsonRpcPath, restPath, secretSkill, skills, type AgentParts, type Built
 import type { Happening, Piece, State, Turn } from "./words.ts";
 
 /** An agent of 1.0 by the official SDK, both bindings, deaf to 0.3. */
-export function buildV10({ url, name, preferred, gates }: AgentParts): BuiltAgent {
-  const interfaces = [
-    { url: `${url}${jsonRpcPath}`, protocolBinding: "JSONRPC", protocolVersion: "1.0" },
-    { url: `${url}${restPath}`, protocolBinding: "HTTP+JSON", protocolVersion: "1.0" },
-  ];
+export function buildV10({ url, name, bindings, gates }: AgentParts): BuiltAgent {
+  const paths = { JSONRPC: jsonRpcPath, "HTTP+JSON": restPath };
+  const supportedInterfaces = bindings.map((protocolBinding) => ({
+    url: `${url}${paths[protocolBinding]}`,
+    protocolBinding,
+    protocolVersion: "1.0",
+  }));
   const card = (more: object = {}) =>
     AgentCard.fromJSON({
       name,
       description: "Does what it is told",
       version: "1.0.0",
-      supportedInterfaces: preferred === "JSONRPC" ? interfaces : interfaces.toReversed(),
+      supportedInterfaces,
       capabilities: { streaming: true, pushNotifications: true, extendedAgentCard: true },
       defaultInputModes: ["text/plain"],
       defaultOutputModes: ["text/plain"],
@@ -45,13 +47,15 @@ export function buildV10({ url, name, preferred, gates }: AgentParts): BuiltAgen
   const served = { requestHandler, userBuilder: UserBuilder.noAuthentication };
   const app = express();
   app.use(`/${AGENT_CARD_PATH}`, agentCardHandler({ agentCardProvider: requestHandler }));
-  app.use(jsonRpcPath, jsonRpcHandler(served));
-  app.use(restPath, restHandler(served));
+  if (bindings.includes("JSONRPC")) app.use(jsonRpcPath, jsonRpcHandler(served));
+  if (bindings.includes("HTTP+JSON")) app.use(restPath, restHandler(served));
   return { listener: app, cardPath: `/${AGENT_CARD_PATH}`, jsonRpcPath, restPath };
 }
 
 const executor = (gates: Gates): AgentExecutor => ({
   async execute(context, bus) {
+    // The SDK wants a stream to begin with the task, that of a follow-up too.
+    if (context.task !== undefined) bus.publish(AgentEvent.task({ ...context.task, status: statusOf("working") }));
     try {
       for await (const happening of behave(turnOf(context), gates)) bus.publish(eventOf(happening, context));
     } catch (error) {

@@ -32,6 +32,9 @@ const pushIn = (answer: unknown) =>
   pushOf((answer as { pushNotificationConfig: Parameters<typeof pushOf>[0] }).pushNotificationConfig);
 
 function paramsOf(said: Said, { isImmediate = false, historyLength, push }: SendOptions = {}): object {
-  const more = { ...(historyLength !== undefined && { historyLength }), ...(push && { pushNotificationConfig: configOf(push) }) };
+  const more = {
+    ...(historyLength !== undefined && { historyLength }),
+    ...(push && { pushNotificationConfig: configOf(push) }),
+  };
   return { message: messageOfV03(said), configuration: { acceptedOutputModes: [], blocking: !isImmediate, ...more } };
 }

@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { AgentCard, SendMessageRequest, StreamResponse, Task, Message, type TaskPushNotificationConfig } from "@a2a-js/sdk";
+import {
+  AgentCard,
+  SendMessageRequest,
+  StreamResponse,
+  Task,
+  Message,
+  type TaskPushNotificationConfig,
+} from "@a2a-js/sdk";
 import {
   ClientFactory,
   DefaultAgentCardResolver,
@@ -72,7 +79,7 @@ function wrap(client: Client, { binding, tape, card }: Rest): A2aClient {
     },
     deletePush: (taskId, id) => tape.run(() => client.deleteTaskPushNotificationConfig({ tenant, taskId, id })),
     async extendedCard() {
-      return seenCard(AgentCard.toJSON(await tape.run(() => client.transport.getExtendedAgentCard({ tenant }))));
+      return seenCard(AgentCard.toJSON(await tape.run(() => client.getAgentCard())));
     },
   };
 }

@@ -40,7 +40,10 @@ const textOf = (pieces: readonly Piece[]) => {
 
 /** `TASK_STATE_INPUT_REQUIRED` → `input-required`; others as they are. */
 const stateOf = (state: string): State => {
-  const word = state.replace(/^TASK_STATE_/, "").toLowerCase().replaceAll("_", "-");
+  const word = state
+    .replace(/^TASK_STATE_/, "")
+    .toLowerCase()
+    .replaceAll("_", "-");
   return (word === "cancelled" ? "canceled" : word) as State;
 };
 
@@ -101,7 +104,12 @@ interface PartV03 {
   readonly kind: string;
   readonly text?: string;
   readonly data?: unknown;
-  readonly file?: { readonly bytes?: string; readonly uri?: string; readonly mimeType?: string; readonly name?: string };
+  readonly file?: {
+    readonly bytes?: string;
+    readonly uri?: string;
+    readonly mimeType?: string;
+    readonly name?: string;
+  };
 }
 
 const readerV03 = new Reader(({ kind, text = "", data, file }: PartV03): Piece => {

@@ -59,7 +59,8 @@ export function send(to: AgentCall, request = to.request, operation = to.sides.o
   return exchange;
 }
 
-function fieldsOf({ dialect }: AgentInterface, { streams, hasBody }: { streams: boolean; hasBody: boolean }) {
+/** What the gateway itself says of a request to an agent. */
+export function fieldsOf({ dialect }: AgentInterface, { streams, hasBody }: { streams: boolean; hasBody: boolean }) {
   const { version, binding } = dialect;
   const media = binding === "HTTP+JSON" && version === "1.0" ? "application/a2a+json" : "application/json";
   const accepted = media === "application/json" ? media : `${media}, application/json`;

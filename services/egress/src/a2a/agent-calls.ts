@@ -1,4 +1,4 @@
-import { requestFor, type Sides } from "@sluice/a2a";
+import { clientOf, requestFor, type Sides } from "@sluice/a2a";
 import { Fault, type A2aCall, type A2aOperation } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
@@ -8,6 +8,7 @@ import type { AgentInterface } from "./agent-interface.ts";
 import type { Agent, Agents } from "./agents.ts";
 import { hintsAtChange, readAnswer } from "./answers.ts";
 import type { HeldBytes, Hold } from "./held-bytes.ts";
+import type { PushOperations } from "./push-operations.ts";
 import { forTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
@@ -20,6 +21,7 @@ export interface AgentCallsOptions {
   readonly registry: TaskRegistry;
   readonly lists: TaskLists;
   readonly watches: Watches;
+  readonly pushes: PushOperations;
   readonly held: HeldBytes;
   /** Largest answer that is relayed. */
   readonly maxAnswerBytes: number;
@@ -53,6 +55,7 @@ export class AgentCalls {
       SendStreamingMessage: watch,
       SubscribeToTask: watch,
       ListTasks: (to) => options.lists.carry(to),
+      ...options.pushes.ways,
     };
   }
 
@@ -72,15 +75,17 @@ export class AgentCalls {
     } catch (error) {
       if (error instanceof Fault && error.kind === "upstream_failed") directory.doubt(agent);
       throw error;
+    } finally {
+      this.#options.pushes.over(call.head);
     }
   }
 
   async #prepare({ inline, ...to }: Destined): Promise<AgentCall> {
-    const { replies, maxAnswerBytes } = this.#options;
+    const { replies, maxAnswerBytes, pushes } = this.#options;
     const { call, a2a, at, hold } = to;
     const { http, rpcId } = call.head;
     const sides: Sides = {
-      client: a2a.dialect,
+      client: clientOf(a2a, at.dialect),
       upstream: at.dialect,
       operation: a2a.operation,
       ...(rpcId !== undefined && { rpcId }),
@@ -90,19 +95,24 @@ export class AgentCalls {
       ...(a2a.known?.task?.context !== undefined && { context: a2a.known.task.context }),
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
-    const asked = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
-    const isListed = a2a.operation === "ListTasks";
-    const request = isListed ? asked : forTenant(at, requestFor(sides, asked));
+    const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
+    const isSend = a2a.operation === "SendMessage" || a2a.operation === "SendStreamingMessage";
+    const asked = isSend ? await pushes.withoutWebhook({ head: call.head, a2a, at }, came) : came;
+    const isOwn = a2a.operation === "ListTasks" || pushes.ways[a2a.operation] !== undefined;
+    const request = isOwn ? asked : forTenant(at, requestFor(sides, asked));
     return { ...to, sides, asked, request, maxAnswerBytes };
   }
 
   /** Relays the agent's answer as it came, once whatever it tells of is registered. */
   readonly #unary = async (to: AgentCall, exchange = send(to)): Promise<Ending> => {
-    const { replies, registry, directory } = this.#options;
+    const { replies, registry, directory, pushes } = this.#options;
     const { call, agent, at } = to;
-    const { headers, answer, observed } = await readAnswer(to, exchange);
+    const { headers, answer: received, observed } = await readAnswer(to, exchange);
+    const isCard = to.sides.operation === "GetExtendedAgentCard";
+    const answer = isCard ? await directory.vouched(to, received) : received;
     if (observed.kind === "error" && hintsAtChange(answer)) directory.doubt(agent);
     const renames = await registry.note(call.head, observed);
+    await pushes.settle(call.head);
     const told = { dialect: at.dialect, ...(renames !== undefined && { renames }) };
     const ending = await replies.whole(call, { status: answer.status, headers, body: answer.body }, told);
     const { kind, task, state } = observed;

@@ -38,7 +38,7 @@ async function house(handler: UpstreamHandler, settings: (origin: string) => Par
   });
   const directory = new AgentDirectory({ agents, log, now: () => now });
   const endpoint: A2aEndpoint = { ...about, name: "planner", credentials, ...settings(origin) };
-  const section = { version: 1, toolPrefix: "never" as const, endpoints: [], agentEndpoints: [endpoint] };
+  const section = { version: 1, toolPrefix: "never" as const, endpoints: [], agentEndpoints: [endpoint], agentIds: [] };
   agents.configure(new Map([["acme", section]]));
   const agent = agents.find("acme", "planner");
   if (agent === undefined) throw new Error("no agent");

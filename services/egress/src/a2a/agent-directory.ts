@@ -1,8 +1,11 @@
+import { cardInAnswer, type WireAnswer } from "@sluice/a2a";
 import { Fault, toFault, type Dialect } from "@sluice/contracts";
 import type { Log } from "@sluice/telemetry";
+import type { AgentCall } from "./agent-call.ts";
 import { interfaceFor, type AgentInterface } from "./agent-interface.ts";
 import type { Agent, Agents } from "./agents.ts";
-import { fetchCard, type UpstreamCard } from "./upstream-card.ts";
+import { trusted } from "./card-trust.ts";
+import { fetchCard, readerOf, type UpstreamCard } from "./upstream-card.ts";
 
 /** A card is used as it is for so long, and is then fetched anew beside the calls that use it. */
 const freshMs = 60_000;
@@ -70,6 +73,24 @@ export class AgentDirectory {
     if (entry.fetching !== undefined) return entry.fetching;
     if (entry.failure !== undefined && !isDue) throw entry.failure;
     return this.#fetch(agent, entry, traceparent);
+  }
+
+  /**
+   * An answer that shows an extended card, with what its signature vouches for; a signature stays only where it is doubtful.
+   * @throws Fault `upstream_failed` where a good one is required
+   */
+  async vouched({ agent, at, traceparent }: Pick<AgentCall, "agent" | "at" | "traceparent">, answer: WireAnswer) {
+    const shown = cardInAnswer(at.dialect, answer);
+    if (shown === undefined) return answer;
+    const { card, doubt } = await trusted(agent, shown.card, readerOf(agent, traceparent));
+    const { tenant, endpoint } = agent;
+    if (doubt !== undefined)
+      this.#options.log.warn(
+        { tenant, agent: endpoint.name, doubt },
+        "the extended card's signature is not a good one",
+      );
+    const { signatures: _, ...unsigned } = card;
+    return shown.with(doubt === undefined ? unsigned : card);
   }
 
   /** The agent does not answer as its card has it: the next call has it fetched anew. */

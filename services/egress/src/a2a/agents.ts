@@ -13,9 +13,15 @@ export type Agent = Connected<AgentEndpoint>;
 export class Agents extends ConnectedEndpoints<AgentEndpoint> {
   /** Those whose card says no way to call them. */
   readonly #unusable = new Map<string, ClosedEndpoint>();
+  #callers = new Map<string, ReadonlySet<string>>();
 
   constructor(options: ConnectedOptions) {
     super("a2a", options);
+  }
+
+  /** Whether the configuration lists a caller of this id. */
+  lists(tenant: string, agent: string): boolean {
+    return this.#callers.get(tenant)?.has(agent) === true;
   }
 
   override get closed(): readonly ClosedEndpoint[] {
@@ -42,6 +48,7 @@ export class Agents extends ConnectedEndpoints<AgentEndpoint> {
 
   /** Takes over a version of the configuration; returns the endpoints that stay closed under it. */
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
+    this.#callers = new Map([...sections].map(([tenant, { agentIds }]) => [tenant, new Set(agentIds)]));
     this.connect(new Map([...sections].map(([tenant, { agentEndpoints }]) => [tenant, agentEndpoints.map(addressed)])));
     for (const [key, { tenant, server }] of this.#unusable) {
       const agent = this.find(tenant, server);

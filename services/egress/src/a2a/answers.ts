@@ -39,10 +39,20 @@ export async function readAnswer(to: AgentCall, exchange: Exchange): Promise<Age
     if (upstream.binding === "JSONRPC") checkAnswer(body, status, idOf(request.body));
     else if (status < 300 && !(body.length === 0 && mayBeEmpty.has(operation))) requireJson(body);
     const answer = { status, contentType: relayed["content-type"] ?? "", body };
-    return { headers: relayed, answer, observed: observeAnswer(upstream, operation, answer) };
+    return { headers: relayed, answer, observed: observed(to, answer) };
   } catch (error) {
     exchange.abort(error instanceof Fault ? error : new Fault("internal", "internal error", { cause: error }));
     throw error;
+  }
+}
+
+/** What fails by its status may say so in words of its own. */
+function observed({ sides: { upstream, operation } }: AgentCall, answer: WireAnswer): Observed {
+  try {
+    return observeAnswer(upstream, operation, answer);
+  } catch (error) {
+    if (answer.status < 400) throw error;
+    return { kind: "error", isLast: true };
   }
 }
 
@@ -55,8 +65,7 @@ async function collect({ call, hold, maxAnswerBytes }: AgentCall, exchange: Exch
     parts.push(part);
     size += part.length;
     if (size > maxAnswerBytes) throw tooLarge();
-    if (call.patienceMs !== undefined && isBlank(part)) call.lastActivity = Date.now();
-    else if (noted === 0 || size - noted >= chunkBytes) {
+    if (noted === 0 || size - noted >= chunkBytes) {
       hold.add(size - noted);
       noted = size;
       call.patienceMs = undefined;
@@ -64,11 +73,6 @@ async function collect({ call, hold, maxAnswerBytes }: AgentCall, exchange: Exch
     }
   }
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-}
-
-/** White space in front of an answer keeps a connection open, and says nothing yet. */
-function isBlank(part: Buffer): boolean {
-  return part.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
 
 const errorCode = compile([["error", "code"]], []);

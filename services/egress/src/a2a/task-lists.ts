@@ -70,32 +70,26 @@ export class TaskLists {
     const sides: Sides = { client: a2a.dialect, upstream: own, operation: "ListTasks", ...rpcIdOf(call.head) };
     const { id = 1, params = {} } = JSON.parse(requestFor(sides, asked).body.toString("utf8")) as Request;
     const wanted = wantedSchema.safeParse(params);
-    const answer = wanted.success
-      ? { result: await this.#list(to, wanted.data) }
-      : { error: invalid(wanted.error.issues[0]) };
+    const answer = wanted.success ? await this.#list(to, wanted.data) : invalid(wanted.error.issues[0]);
     const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id, ...answer }));
     const headers = { "content-type": "application/json" };
     const ending = await replies.whole(call, { status: 200, headers, body }, { dialect: own });
-    return { ...ending, isError: !wanted.success };
+    return { ...ending, isError: "error" in answer };
   }
 
-  async #list(to: AgentCall, wanted: Wanted): Promise<unknown> {
+  async #list(to: AgentCall, wanted: Wanted): Promise<Listed> {
     const { head } = to.call;
     const limit = wanted.pageSize ?? 50;
     const { tasks, total, cursor, isBadCursor } = await this.#ask(head, wanted, limit);
-    if (isBadCursor === true) throw new Fault("invalid_request", "pageToken is none of this list's");
+    if (isBadCursor === true) return invalid({ path: ["pageToken"], message: "is none of this list's" });
     const fetched: (Task | undefined)[] = [];
     const entries = tasks.entries();
     const work = async () => {
       for (const [index, entry] of entries) fetched[index] = await this.#fetch(to, entry, wanted);
     };
     await Promise.all(Array.from({ length: atOnce }, work));
-    return {
-      tasks: fetched.filter((task) => task !== undefined && fits(task, wanted)),
-      nextPageToken: cursor ?? "",
-      pageSize: limit,
-      totalSize: total,
-    };
+    const shown = fetched.filter((task) => task !== undefined && fits(task, wanted));
+    return { result: { tasks: shown, nextPageToken: cursor ?? "", pageSize: limit, totalSize: total } };
   }
 
   async #ask({ tenant, identity, server }: CallHead, wanted: Wanted, limit: number): Promise<TaskList> {
@@ -155,8 +149,11 @@ function rpcIdOf({ rpcId }: CallHead): Pick<Sides, "rpcId"> {
   return rpcId === undefined ? {} : { rpcId };
 }
 
-function invalid(issue: { readonly path: readonly PropertyKey[]; readonly message: string } | undefined) {
-  return { code: -32602, message: `${issue?.path.join(".") ?? "params"}: ${issue?.message ?? "is not valid"}` };
+type Listed = { readonly result: unknown } | { readonly error: { readonly code: number; readonly message: string } };
+
+function invalid(issue: { readonly path: readonly PropertyKey[]; readonly message: string } | undefined): Listed {
+  const message = `${issue?.path.join(".") ?? "params"}: ${issue?.message ?? "is not valid"}`;
+  return { error: { code: -32602, message } };
 }
 
 /** What the agent says of it now; the index may be behind. */

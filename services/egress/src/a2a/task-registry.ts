@@ -13,15 +13,18 @@ import {
   type TaskRegistered,
   type TaskWatch,
 } from "@sluice/contracts";
+import type { PushOperations } from "./push-operations.ts";
 
 const timeoutMs = 2_000;
 
 /** Keeps whose tasks and contexts are, before anybody learns of them. */
 export class TaskRegistry {
   readonly #bus: Bus;
+  readonly #pushes: Pick<PushOperations, "bind">;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, pushes: Pick<PushOperations, "bind">) {
     this.#bus = bus;
+    this.#pushes = pushes;
   }
 
   /**
@@ -29,6 +32,12 @@ export class TaskRegistry {
    * @throws Fault `unavailable` where that can't be kept, `upstream_failed` where it is another caller's
    */
   async note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+    const renames = await this.#note(head, observed, watch);
+    await this.#pushes.bind(head, observed);
+    return renames;
+  }
+
+  async #note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
     const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
     const known = head.a2a?.known;

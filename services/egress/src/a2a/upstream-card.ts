@@ -63,17 +63,21 @@ async function fetchFrom(agent: Agent, from: From): Promise<UpstreamCard> {
   const fetched = await documentAt(agent, from);
   if (fetched === "unchanged" && from.known !== undefined) return from.known;
   if (fetched === "unchanged") throw new Fault("upstream_failed", "it answers 304");
-  const read = async (path: string) => {
-    const keys = await documentAt(agent, { path, traceparent, known: undefined });
-    return keys === "unchanged" ? {} : keys.card;
-  };
-  const { card, doubt } = await trusted(agent, fetched.card, read);
+  const { card, doubt } = await trusted(agent, fetched.card, readerOf(agent, traceparent));
   const { etag } = fetched;
   return {
     card,
     ...offeredInterfaces(card, agent.endpoint.url),
     ...(doubt !== undefined && { doubt }),
     ...(typeof etag === "string" && { etag }),
+  };
+}
+
+/** Reads documents of the agent's origin. */
+export function readerOf(agent: Agent, traceparent: string): (path: string) => Promise<Members> {
+  return async (path) => {
+    const read = await documentAt(agent, { path, traceparent, known: undefined });
+    return read === "unchanged" ? {} : read.card;
   };
 }
 

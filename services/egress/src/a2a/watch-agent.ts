@@ -71,7 +71,7 @@ export class WatchAgent {
     const agent = this.#now.agent();
     if (agent === undefined) throw new Fault("upstream_failed", `the ${this.#to.agent.title} is no longer there`);
     const { rpcId = "1" } = this;
-    const sides: Sides = { client: own, upstream: this.dialect, operation, rpcId };
+    const sides: Sides = { client: own, upstream: this.dialect, operation, rpcId, named: { task }, hasTask: true };
     const body = Buffer.from(
       `{"jsonrpc":"2.0","id":${rpcId},"method":"${operation}","params":{"id":${JSON.stringify(task)}}}`,
     );

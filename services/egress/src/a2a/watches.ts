@@ -72,23 +72,18 @@ export class Watches {
     return await this.#claim(to, task.id, unary);
   }
 
-  /** Whoever asks joins the watch that is here. */
+  /** Whoever asks joins the watch that is here. False where there will be none after all. */
   async #follows({ call }: AgentCall, watch: Watch): Promise<boolean> {
-    const { replies } = this.#options;
-    try {
-      await watch.ready;
-      const { data, ...position } = await watch.snapshot();
-      const { rpcId } = watch;
-      await replies.follow(call, {
-        dialect: watch.dialect,
-        follow: { watch: watch.claim, ...position, ...(rpcId !== undefined && { rpcId }) },
-        snapshot: data,
-      });
-      return true;
-    } catch (error) {
-      if (toFault(error).kind === "internal") throw error;
-      return false;
-    }
+    const isReady = await watch.ready.then(
+      () => true,
+      () => false,
+    );
+    if (!isReady) return false;
+    const { data, ...position } = await watch.snapshot();
+    const { dialect, claim, rpcId } = watch;
+    const follow = { watch: claim, ...position, ...(rpcId !== undefined && { rpcId }) };
+    await this.#options.replies.follow(call, { dialect, follow, snapshot: data });
+    return true;
   }
 
   /** Another replica has the watch. */
@@ -150,6 +145,11 @@ export class Watches {
     }
   }
 
+  /** A task that is watched already, and spoken to once more, keeps the watch that it has. */
+  #keep(key: string, watch: Watch): void {
+    if (!this.#watches.has(key)) this.#watches.set(key, watch);
+  }
+
   #watch(to: AgentCall, task: string | undefined): Watch {
     const { bus, agents, replies, registry, audit, held } = this.#options;
     const { call } = to;
@@ -169,7 +169,7 @@ export class Watches {
           registry.tell(call.head, observed, call.head.a2a?.known?.renames);
           return undefined;
         }
-        if (observed.task !== undefined) this.#watches.set(keyOf(call, observed.task), watch);
+        if (observed.task !== undefined) this.#keep(keyOf(call, observed.task), watch);
         return await registry.note(call.head, observed, claim);
       },
     });

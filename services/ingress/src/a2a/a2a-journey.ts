@@ -33,6 +33,8 @@ export interface A2aJourney {
   readonly publicUrl: string | undefined;
   /** The HTTP method that it came with, where it goes on by another. */
   readonly cameBy?: string;
+  /** Nothing of the request says which of 0.1 to 0.3 it is of. */
+  readonly isUnsure?: boolean;
   /** Its client reads no JSON-RPC: only the HTTP status tells it of an error. */
   readonly isPlain?: boolean;
 }
@@ -68,7 +70,7 @@ export function intentOf(journey: A2aJourney): Intent {
 
 /** What egress learns of a call. */
 export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): HandedHead {
-  const { request, principal, section, agent, read, rest, span, name, publicUrl } = journey;
+  const { request, principal, section, agent, read, rest, span, name, publicUrl, isUnsure } = journey;
   const { dialect, operation, rpcId, named } = read;
   const { policy, policyVersion, session } = admitted;
   const extensions = header(request, "a2a-extensions") ?? header(request, "x-a2a-extensions");
@@ -97,12 +99,21 @@ export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): 
       dialect,
       operation,
       named,
+      ...(isUnsure === true && { isUnsure }),
       ...(dialect.binding === "HTTP+JSON" && { rest }),
       ...(session?.ok === true && session.known !== undefined && { known: session.known }),
       ...(extensions !== undefined && { extensions }),
       ...(publicUrl !== undefined && { publicUrl }),
     },
   };
+}
+
+/** The same once it is known what the call names: only clients of 0.1 call a task otherwise than its agent. */
+export function surely(journey: A2aJourney, { admitted: { session } }: Decided): A2aJourney {
+  const { read, isUnsure } = journey;
+  const names = session?.ok === true ? session.known?.renames?.tasks : undefined;
+  if (isUnsure !== true || names?.some(({ client }) => client === read.named.task) !== true) return journey;
+  return { ...journey, isUnsure: false, read: { ...read, dialect: { ...read.dialect, version: "0.1" } } };
 }
 
 /** The names of the verdict, and those that came about with the answer. */

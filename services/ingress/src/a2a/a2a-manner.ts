@@ -1,4 +1,4 @@
-import { answerFor, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
+import { answerFor, clientOf, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
 import type { A2aOperation, Dialect, ReplyHead } from "@sluice/contracts";
 import type { AgentBudget } from "../budget.ts";
 import type { HandedHead } from "../conversation.ts";
@@ -26,12 +26,12 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
   const sidesOf = (upstream: Dialect, reply: ReplyHead): Sides => {
     const renames = allRenames(known?.renames, reply.renames);
     return {
-      client: dialect,
+      client: head.a2a === undefined ? dialect : clientOf(head.a2a, upstream),
       upstream,
       operation,
       named,
       ...(rpcId !== undefined && { rpcId }),
-      ...(known?.task !== undefined && { hasTask: true }),
+      hasTask: known?.task !== undefined,
       ...(known?.task?.context !== undefined && { context: known.task.context }),
       ...(renames !== undefined && { renames }),
     };

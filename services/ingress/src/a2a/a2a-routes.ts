@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { a2aRoutes, type A2aRoute } from "@sluice/contracts";
 import type { Door, Entered } from "../doors.ts";
 import type { Tenants } from "../tenants.ts";
+import type { CardDesk } from "./card-desk.ts";
 import { versionOf, type A2a } from "./a2a.ts";
 import { A2aFault, dialectAt } from "./a2a-fault.ts";
 import type { TaskPath } from "./task-form.ts";
@@ -10,12 +11,13 @@ import type { TaskPaths } from "./task-paths.ts";
 /** What carries requests by A2A out. */
 export interface A2aDoors {
   readonly a2a: A2a;
+  readonly cardDesk: CardDesk;
   readonly taskPaths: TaskPaths;
   readonly tenants: Tenants;
 }
 
 /** The paths of A2A that are open. A part that has paths of its own adds them here. */
-export function a2aDoorsOf({ a2a, taskPaths, tenants }: A2aDoors): Door[] {
+export function a2aDoorsOf({ a2a, cardDesk, taskPaths, tenants }: A2aDoors): Door[] {
   const atAgent = (entered: Entered) =>
     a2a.handle({ ...entered, agent: entered.server, rest: restOf(entered.request) });
   const byTask = (path: TaskPath) => (entered: Entered) =>
@@ -24,6 +26,8 @@ export function a2aDoorsOf({ a2a, taskPaths, tenants }: A2aDoors): Door[] {
     "/a2a": atAgent,
     "/a2a/:agent": atAgent,
     "/a2a/:agent/*": atAgent,
+    "/a2a/agent-card": ({ request, response, principal }) =>
+      cardDesk.serve({ request, response, principal, agent: undefined, unversioned: "both" }),
     "/a2a/tasks/send": byTask("send"),
     "/a2a/tasks/sendSubscribe": byTask("sendSubscribe"),
     "/a2a/tasks/get": byTask("get"),

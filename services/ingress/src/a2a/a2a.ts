@@ -12,12 +12,15 @@ import { RequestFault } from "../request-fault.ts";
 import { header, type RequestHead } from "../request-head.ts";
 import { noSuchAgent, type Principal } from "../tenants.ts";
 import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
-import { callHeadOf, intentOf, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
+import { callHeadOf, intentOf, surely, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
 import { a2aMannerOf } from "./a2a-manner.ts";
+import type { Cards } from "./cards.ts";
+import { withGatewayCard } from "./extended-card.ts";
 import { carryStream, type StreamParts } from "./stream.ts";
 
 export interface A2aParts extends Pick<PassageParts, "tenants">, StreamParts {
   readonly budget: BodyBudget;
+  readonly cards: Cards;
   /** Where agents reach this gateway. */
   readonly publicUrl: string | undefined;
 }
@@ -45,6 +48,8 @@ export interface A2aHttpRequest extends A2aRequest {
 }
 
 const streaming: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
+/** Of JSON-RPC before 1.0: what each of its revisions words in the same way. */
+const alike: ReadonlySet<A2aOperation> = new Set(["GetTask", "CancelTask", "SubscribeToTask"]);
 const noBody = () => new Body(Buffer.alloc(0));
 
 /** A2A of any revision and binding: one address per agent (https://a2a-protocol.org/latest/specification). */
@@ -90,6 +95,7 @@ export class A2a {
       const version = versionOf(request);
       const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
+      const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
       const name = streams.nextName();
       await this.#pass({
         ...arrived,
@@ -98,6 +104,7 @@ export class A2a {
         read,
         rest,
         body,
+        isUnsure: isUnsure && rest === "",
         span,
         name,
         started,
@@ -114,17 +121,19 @@ export class A2a {
     const { passage } = this.#parts;
     passage.requireCredential(journey.principal);
     const crossing = crossingOf(journey);
-    await passage.pass(crossing, (decided) => this.#converse(journey, crossing, decided));
+    await passage.pass(crossing, (decided) => this.#converse(surely(journey, decided), crossing, decided));
   }
 
   async #converse(journey: A2aJourney, crossing: Crossing, decided: Decided): Promise<void> {
-    const { passage, budget: all } = this.#parts;
+    const { passage, cards, budget: all } = this.#parts;
     const { response, principal } = journey;
     const head = callHeadOf(journey, decided);
     const budget = all.of(principal);
     if (streaming.has(journey.read.operation))
       return await carryStream(this.#parts, { journey, crossing, decided, head, budget });
-    const manner = a2aMannerOf(journey, head, budget);
+    const own = a2aMannerOf(journey, head, budget);
+    const isCard = journey.read.operation === "GetExtendedAgentCard";
+    const manner = isCard ? withGatewayCard(own, journey, { cards, budget }) : own;
     await passage.converse(crossing, decided, { response, head, manner, owner: undefined });
   }
 }

@@ -1,5 +1,5 @@
 import { requestFor, type Sides } from "@sluice/a2a";
-import { Fault, type A2aCall, type CallHead, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
+import { Fault, type A2aCall, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
 import type { HandedHead } from "../conversation.ts";
 
@@ -22,16 +22,20 @@ export function againOf({ head, stream, task, renames, again }: Asked): { head: 
   const { a2a } = head;
   if (a2a === undefined) throw new Fault("internal", "this is no call by A2A");
   const client = renames?.tasks?.find(({ upstream }) => upstream === task)?.client ?? task;
-  const sides: Sides = { client: own, upstream: a2a.dialect, operation: "SubscribeToTask", rpcId: head.rpcId ?? "1" };
+  const rpcId = head.rpcId ?? "1";
+  const sides: Sides = {
+    ...{ client: own, upstream: a2a.dialect, operation: "SubscribeToTask", rpcId },
+    ...{ named: { task: client }, hasTask: true },
+  };
   const asked = { jsonrpc: "2.0", method: sides.operation, params: { id: client } };
-  const text = `{"id":${sides.rpcId ?? "1"},${JSON.stringify(asked).slice(1)}`;
+  const text = `{"id":${rpcId},${JSON.stringify(asked).slice(1)}`;
   const { http, rest, body } = requestFor(sides, { http: "POST", rest: "", body: Buffer.from(text) });
   const { known: _known, rest: _rest, ...others } = a2a;
   return {
     body: new Body(body),
     head: {
       ...head,
-      http: http as CallHead["http"],
+      http,
       method: sides.operation,
       stream,
       a2a: {

@@ -1,4 +1,4 @@
-import { eventsFor, faultAnswer, observeEvent, speakTheSame, type Observed, type Sides } from "@sluice/a2a";
+import { eventsFor, faultAnswer, observeEvent, speakTheSame, StreamMemory, type Observed, type Sides } from "@sluice/a2a";
 import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@sluice/contracts";
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
@@ -10,10 +10,12 @@ export interface StreamSource {
   /** The JSON-RPC id that its events have, as raw JSON. */
   readonly rpcId: string | undefined;
   readonly renames: Renames | undefined;
+  /** The dialect of its reader, where the stream tells more of it. */
+  readonly client?: Dialect;
 }
 
 /** How a client reads a stream. */
-export type Reader = Pick<Sides, "client" | "operation" | "rpcId">;
+export type Reader = Pick<Sides, "client" | "operation" | "rpcId" | "named" | "hasTask" | "context">;
 
 /**
  * The answer to one reader of a task's stream: frames are written to it as they came, and go on untouched where they are in
@@ -21,12 +23,13 @@ export type Reader = Pick<Sides, "client" | "operation" | "rpcId">;
  */
 export class StreamAnswer implements Answer {
   readonly #response: Answer;
-  readonly #reader: Reader;
+  #reader: Reader;
   #source: StreamSource | undefined;
   /** Absent where nothing is translated. */
   #cutter: EventCutter | undefined;
   #last: Buffer | undefined;
   #fault: Fault | undefined;
+  readonly #memory = new StreamMemory();
 
   constructor(response: Answer, reader: Reader) {
     this.#response = response;
@@ -36,6 +39,7 @@ export class StreamAnswer implements Answer {
   /** From now on frames of this stream are written. */
   reads(source: StreamSource): void {
     this.#source = source;
+    if (source.client !== undefined) this.#reader = { ...this.#reader, client: source.client };
     this.#cutter = isAsItCame(source, this.#reader) ? undefined : new EventCutter();
     this.#last = undefined;
   }
@@ -124,7 +128,12 @@ export class StreamAnswer implements Answer {
   }
 
   #translate(cutter: EventCutter, { dialect, renames }: StreamSource, bytes: Buffer): boolean {
-    const sides: Sides = { ...this.#reader, upstream: dialect, ...(renames !== undefined && { renames }) };
+    const sides: Sides = {
+      ...this.#reader,
+      upstream: dialect,
+      memory: this.#memory,
+      ...(renames !== undefined && { renames }),
+    };
     try {
       let goesOn = true;
       for (const { data, id } of cutter.events(bytes)) {

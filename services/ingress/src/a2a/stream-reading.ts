@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { clientOf } from "@sluice/a2a";
 import { Fault, toFault, type Renames, type ReplyHead, type StreamHead, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
-import { lostFault, ToldFault, type Elsewhere } from "../conversation-ends.ts";
-import { Conversation, type HandedHead, type Owner } from "../conversation.ts";
+import { lostFault, ToldFault, type Elsewhere, type Owner } from "../conversation-ends.ts";
+import { Conversation, type HandedHead } from "../conversation.ts";
 import { quotaHeaders } from "../quota-headers.ts";
 import { header } from "../request-head.ts";
 import { startEventStream } from "../writing.ts";
@@ -44,12 +45,18 @@ export class StreamReading {
 
   constructor(parts: StreamParts, call: StreamedCall) {
     const { journey, head } = call;
-    const { dialect: client, operation, rpcId } = journey.read;
+    const { dialect: client, operation, rpcId, named } = journey.read;
+    const known = head.a2a?.known;
     this.#parts = parts;
     this.#call = call;
-    this.#task = head.a2a?.known?.task?.id;
-    this.#renames = head.a2a?.known?.renames;
-    this.#answer = new StreamAnswer(journey.response, { client, operation, ...(rpcId !== undefined && { rpcId }) });
+    this.#task = known?.task?.id;
+    this.#renames = known?.renames;
+    this.#answer = new StreamAnswer(journey.response, {
+      ...{ client, operation, named },
+      ...(rpcId !== undefined && { rpcId }),
+      ...(known?.task !== undefined && { hasTask: true }),
+      ...(known?.task?.context !== undefined && { context: known.task.context }),
+    });
   }
 
   async run(): Promise<void> {
@@ -197,7 +204,9 @@ export class StreamReading {
   #source({ dialect, rpcId, renames }: Pick<StreamHead, "dialect" | "rpcId" | "renames">): void {
     if (dialect === undefined) throw new Fault("internal", "a stream of A2A says what it is in");
     this.#renames = allRenames(this.#renames, renames);
-    this.#answer.reads({ dialect, rpcId, renames: this.#renames });
+    const { a2a } = this.#call.head;
+    const client = a2a === undefined ? {} : { client: clientOf(a2a, dialect) };
+    this.#answer.reads({ dialect, rpcId, renames: this.#renames, ...client });
   }
 
   #start({ status, headers }: Pick<ReplyHead, "status" | "headers">): void {

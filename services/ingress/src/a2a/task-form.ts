@@ -11,11 +11,13 @@ const methods = {
 export type TaskPath = keyof typeof methods;
 type Style = "0.1" | "0.3" | "1.0";
 
-/** What was sent to such a path, as a JSON-RPC message. */
+/** What was sent to such a path, as far as was read: a JSON-RPC message, or parameters alone. */
 export interface TaskForm {
-  readonly message: Buffer;
-  /** It was one already, and is answered with one. */
+  readonly sent: Buffer;
   readonly isRpc: boolean;
+  /** The message's id as raw JSON. */
+  readonly rpcId: string | undefined;
+  readonly values: readonly (JsonRange | undefined)[];
 }
 
 const largeBytes = 256 * 1024;
@@ -33,27 +35,35 @@ const plan = compile(
 );
 const partPlan = compile([["type"], ["kind"]], []);
 
-/**
- * Reads a JSON-RPC message, whose method has to be the path's, or what would be its parameters alone.
- * @param version as the client named it
- * @throws Fault `parse_error` or `invalid_request`
- */
-export async function readTaskForm(path: TaskPath, sent: Buffer, version: string | undefined): Promise<TaskForm> {
+/** @throws Fault `parse_error` or `invalid_request` for what is no JSON object */
+export async function readTaskForm(sent: Buffer): Promise<TaskForm> {
   const seen = sent.length > largeBytes ? await scanAsync(sent, plan) : scan(sent, plan);
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind !== "object") throw new Fault("invalid_request", "send one JSON object");
-  const [jsonrpc, method, id, message, ...said] = seen.values;
-  if (jsonrpc !== undefined || method !== undefined) {
-    const named = text(sent, method);
-    if (!Object.values<string | undefined>(methods[path]).includes(named))
-      throw new Fault("invalid_request", `this path is for tasks/${path} alone: send other methods to the agent's own`);
-    return { message: sent, isRpc: true };
+  const { values } = seen;
+  const [jsonrpc, method, id] = values;
+  const isRpc = jsonrpc !== undefined || method !== undefined;
+  const isId = isRpc && (id?.kind === "string" || id?.kind === "number");
+  return { sent, isRpc, rpcId: isId ? raw(sent, id).toString("utf8") : undefined, values };
+}
+
+/**
+ * The JSON-RPC message that a form is, whose method has to be the path's, or that its parameters stand for.
+ * @param version as the client named it
+ * @throws Fault `invalid_request`
+ */
+export function taskMessage(path: TaskPath, { sent, isRpc, values }: TaskForm, version: string | undefined): Buffer {
+  const [, method, id, message] = values;
+  if (isRpc) {
+    if (Object.values<string | undefined>(methods[path]).includes(text(sent, method))) return sent;
+    throw new Fault("invalid_request", `this path is for tasks/${path} alone: send other methods to the agent's own`);
   }
   const sends = path === "send" || path === "sendSubscribe";
   if (sends && message?.kind !== "object") throw new Fault("invalid_request", 'send "message" as an object');
   if (!sends && id?.kind !== "string") throw new Fault("invalid_request", 'send "id" as a string');
-  const style = styleNamed(version) ?? (sends ? styleOf(sent, [id, ...said]) : "0.3");
-  return { message: rpcMessage(methods[path][style], sent), isRpc: false };
+  const style = styleNamed(version) ?? (sends ? styleOf(sent, values) : "0.3");
+  const start = Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"${methods[path][style]}","params":`);
+  return Buffer.concat([start, sent, Buffer.from("}")]);
 }
 
 /** The parameters in a query, as they would be in a body. @throws Fault `invalid_request` */
@@ -66,11 +76,6 @@ export function formOfQuery(query: URLSearchParams): Buffer {
   return Buffer.from(JSON.stringify({ id, ...(length !== null && { historyLength: Number(length) }) }));
 }
 
-function rpcMessage(method: string, params: Buffer): Buffer {
-  const start = Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"${method}","params":`);
-  return Buffer.concat([start, params, Buffer.from("}")]);
-}
-
 function styleNamed(version: string | undefined): Style | undefined {
   if (version === undefined) return undefined;
   if (version.startsWith("0.1")) return "0.1";
@@ -78,7 +83,8 @@ function styleNamed(version: string | undefined): Style | undefined {
 }
 
 /** Parts have a `type` in 0.1, a `kind` in 0.2 and 0.3, and neither in 1.0. */
-function styleOf(sent: Buffer, [id, kind, messageId, parts]: readonly (JsonRange | undefined)[]): Style {
+function styleOf(sent: Buffer, values: readonly (JsonRange | undefined)[]): Style {
+  const [, , id, , kind, messageId, parts] = values;
   if (kind !== undefined) return "0.3";
   const [first] = parts?.items ?? [];
   if (first !== undefined) {

@@ -10,7 +10,7 @@ import { renderPlainFault } from "../render.ts";
 import { reportedFault, RequestFault } from "../request-fault.ts";
 import { A2aFault } from "./a2a-fault.ts";
 import { toldTo, versionOf, type A2a, type A2aHttpRequest } from "./a2a.ts";
-import { formOfQuery, readTaskForm, type TaskForm, type TaskPath } from "./task-form.ts";
+import { formOfQuery, readTaskForm, taskMessage, type TaskForm, type TaskPath } from "./task-form.ts";
 
 export interface TaskPathsOptions {
   readonly a2a: A2a;
@@ -35,9 +35,10 @@ export class TaskPaths {
     let form: TaskForm | undefined;
     try {
       using sent = await this.#bodyOf(received);
-      form = await readTaskForm(path, sent.bytes, versionOf(received.request));
+      form = await readTaskForm(sent.bytes);
+      const message = taskMessage(path, form, versionOf(received.request));
       if (form.isRpc) return await this.#options.a2a.carry({ ...received, started }, sent);
-      using body = this.#held(received, form.message);
+      using body = this.#held(received, message);
       sent.release();
       const plain = { ...received, ...asPost(received), started, isPlain: true };
       const carry = (response: Answer) => this.#options.a2a.carry({ ...plain, response }, body);
@@ -45,7 +46,7 @@ export class TaskPaths {
       const budget = this.#options.budget.of(received.principal);
       write(received.response, await gather({ response: received.response, budget, carry }));
     } catch (error) {
-      if (form?.isRpc === true) throw error instanceof RequestFault ? error : new A2aFault(error, toldTo(received));
+      if (form?.isRpc === true) throw told(received, form, error);
       renderPlainFault(received.response, reportedFault(this.#options.log, error));
     }
   }
@@ -61,6 +62,10 @@ export class TaskPaths {
     hold.resize(message.length);
     return new Body(message, () => hold.release());
   }
+}
+
+function told(received: A2aHttpRequest, { rpcId }: TaskForm, error: unknown): RequestFault {
+  return error instanceof RequestFault ? error : new A2aFault(error, { ...toldTo(received), rpcId });
 }
 
 function asPost({ request }: A2aHttpRequest) {

@@ -1,0 +1,28 @@
+import { resolve } from "node:path";
+import type { ServiceName } from "@sluice/contracts";
+import type { HouseState } from "./state.ts";
+import { upstreamNetworksHere } from "./upstream-networks.ts";
+
+/** What a service of a house is told beside where NATS, Redis and Postgres are: its own secrets and no other's. */
+export function ownEnv({
+  service,
+  confDir,
+  state,
+  port,
+  pushAddress,
+}: {
+  service: ServiceName;
+  confDir: string;
+  state: HouseState;
+  port: number | undefined;
+  pushAddress: Readonly<Record<string, string>>;
+}): Record<string, string> {
+  const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
+  const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
+  if (service === "ingress") return { PORT: String(port), ...handles, ...networks };
+  if (service === "egress") return { ...handles, ...pushAddress, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
+  if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
+  if (service === "control")
+    return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
+  return {};
+}
