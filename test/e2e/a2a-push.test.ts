@@ -1,5 +1,6 @@
 import { until, type FakeUpstream } from "@sluice/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { as, send } from "./http.ts";
 import { heardBy, saying, startPushHouse, startWebhook, statesOf, toldTo, urlOf, type PushHouse } from "./a2a-push.ts";
 
 let push: PushHouse;
@@ -43,6 +44,27 @@ describe("a client that says with its message where it wants to be told", () => 
     expect((await sending).result?.task?.status.state).toBe("TASK_STATE_COMPLETED");
     await until("the end to be told", () => statesOf(webhook.requests).includes("TASK_STATE_COMPLETED"));
   });
+});
+
+it("a client that hears a stream is told besides, as long as the task goes on", async () => {
+  const { house } = push.house;
+  const headers = { ...as(push.house.key("a-1")), "a2a-version": "1.0", accept: "text/event-stream" };
+  const params = saying("slow 1", given());
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "SendStreamingMessage", params });
+  const streaming = send(`${house.url}/a2a/v10`, { headers, body });
+  expect(statesOf(await toldTo(webhook, 2))).toEqual(["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"]);
+  push.agents.v10.gates.release({ count: 1 });
+  expect((await streaming).text).toContain("TASK_STATE_COMPLETED");
+  await until("the end to be told", () => statesOf(webhook.requests).includes("TASK_STATE_COMPLETED"));
+  const { task } = JSON.parse(webhook.requests[0]?.body.toString() ?? "") as { task: { id: string } };
+  const listed = await push.call("ListTaskPushNotificationConfigs", { taskId: task.id });
+  expect(listed.result?.["configs"]).toMatchObject([{ taskId: task.id, url: urlOf(webhook) }]);
+});
+
+it("an answer that is no task leaves nothing of the webhook behind", async () => {
+  const before = await push.house.query("select id from a2a_push");
+  expect((await push.call("SendMessage", saying("message hi", given()))).result?.["message"]).toBeDefined();
+  expect(await push.house.query("select id from a2a_push")).toEqual(before);
 });
 
 describe("a task's configurations", () => {

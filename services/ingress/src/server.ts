@@ -148,8 +148,9 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
     // A path that the router cannot read has none.
-    const { server } = (reply.request.params ?? {}) as { server?: string };
-    const challenge = resource.challenge(fault, server);
+    const { server, agent } = (reply.request.params ?? {}) as { server?: string; agent?: string };
+    const protocol = /^\/a2a(?:[/?]|$)/.test(reply.request.raw.url ?? "") ? "a2a" : "mcp";
+    const challenge = resource.challenge(fault, { protocol, server: server ?? agent });
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     const { rpcId } = thrown instanceof RequestFault ? thrown : {};
     renderFault(reply.raw, fault, { rpcId, dialect: thrown instanceof A2aFault ? thrown.dialect : undefined });

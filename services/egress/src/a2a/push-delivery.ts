@@ -1,6 +1,7 @@
 import type { Delivery } from "@sluice/bus";
 import {
   decodeHeadAndBody,
+  Fault,
   toFault,
   type FoundPush,
   type PushDead,
@@ -69,7 +70,9 @@ export class Deliverer {
     const about = { ...held.about, ...described(push) };
     if (push.is === "foreign") return dead(about, "foreign_task");
     if (!this.#isServed(push)) return dead(about, "revoked");
-    const notifications = await this.#notifications(push, held);
+    const told = await this.#wholeOf(push, held);
+    const notifications = translated(push, held.told, told);
+    if (notifications === undefined) return dead(about, "untranslatable");
     using turn = await this.#options.turns.take(`${push.tenant} ${about.host}`);
     if (turn === undefined) return { is: "busy", about: { ...about, reason: "busy" } };
     return this.#judged(about, await this.#post(push.webhook, notifications));
@@ -107,10 +110,9 @@ export class Deliverer {
   }
 
   /** Clients of revisions before 1.0 are told the task whole, of which an agent of 1.0 may tell a part. */
-  async #notifications(push: FoundPush, { told, body, head }: Held): Promise<readonly Notification[]> {
-    if (told.isWhole || !told.isWrapped || push.client.version === "1.0") return notificationsFor(push, told, body);
-    const task = await this.#options.tasks.read(push, told.task, head.traceparent);
-    return notificationsFor(push, told, task);
+  async #wholeOf(push: FoundPush, { told, body, head }: Held): Promise<Buffer> {
+    if (told.isWhole || !told.isWrapped || push.client.version === "1.0") return body;
+    return await this.#options.tasks.read(push, told.task, head.traceparent);
   }
 
   #judged(about: PushDead, { is, why, status, retryAfterMs }: Try): Verdict {
@@ -120,6 +122,16 @@ export class Deliverer {
     const isOver = about.tries >= maxTries || Date.now() - about.at >= maxAgeMs;
     if (isOver || (is === "refused" && about.tries >= maxRefusals)) return { is: "dead", about: told };
     return { is: "again", about: told, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  }
+}
+
+/** Undefined for what is no word of any revision. */
+function translated(push: FoundPush, told: ToldTask, body: Buffer): readonly Notification[] | undefined {
+  try {
+    return notificationsFor(push, told, body);
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
   }
 }
 
