@@ -54,7 +54,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   const door = { isTls: tls !== undefined, port: config.PORT };
-  const agentDoors = await openAgentDoors(context, { tenants, streams, passage, budget, door });
+  const agentDoors = await openAgentDoors(context, { ...identity, streams, passage, budget, door });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -90,7 +90,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
 }
 
-interface AgentDoorParts extends Pick<CardDeskParts, "tenants" | "streams" | "passage"> {
+interface AgentDoorParts extends Pick<CardDeskParts, "tenants" | "streams" | "passage" | "authentication"> {
   readonly budget: BodyBudget;
   /** Where ingress listens, as far as it does. */
   readonly door: { readonly isTls: boolean; readonly port: number };
