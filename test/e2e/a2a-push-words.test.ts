@@ -4,7 +4,6 @@ import { agentVersions, startAgent, type ReferenceAgent } from "../conformance-a
 import { Problem, type A2aClient, type Push, type Seen } from "../conformance-a2a/clients/client.ts";
 import { clientDialects, connectClient } from "../conformance-a2a/clients/clients.ts";
 import { heardBy, quickRetries, startWebhook, toldTo, urlOf } from "./a2a-push.ts";
-import { as } from "./http.ts";
 
 const stack = new AsyncDisposableStack();
 const agents = new Map<string, ReferenceAgent>();
@@ -29,7 +28,10 @@ const cells = clientDialects.flatMap((dialect) => agentVersions.map((agent) => (
 type Cell = (typeof cells)[number];
 
 const connect = ({ agent, ...dialect }: Cell): Promise<A2aClient> =>
-  connectClient(dialect, { baseUrl: `${house.house.url}/a2a/${nameOf(agent)}`, headers: as(house.key("a-1")) });
+  connectClient(dialect, {
+    baseUrl: `${house.house.url}/a2a/${nameOf(agent)}`,
+    headers: { "x-agent-api-key": house.key("a-1") },
+  });
 
 /** What a notification says, whatever the revision. */
 function read({ version }: Pick<Cell, "version">, body: Buffer): { task: unknown; state: unknown } {

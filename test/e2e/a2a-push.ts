@@ -47,7 +47,11 @@ export async function startPushHouse(env: Record<string, string> = {}): Promise<
       envOf: { egress: { ...quickRetries, ...env } },
     }),
   );
-  const callAs = async (path: string, version: Json, [method, params, agent = "a-1"]: [string, Json, string?]) => {
+  const callAs = async (
+    path: string,
+    version: Json,
+    [method, params, agent = "a-1"]: readonly [string, Json, (string | undefined)?],
+  ) => {
     const headers = { ...as(house.key(agent)), ...version } as Record<string, string>;
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
     const { status, text } = await send(`${house.house.url}/a2a/${path}`, { headers, body });

@@ -59,7 +59,7 @@ const read = (dialect: Dialect, name: string, ingress: number, { rest, body }: {
     key: house.key("a-1"),
     headers: {
       ...(body !== undefined && { "content-type": "application/json" }),
-      ...(dialect.startsWith("1.0") && { "a2a-version": "1.0" }),
+      "a2a-version": dialect.slice(0, 3),
     },
     method: body === undefined ? "GET" : "POST",
     body,

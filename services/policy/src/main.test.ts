@@ -22,6 +22,8 @@ beforeAll(async () => {
     auditMaxBytes: 10_000_000,
     repliesMaxBytes: 10_000_000,
     repliesMaxAgeMs: 60_000,
+    pushMaxBytes: 1 << 24,
+    pushMaxWaiting: 16,
   });
 }, 120_000);
 

@@ -139,7 +139,7 @@ export function readRestError(body: JsonObject | undefined, status: number): A2a
     const code = byReason.get(textOf(info?.["reason"]) ?? "")?.code ?? codeOfStatus(status);
     return { code, message: textOf(inner["message"]) ?? "", details, ...gatewayStatus(code, status) };
   }
-  const { code, message, data } = body ?? ({} as JsonObject);
+  const { code, message, data } = body ?? {};
   const known = typeof code === "number" && code < 0 ? code : codeOfStatus(status);
   const said = data === undefined ? {} : { data };
   return { code: known, message: textOf(message) ?? "", details: [], ...said, ...gatewayStatus(known, status) };

@@ -56,7 +56,7 @@ const compiled = new WeakMap<Shape, Compiled>();
 /** The document with its names changed and every other byte as it was; undefined where it cannot be read. */
 export function renameBytes(bytes: Buffer, shape: Shape, nameOf: NameOf): Buffer | undefined {
   const edits: Edit[] = [];
-  if (!collect(bytes, 0, compiledOf(shape), { nameOf, edits })) return undefined;
+  if (!collect({ bytes, base: 0 }, compiledOf(shape), { nameOf, edits })) return undefined;
   if (edits.length === 0) return bytes;
   const parts: Buffer[] = [];
   let at = 0;
@@ -82,12 +82,13 @@ export function renameValue(value: unknown, shape: Leaf | Shape | readonly [Leaf
   );
 }
 
-function collect(
-  bytes: Buffer,
-  base: number,
-  { plan, wants }: Compiled,
-  to: { nameOf: NameOf; edits: Edit[] },
-): boolean {
+/** A stretch of the document, and where it begins. */
+interface Stretch {
+  readonly bytes: Buffer;
+  readonly base: number;
+}
+
+function collect({ bytes, base }: Stretch, { plan, wants }: Compiled, to: { nameOf: NameOf; edits: Edit[] }): boolean {
   const seen = scan(bytes, plan);
   if (!seen.ok) return false;
   return wants.every(({ leaf, element }, index) => {
@@ -100,7 +101,7 @@ function collect(
     return (range.items ?? []).every((item) => {
       if (range.kind !== "array" || element === undefined) return true;
       if (typeof element === "string") addEdit(bytes, base, { range: item, leaf: element, ...to });
-      else return collect(bytes.subarray(item.start, item.end), base + item.start, element, to);
+      else return collect({ bytes: bytes.subarray(item.start, item.end), base: base + item.start }, element, to);
       return true;
     });
   });

@@ -3,7 +3,18 @@ import { compile, explain, scan, text, value, type JsonRange, type Path, type Pl
 import { coreState, isTerminal } from "./states.ts";
 import type { Observed, WireAnswer } from "./wire.ts";
 
-const about = ["kind", "id", "contextId", "sessionId", "taskId", "messageId", "final", "role", "artifacts", "history"];
+const about = [
+  "kind",
+  "id",
+  "contextId",
+  "sessionId",
+  "taskId",
+  "messageId",
+  "final",
+  "role",
+  "artifacts",
+  "history",
+] as const;
 const members: readonly Path[] = [
   ...about.map((name) => [name]),
   ["artifact"],
@@ -101,7 +112,7 @@ function kindOf({ version }: Dialect, body: Buffer, of: (name: Member) => JsonRa
   if (said === "task" || said === "message") return said;
   if (said === "status-update") return "statusUpdate";
   if (said === "artifact-update" || of("artifact")?.kind === "object") return "artifactUpdate";
-  const isWhole = ["sessionId", "contextId", "artifacts", "history"].some((name) => of(name) !== undefined);
+  const isWhole = (["sessionId", "contextId", "artifacts", "history"] as const).some((name) => of(name) !== undefined);
   if (of("status")?.kind === "object") {
     if (of("taskId") !== undefined) return "statusUpdate";
     return version === "0.1" && !isWhole ? "statusUpdate" : "task";

@@ -56,7 +56,7 @@ export async function readRequest(request: Request): Promise<ReadRequest> {
 
 async function readRpc(request: Request, draft: Draft): Promise<ReadRequest> {
   const { body } = request;
-  if (/^1\./.test(request.version?.trim() ?? "")) draft.dialect = { version: "1.0", binding: "JSONRPC" };
+  if (request.version?.trim().startsWith("1.") === true) draft.dialect = { version: "1.0", binding: "JSONRPC" };
   const seen = await scanRequest(body, true);
   if ("error" in seen) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind === "array") {
@@ -102,7 +102,7 @@ async function readRestCall(request: Request, draft: Draft): Promise<ReadRequest
   const cut = rest.indexOf("?");
   const asked = cut < 0 ? undefined : new URLSearchParams(rest.slice(cut)).get("A2A-Version");
   const said = readVersion(request.version) ?? readVersion(asked ?? undefined);
-  const version = said === undefined ? draft.dialect.version : said;
+  const version = said ?? draft.dialect.version;
   if (version === "0.1" || version === "0.2" || (version === "0.3" && restVersion(rest) !== "0.3")) {
     throw new Fault("version_not_supported", `A2A ${version} has nothing at this address`, {
       details: { supported: [draft.dialect.version] },
@@ -170,14 +170,13 @@ function namedByTarget(target: RestTarget, seen: SeenRequest | undefined, body: 
   const pushConfig = checked(target.pushConfig, "the push configuration's id");
   const context = operation === "ListTasks" ? checked(query.get("contextId") || undefined, "contextId") : undefined;
   const isPush = operation.includes("PushNotification");
-  const inBody = (name: ParamName) => text(body, seen?.at(name)) || undefined;
-  const said: (string | null | undefined)[] = [inBody("taskId"), query.get("taskId"), query.get("task_id")];
+  const inBody = (name: ParamName): string | null | undefined => text(body, seen?.at(name)) || undefined;
+  const said = [inBody("taskId"), query.get("taskId"), query.get("task_id")];
   if (!isPush) said.push(inBody("id"), query.get("id"));
   for (const path of [inBody("parent"), inBody("name"), inBody("configName"), query.get("name"), query.get("parent")]) {
-    if (path != null && path !== "" && !path.startsWith(`tasks/${task ?? ""}`)) said.push(path);
-    else if (path != null) said.push(/^tasks\/([^/]+)/.exec(path)?.[1]);
+    said.push(/^tasks\/([^/]+)/.exec(path ?? "")?.[1] ?? path);
   }
-  if (said.some((each) => each != null && each !== "" && each !== task)) {
+  if (said.some((each) => (each ?? "") !== "" && each !== task)) {
     throw new Fault("invalid_params", "the body or the query names another task than the path");
   }
   return { ...optional("task", task), ...optional("context", context), ...optional("pushConfig", pushConfig) };

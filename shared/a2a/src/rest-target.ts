@@ -21,40 +21,25 @@ interface Route {
 }
 
 const task = "(?<task>[^/]+?)";
+const config = "(?<config>[^/]+)";
 const configs = "/pushNotificationConfigs";
 
 const shared: readonly Route[] = [
-  route("SendMessage", ["POST"], "/message:send", () => "/message:send"),
-  route("SendStreamingMessage", ["POST"], "/message:stream", () => "/message:stream"),
-  route("CancelTask", ["POST"], `/tasks/${task}:cancel`, (to) => `/tasks/${encode(to.task)}:cancel`),
-  route("SubscribeToTask", ["POST", "GET"], `/tasks/${task}:subscribe`, (to) => `/tasks/${encode(to.task)}:subscribe`),
-  route("GetTask", ["GET"], `/tasks/${task}`, (to) => `/tasks/${encode(to.task)}`),
-  route("ListTasks", ["GET"], "/tasks", () => "/tasks"),
-  route(
-    "CreateTaskPushNotificationConfig",
-    ["POST"],
-    `/tasks/${task}${configs}`,
-    (to) => `/tasks/${encode(to.task)}${configs}`,
-  ),
-  route(
-    "ListTaskPushNotificationConfigs",
-    ["GET"],
-    `/tasks/${task}${configs}/?`,
-    (to) => `/tasks/${encode(to.task)}${configs}`,
-  ),
-  ...(["GET", "DELETE"] as const).map((http) =>
-    route(
-      `${http === "GET" ? "Get" : "Delete"}TaskPushNotificationConfig`,
-      [http],
-      `/tasks/${task}${configs}/(?<config>[^/]+)`,
-      (to) => `/tasks/${encode(to.task)}${configs}/${encode(to.pushConfig)}`,
-    ),
-  ),
+  route("SendMessage", "POST /message:send", () => "/message:send"),
+  route("SendStreamingMessage", "POST /message:stream", () => "/message:stream"),
+  route("CancelTask", `POST /tasks/${task}:cancel`, (to) => `/tasks/${encode(to.task)}:cancel`),
+  route("SubscribeToTask", `POST|GET /tasks/${task}:subscribe`, (to) => `/tasks/${encode(to.task)}:subscribe`),
+  route("GetTask", `GET /tasks/${task}`, (to) => `/tasks/${encode(to.task)}`),
+  route("ListTasks", "GET /tasks", () => "/tasks"),
+  route("CreateTaskPushNotificationConfig", `POST /tasks/${task}${configs}`, configsOf),
+  route("ListTaskPushNotificationConfigs", `GET /tasks/${task}${configs}/?`, configsOf),
+  route("GetTaskPushNotificationConfig", `GET /tasks/${task}${configs}/${config}`, configOf),
+  route("DeleteTaskPushNotificationConfig", `DELETE /tasks/${task}${configs}/${config}`, configOf),
 ];
 
 const routes: Readonly<Partial<Record<A2aVersion, readonly Route[]>>> = {
-  "0.3": [...shared, route("GetExtendedAgentCard", ["GET"], "/card", () => "/card")],
-  "1.0": [...shared, route("GetExtendedAgentCard", ["GET"], "/extendedAgentCard", () => "/extendedAgentCard")],
+  "0.3": [...shared, route("GetExtendedAgentCard", "GET /card", () => "/card")],
+  "1.0": [...shared, route("GetExtendedAgentCard", "GET /extendedAgentCard", () => "/extendedAgentCard")],
 };
 
 const legacyPrefix = "/v1";
@@ -101,11 +86,11 @@ function findRoute(version: A2aVersion, http: Verb, path: string): Omit<RestTarg
     if (!verbs.includes(http)) continue;
     const groups = pattern.exec(path);
     if (groups === null) continue;
-    const { task: id, config } = groups.groups ?? {};
+    const { task: id, config: name } = groups.groups ?? {};
     return {
       operation,
       ...(id !== undefined && { task: decode(id) }),
-      ...(config !== undefined && { pushConfig: decode(config) }),
+      ...(name !== undefined && { pushConfig: decode(name) }),
     };
   }
   return undefined;
@@ -132,6 +117,16 @@ function encode(id: string | undefined): string {
   return encodeURIComponent(id);
 }
 
-function route(operation: A2aOperation, http: readonly Verb[], path: string, write: Route["write"]): Route {
-  return { operation, http, path: new RegExp(`^${path}$`), write };
+function configsOf(to: RestTarget): string {
+  return `/tasks/${encode(to.task)}${configs}`;
+}
+
+function configOf(to: RestTarget): string {
+  return `${configsOf(to)}/${encode(to.pushConfig)}`;
+}
+
+/** An operation, what it is asked for with, and its path as it is read; and then as it is written. */
+function route(operation: A2aOperation, asked: string, write: Route["write"]): Route {
+  const [verbs = "", path = ""] = asked.split(" ");
+  return { operation, http: verbs.split("|") as Verb[], path: new RegExp(`^${path}$`), write };
 }

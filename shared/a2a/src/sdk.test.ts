@@ -55,7 +55,7 @@ function bridge(): typeof fetch {
       const read = await readRequest({ http, rest, body, ...(version !== null && { version }) });
       const { dialect: client, operation, rpcId, named } = read;
       const sides: Sides = { client, upstream, operation, named, ...(rpcId !== undefined && { rpcId }) };
-      const asked = JSON.parse(requestFor(sides, { http, rest, body }).body.toString()) as object;
+      const asked = JSON.parse(requestFor(sides, { http, rest, body }).body.toString()) as Record<string, unknown>;
       const answer = await agent.handle(asked, new ServerCallContext({ requestedVersion: "1.0" }));
       if (!(Symbol.asyncIterator in answer)) {
         const told = answerFor(sides, { status: 200, contentType: "application/json", body: bytes(answer) });

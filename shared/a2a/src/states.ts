@@ -6,9 +6,9 @@ const rows = [
   ["completed", "TASK_STATE_COMPLETED", "terminal"],
   ["failed", "TASK_STATE_FAILED", "terminal"],
   ["canceled", "TASK_STATE_CANCELED", "terminal"],
-  ["input-required", "TASK_STATE_INPUT_REQUIRED", "interrupted"],
+  ["input-required", "TASK_STATE_INPUT_REQUIRED", "open"],
   ["rejected", "TASK_STATE_REJECTED", "terminal"],
-  ["auth-required", "TASK_STATE_AUTH_REQUIRED", "interrupted"],
+  ["auth-required", "TASK_STATE_AUTH_REQUIRED", "open"],
 ] as const;
 
 const toCore = new Map<unknown, string>([
@@ -20,7 +20,6 @@ const toCore = new Map<unknown, string>([
 ]);
 const toLegacy = new Map<string, string>(rows.map(([legacy, core]) => [core, legacy]));
 const terminal = new Set<string>(rows.flatMap(([, core, end]) => (end === "terminal" ? [core] : [])));
-const interrupted = new Set<string>(rows.flatMap(([, core, end]) => (end === "interrupted" ? [core] : [])));
 /** What 0.1 lacks, by what comes nearest. */
 const first: Readonly<Record<string, string>> = { rejected: "failed", "auth-required": "input-required" };
 
@@ -48,9 +47,4 @@ export function protoState(core: string): string {
 /** The task has ended, by a state of 1.0. */
 export function isTerminal(core: string | undefined): boolean {
   return core !== undefined && terminal.has(core);
-}
-
-/** The task waits for its client, by a state of 1.0. */
-export function isInterrupted(core: string | undefined): boolean {
-  return core !== undefined && interrupted.has(core);
 }

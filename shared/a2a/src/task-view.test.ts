@@ -1,6 +1,6 @@
 import type { Dialect } from "@sluice/contracts";
 import { describe, expect, it } from "vitest";
-import { taskEvent, TaskView } from "./task-view.ts";
+import { taskEvent, TaskView, updatesOf01 } from "./task-view.ts";
 
 const rpc = (version: Dialect["version"]): Dialect => ({ version, binding: "JSONRPC" });
 const rest: Dialect = { version: "1.0", binding: "HTTP+JSON" };
@@ -133,4 +133,17 @@ it("taskEvent puts the task of an answer into an event of the same dialect, byte
   expect(eventOf(rpc("1.0"), rpcAnswer)).toBe(`{"jsonrpc": "2.0", "result": {"task":${task}}, "id": 1}`);
   expect(eventOf(rpc("0.3"), rpcAnswer)).toBe(rpcAnswer);
   expect(eventOf(rest, task)).toBe(`{"task":${task}}`);
+});
+
+it("updatesOf01 tells a task to clients of 0.1 as what happened to it, and leaves every other event as it is", () => {
+  const parts = [{ type: "text", text: "1" }];
+  const eventsOf = (result: unknown) =>
+    updatesOf01(Buffer.from(JSON.stringify(answer(result)))).map((data) => JSON.parse(data.toString()) as unknown);
+  const task = { id: "t", status: { state: "completed" }, artifacts: [{ parts, index: 2, append: true }] };
+  expect(eventsOf(task)).toEqual([
+    answer({ id: "t", artifact: { parts, index: 2, append: false, lastChunk: true } }),
+    answer({ id: "t", status: { state: "completed" }, final: true }),
+  ]);
+  const update = '{"jsonrpc": "2.0", "result": {"id": "t", "final": false, "status": {"state": "working"}}}';
+  expect(updatesOf01(Buffer.from(update)).map(String)).toEqual([update]);
 });

@@ -97,6 +97,24 @@ export function taskEvent({ version, binding }: Dialect, answer: Buffer): Buffer
   return Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)));
 }
 
+const ended01: ReadonlySet<unknown> = new Set(["completed", "failed", "canceled"]);
+
+/** A task that was put into a stream of 0.1, whose clients know only what happens to one: as that; any other event is as it came. */
+export function updatesOf01(data: Buffer): readonly Buffer[] {
+  const whole = objectOf(parseExact(data.toString("utf8")));
+  const task = objectOf(whole["result"]);
+  if (kindOf01(task) !== "task") return [data];
+  const { id, status } = task;
+  const artifacts = listOf(task["artifacts"]).map((each, index) => ({
+    id,
+    artifact: { index, ...objectOf(each), append: false, lastChunk: true },
+  }));
+  const isLast = ended01.has(objectOf(status)["state"]);
+  return [...artifacts, { id, status, final: isLast }].map((result) =>
+    Buffer.from(JSON.stringify({ ...whole, result })),
+  );
+}
+
 /** An event taken apart; `whole` has `body` in it. */
 interface Event {
   readonly kind: "task" | "status" | "artifact" | "other";

@@ -16,7 +16,7 @@ const metadata = fc
   .dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 }), { minKeys: 1, maxKeys: 3 })
   .filter((given) => !Object.hasOwn(given, "data_part_compat"));
 const about = { metadata, filename: id, mediaType: id };
-const optional = { requiredKeys: [] as const };
+const optional: { requiredKeys: [] } = { requiredKeys: [] };
 const file = fc.record(about, optional);
 const part = fc.oneof(
   fc.tuple(fc.record({ text: fc.string() }), file),

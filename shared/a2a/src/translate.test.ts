@@ -1,138 +1,22 @@
-import type { A2aOperation, Dialect } from "@sluice/contracts";
+import type { Dialect } from "@sluice/contracts";
 import { describe, expect, test } from "vitest";
-import { answerFor, eventsFor, requestFor, StreamMemory, type Sides, type WireAnswer } from "./index.ts";
-
-const rpc10: Dialect = { version: "1.0", binding: "JSONRPC" };
-const rpc03: Dialect = { version: "0.3", binding: "JSONRPC" };
-const rpc02: Dialect = { version: "0.2", binding: "JSONRPC" };
-const rpc01: Dialect = { version: "0.1", binding: "JSONRPC" };
-const rest10: Dialect = { version: "1.0", binding: "HTTP+JSON" };
-const rest03: Dialect = { version: "0.3", binding: "HTTP+JSON" };
-
-type More = Partial<Sides>;
-const sides = (client: Dialect, upstream: Dialect, operation: A2aOperation, more: More = {}): Sides => ({
-  client,
-  upstream,
-  operation,
-  rpcId: '"r"',
-  ...more,
-});
-const request = (given: Sides, params: unknown, method = "m") => {
-  const body = Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: "r", method, params }));
-  return shown(requestFor(given, { http: "POST", rest: "", body }));
-};
-const restRequest = (given: Sides, http: "GET" | "POST" | "DELETE", rest: string, body?: unknown) =>
-  shown(requestFor(given, { http, rest, body: Buffer.from(body === undefined ? "" : JSON.stringify(body)) }));
-const shown = ({ http, rest, body }: ReturnType<typeof requestFor>) => ({
-  http,
-  rest,
-  body: body.length === 0 ? undefined : (JSON.parse(body.toString()) as Record<string, unknown>),
-});
-const answer = (body: unknown, status = 200): WireAnswer => ({
-  status,
-  contentType: "application/json",
-  body: Buffer.from(JSON.stringify(body)),
-});
-const answered = (given: Sides, body: unknown, status?: number) => {
-  const { status: told, body: bytes } = answerFor(given, answer(body, status));
-  return { status: told, body: JSON.parse(bytes.toString()) as Record<string, unknown> };
-};
-const result = (given: Sides, of: unknown) => answered(given, { jsonrpc: "2.0", id: "r", result: of }).body["result"];
-const events = (given: Sides, data: unknown) =>
-  eventsFor(given, Buffer.from(JSON.stringify(data))).map((each) => JSON.parse(each.toString()) as unknown);
-
-const task03 = {
-  kind: "task",
-  id: "t",
-  contextId: "c",
-  status: {
-    state: "input-required",
-    message: { kind: "message", messageId: "s", role: "agent", parts: [] },
-    timestamp: "2025-01-02T03:04:05",
-  },
-  artifacts: [
-    {
-      artifactId: "a",
-      parts: [
-        { kind: "text", text: "hi" },
-        { kind: "file", file: { uri: "https://f", mimeType: "image/png", name: "f.png" } },
-        { kind: "file", file: { bytes: "AA==" }, metadata: { x: 1 } },
-        { kind: "data", data: { a: 1 } },
-      ],
-    },
-  ],
-  history: [
-    { kind: "message", messageId: "h", role: "user", parts: [{ kind: "text", text: "q" }], referenceTaskIds: ["o"] },
-  ],
-  metadata: { m: true },
-};
-const task10 = {
-  id: "t",
-  contextId: "c",
-  status: {
-    state: "TASK_STATE_INPUT_REQUIRED",
-    message: { messageId: "s", role: "ROLE_AGENT", parts: [] },
-    timestamp: "2025-01-02T03:04:05Z",
-  },
-  artifacts: [
-    {
-      artifactId: "a",
-      parts: [
-        { text: "hi" },
-        { url: "https://f", filename: "f.png", mediaType: "image/png" },
-        { raw: "AA==", metadata: { x: 1 } },
-        { data: { a: 1 } },
-      ],
-    },
-  ],
-  history: [{ messageId: "h", role: "ROLE_USER", parts: [{ text: "q" }], referenceTaskIds: ["o"] }],
-  metadata: { m: true },
-};
-const taskProto = {
-  id: "t",
-  contextId: "c",
-  status: {
-    state: "TASK_STATE_INPUT_REQUIRED",
-    message: { messageId: "s", role: "ROLE_AGENT", content: [] },
-    timestamp: "2025-01-02T03:04:05Z",
-  },
-  artifacts: [
-    {
-      artifactId: "a",
-      parts: [
-        { text: "hi" },
-        { file: { fileWithUri: "https://f", mimeType: "image/png", name: "f.png" } },
-        { file: { fileWithBytes: "AA==" }, metadata: { x: 1 } },
-        { data: { data: { a: 1 } } },
-      ],
-    },
-  ],
-  history: [{ messageId: "h", role: "ROLE_USER", content: [{ text: "q" }], referenceTaskIds: ["o"] }],
-  metadata: { m: true },
-};
-const task01 = {
-  id: "t",
-  sessionId: "c",
-  status: {
-    state: "input-required",
-    message: { messageId: "s", role: "agent", parts: [] },
-    timestamp: "2025-01-02T03:04:05Z",
-  },
-  artifacts: [
-    {
-      artifactId: "a",
-      index: 0,
-      parts: [
-        { type: "text", text: "hi" },
-        { type: "file", file: { uri: "https://f", mimeType: "image/png", name: "f.png" } },
-        { type: "file", file: { bytes: "AA==" }, metadata: { x: 1 } },
-        { type: "data", data: { a: 1 } },
-      ],
-    },
-  ],
-  history: [{ messageId: "h", role: "user", parts: [{ type: "text", text: "q" }] }],
-  metadata: { m: true },
-};
+import {
+  answered,
+  request,
+  rest03,
+  rest10,
+  restRequest,
+  result,
+  rpc01,
+  rpc02,
+  rpc03,
+  rpc10,
+  sides,
+  task01,
+  task03,
+  task10,
+  taskProto,
+} from "./translate-test-data.ts";
 
 describe("a task", () => {
   test("of 0.3 is one of 1.0, with a time that has a zone", () => {
@@ -185,7 +69,7 @@ describe("a task", () => {
 
   test("is called as its client called it", () => {
     const renames = { tasks: [{ client: "mine", upstream: "t" }], contexts: [{ client: "ours", upstream: "c" }] };
-    const told = result(sides(rpc03, rpc10, "SendMessage", { renames }), { task: task10 });
+    const told = result({ ...sides(rpc03, rpc10, "SendMessage"), renames }, { task: task10 });
     expect(told).toMatchObject({ id: "mine", contextId: "ours" });
   });
 });
@@ -205,7 +89,7 @@ describe("a message instead of a task", () => {
   });
 
   test("is a completed task in 0.1, of the client's id", () => {
-    expect(result(sides(rpc01, rpc10, "SendMessage", { named: { task: "mine" } }), { message })).toEqual({
+    expect(result({ ...sides(rpc01, rpc10, "SendMessage"), named: { task: "mine" } }, { message })).toEqual({
       id: "mine",
       sessionId: "c",
       status: { state: "completed", message: { messageId: "m", role: "agent", parts: [{ type: "text", text: "hi" }] } },
@@ -261,7 +145,7 @@ describe("a send", () => {
       message: { role: "user", parts: [{ type: "text", text: "hi" }] },
       historyLength: 2,
     };
-    const begun = request(sides(rpc01, rpc10, "SendMessage", { named: { task: "t" } }), first).body;
+    const begun = request({ ...sides(rpc01, rpc10, "SendMessage"), named: { task: "t" } }, first).body;
     expect(begun).toMatchObject({
       method: "SendMessage",
       params: {
@@ -272,7 +156,7 @@ describe("a send", () => {
     expect(begun).not.toHaveProperty("params.message.taskId");
     expect(begun).toHaveProperty("params.message.messageId", expect.stringMatching(/./));
     const renames = { tasks: [{ client: "t", upstream: "up" }] };
-    const gone = request(sides(rpc01, rpc10, "SendMessage", { renames, named: { task: "t" } }), first).body;
+    const gone = request({ ...sides(rpc01, rpc10, "SendMessage"), renames, named: { task: "t" } }, first).body;
     expect(gone).toMatchObject({ params: { message: { taskId: "up" } } });
   });
 
@@ -310,24 +194,22 @@ describe("the other operations", () => {
       rest: "/tasks/a%2Fb?historyLength=2",
       body: undefined,
     });
-    expect(
-      restRequest(sides(rest10, rpc03, "GetTask"), "GET", "/tasks/t?historyLength=2&A2A-Version=1.0").body,
-    ).toEqual({
+    expect(restRequest(sides(rest10, rpc03, "GetTask"), "GET /tasks/t?historyLength=2&A2A-Version=1.0").body).toEqual({
       jsonrpc: "2.0",
       id: "r",
       method: "tasks/get",
       params: { historyLength: 2, id: "t" },
     });
-    expect(restRequest(sides(rest03, rest10, "CancelTask"), "POST", "/v1/tasks/t:cancel")).toMatchObject({
+    expect(restRequest(sides(rest03, rest10, "CancelTask"), "POST /v1/tasks/t:cancel")).toMatchObject({
       rest: "/tasks/t:cancel",
       body: {},
     });
-    expect(restRequest(sides(rest03, rpc10, "SubscribeToTask"), "GET", "/v1/tasks/t:subscribe").body).toMatchObject({
+    expect(restRequest(sides(rest03, rpc10, "SubscribeToTask"), "GET /v1/tasks/t:subscribe").body).toMatchObject({
       method: "SubscribeToTask",
       params: { id: "t" },
     });
-    const listing = "/tasks?contextId=c&pageSize=5&includeArtifacts=true&status=TASK_STATE_WORKING";
-    expect(restRequest(sides(rest10, rpc10, "ListTasks"), "GET", listing).body).toMatchObject({
+    const listing = "GET /tasks?contextId=c&pageSize=5&includeArtifacts=true&status=TASK_STATE_WORKING";
+    expect(restRequest(sides(rest10, rpc10, "ListTasks"), listing).body).toMatchObject({
       params: { contextId: "c", pageSize: 5, includeArtifacts: true, status: "TASK_STATE_WORKING" },
     });
   });
@@ -361,80 +243,5 @@ describe("the other operations", () => {
     expect(() => request(sides(rpc10, rpc01, list), { taskId: "t" })).toThrow(
       "0.1 has no ListTaskPushNotificationConfigs",
     );
-  });
-});
-
-describe("a stream", () => {
-  const status = { taskId: "t", contextId: "c", status: { state: "TASK_STATE_COMPLETED" } };
-
-  test("says `final` before 1.0, where the task has ended", () => {
-    const given = sides(rpc03, rpc10, "SendStreamingMessage");
-    expect(events(given, { jsonrpc: "2.0", id: 1, result: { statusUpdate: status } })).toEqual([
-      {
-        jsonrpc: "2.0",
-        id: "r",
-        result: { kind: "status-update", taskId: "t", contextId: "c", status: { state: "completed" }, final: true },
-      },
-    ]);
-    const waiting = { ...status, status: { state: "TASK_STATE_INPUT_REQUIRED" } };
-    expect(events(given, { jsonrpc: "2.0", id: 1, result: { statusUpdate: waiting } })).toMatchObject([
-      { result: { final: false } },
-    ]);
-  });
-
-  test("wraps in 1.0 what 0.3 tells by its kind", () => {
-    const artifact = {
-      kind: "artifact-update",
-      taskId: "t",
-      contextId: "c",
-      artifact: { artifactId: "a", parts: [] },
-      append: true,
-      lastChunk: false,
-    };
-    const { kind: _kind, ...told } = artifact;
-    expect(events(sides(rest10, rpc03, "SendStreamingMessage"), { jsonrpc: "2.0", id: 1, result: artifact })).toEqual([
-      { artifactUpdate: told },
-    ]);
-  });
-
-  test("has no task in 0.1: a snapshot is its artifacts and its status", () => {
-    const given = sides(rpc01, rpc10, "SubscribeToTask", { named: { task: "mine" }, memory: new StreamMemory() });
-    const ended = { ...task10, status: { state: "TASK_STATE_REJECTED" } };
-    expect(events(given, { jsonrpc: "2.0", id: 1, result: { task: ended } })).toMatchObject([
-      { result: { id: "mine", artifact: { index: 0, append: false, lastChunk: true } } },
-      { result: { id: "mine", status: { state: "failed" }, final: true } },
-    ]);
-    const chunk = { taskId: "t", contextId: "c", artifact: { artifactId: "b", parts: [] }, append: true };
-    expect(events(given, { jsonrpc: "2.0", id: 1, result: { artifactUpdate: chunk } })).toMatchObject([
-      { result: { id: "mine", artifact: { index: 1, append: true } } },
-    ]);
-  });
-
-  test("of 0.1 is told with what is known of its context", () => {
-    const given = sides(rpc10, rpc01, "SendStreamingMessage", { context: "c" });
-    expect(
-      events(given, { jsonrpc: "2.0", id: 1, result: { id: "t", artifact: { parts: [], index: 2, append: true } } }),
-    ).toMatchObject([
-      {
-        result: {
-          artifactUpdate: { taskId: "t", contextId: "c", append: true, artifact: { artifactId: "artifact-2" } },
-        },
-      },
-    ]);
-  });
-
-  test("tells an error in the client's words", () => {
-    const failed = { jsonrpc: "2.0", id: 1, error: { code: -32001, message: "gone" } };
-    const info = {
-      "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-      reason: "TASK_NOT_FOUND",
-      domain: "a2a-protocol.org",
-    };
-    expect(events(sides(rest10, rpc03, "SubscribeToTask"), failed)).toEqual([
-      { error: { code: 404, status: "NOT_FOUND", message: "gone", details: [info] } },
-    ]);
-    expect(events(sides(rpc03, rest03, "SubscribeToTask"), { code: -32001, message: "gone" })).toEqual([
-      { ...failed, id: "r" },
-    ]);
   });
 });

@@ -83,7 +83,7 @@ export const egressSectionSchema = z.object({
   /** Empty where settings.a2a_enabled is off. */
   agentEndpoints: a2aSchemaOf(endpointSchema.shape).shape.endpoints,
   /** Of the tenant's agents that call: what belongs to one that is listed no more is not told to anybody. */
-  agentIds: z.array(z.string()).default([]),
+  agentIds: z.array(z.string()).optional(),
   /** How ingress tells refusals, for the audit trail. */
   deniedWith200: z.boolean().optional(),
   hidesQuarantine: z.boolean().optional(),

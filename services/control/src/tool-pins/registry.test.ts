@@ -27,6 +27,8 @@ beforeAll(async () => {
     auditMaxBytes: mebibyte,
     repliesMaxBytes: mebibyte,
     repliesMaxAgeMs: 1_000,
+    pushMaxBytes: 1 << 24,
+    pushMaxWaiting: 16,
   });
 });
 afterAll(async () => {

@@ -3,6 +3,7 @@ import type { CardForm } from "@sluice/a2a";
 import { Fault, toFault, type Dialect, type Intent } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { JWK } from "jose";
+import type { Authentication } from "../auth/authentication.ts";
 import { Body } from "../body.ts";
 import { thisMoment } from "../outcome.ts";
 import type { Passage } from "../passage.ts";
@@ -19,6 +20,7 @@ export interface CardDeskParts {
   readonly tenants: Tenants;
   readonly passage: Passage;
   readonly streams: Streams;
+  readonly authentication: Pick<Authentication, "unknown">;
 }
 
 /** A request for a card. */
@@ -46,17 +48,27 @@ export class CardDesk {
     this.#parts = parts;
   }
 
-  /** Public keys of the gateway's signatures. */
-  get keys(): readonly JWK[] {
-    return this.#parts.cards.keys;
+  /** Public keys of the gateway's signatures. @throws Fault where there are none */
+  keysFor(principal: Principal | null): { readonly keys: readonly JWK[] } {
+    const { cards, authentication } = this.#parts;
+    if (cards.keys.length > 0) return { keys: cards.keys };
+    throw principal === null ? authentication.unknown() : new Fault("not_found", "there is nothing at this path");
   }
 
   /** Answers with an agent's card, or that it is still what the client has. @throws Fault */
   async serve(asked: CardRequest): Promise<void> {
     const { tenants } = this.#parts;
     const { principal, agent } = asked;
-    if (principal === null) await this.#toAnybody(asked, publicPlace(tenants, agent));
+    if (principal === null) await this.#toAnybody(asked, this.#publicPlace(agent));
     else await this.#toCaller(asked, principal, ownPlace(tenants, principal, agent));
+  }
+
+  /** @throws Fault `unauthorized` where it cannot be told whose agent it is, or it is not for everybody */
+  #publicPlace(name: string | undefined): CardPlaceOf {
+    const { tenants, authentication } = this.#parts;
+    const [only, another] = tenants.agentsCalled(name);
+    if (only === undefined || another !== undefined || !only.isPublic) throw authentication.unknown();
+    return only;
   }
 
   /** Who does not say who he is learns of no agent that he may not see. */
@@ -64,7 +76,7 @@ export class CardDesk {
     try {
       await this.#tell(asked, place, { "cache-control": "public, max-age=60" });
     } catch (error) {
-      throw error instanceof Fault && error.kind === "not_found" ? unknownReader() : error;
+      throw error instanceof Fault && error.kind === "not_found" ? this.#parts.authentication.unknown() : error;
     }
   }
 
@@ -156,18 +168,6 @@ function ownPlace(tenants: Tenants, principal: Principal, name: string | undefin
   if (found === undefined || a2aEnabled === false) throw noSuchAgent();
   requireReach(principal, "a2a", found.name);
   return { tenant, agent: found.name };
-}
-
-/** @throws Fault `unauthorized` where it cannot be told whose agent it is, or it is not for everybody */
-function publicPlace(tenants: Tenants, name: string | undefined): CardPlaceOf {
-  const found = tenants.agentsCalled(name);
-  const [only, another] = found;
-  if (only === undefined || another !== undefined || !only.isPublic) throw unknownReader();
-  return only;
-}
-
-function unknownReader(): Fault {
-  return new Fault("unauthorized", "say who you are: there is no card here for everybody");
 }
 
 /** `A2A-Version`, without its patch digits (1.0 §3.6.1); what is unknown is as if nothing were said. */

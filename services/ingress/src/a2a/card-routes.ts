@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { Fault } from "@sluice/contracts";
 import { methodRefusal, others, type Fail } from "../doors.ts";
 import type { CardDesk } from "./card-desk.ts";
 import { jwksPath } from "./cards.ts";
@@ -28,12 +27,16 @@ export function addCards(app: FastifyInstance, { cardDesk }: CardDoors, fail: Fa
       app.get(url, { exposeHeadRoute: false, config: { takesAnybody: true }, handler });
       app.route({ ...others(url, ["GET"]), handler: (_, reply) => fail(reply, methodRefusal(reply, ["GET"])) });
     }
-  app.get(jwksPath, { exposeHeadRoute: false, config: { takesAnybody: true } }, (_request, reply) => {
-    if (cardDesk.keys.length === 0) return void fail(reply, new Fault("not_found", "there is nothing at this path"));
-    const body = JSON.stringify({ keys: cardDesk.keys });
-    const fields = { "content-type": "application/json", "cache-control": "public, max-age=60" };
+  const showKeys = ({ principal }: CardRequest, reply: Parameters<Fail>[0]) => {
     reply.hijack();
-    reply.raw.writeHead(200, { ...fields, "content-length": Buffer.byteLength(body) }).end(body);
-  });
+    try {
+      const body = JSON.stringify(cardDesk.keysFor(principal));
+      const fields = { "content-type": "application/json", "cache-control": "public, max-age=60" };
+      reply.raw.writeHead(200, { ...fields, "content-length": Buffer.byteLength(body) }).end(body);
+    } catch (error) {
+      fail(reply, error);
+    }
+  };
+  app.get(jwksPath, { exposeHeadRoute: false, config: { takesAnybody: true }, handler: showKeys });
   app.route({ ...others(jwksPath, ["GET"]), handler: (_, reply) => fail(reply, methodRefusal(reply, ["GET"])) });
 }

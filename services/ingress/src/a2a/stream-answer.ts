@@ -1,4 +1,13 @@
-import { eventsFor, faultAnswer, observeEvent, speakTheSame, StreamMemory, type Observed, type Sides } from "@sluice/a2a";
+import {
+  eventsFor,
+  faultAnswer,
+  observeEvent,
+  speakTheSame,
+  StreamMemory,
+  updatesOf01,
+  type Observed,
+  type Sides,
+} from "@sluice/a2a";
 import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@sluice/contracts";
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
@@ -134,11 +143,12 @@ export class StreamAnswer implements Answer {
       memory: this.#memory,
       ...(renames !== undefined && { renames }),
     };
+    const isOf01 = sides.client.version === "0.1" && dialect.version === "0.1";
     try {
       let goesOn = true;
       for (const { data, id } of cutter.events(bytes)) {
         this.#last = data;
-        const events = eventsFor(sides, data);
+        const events = eventsFor(sides, data).flatMap((event) => (isOf01 ? updatesOf01(event) : [event]));
         for (const [index, event] of events.entries())
           goesOn = this.#response.write(dataLines(event, index === events.length - 1 ? id : undefined));
       }
@@ -153,7 +163,9 @@ export class StreamAnswer implements Answer {
 const nothing = Buffer.alloc(0);
 
 function isAsItCame({ dialect, rpcId, renames }: StreamSource, { client, rpcId: own }: Reader): boolean {
-  return renames === undefined && rpcId === own && speakTheSame({ client, upstream: dialect });
+  return (
+    renames === undefined && rpcId === own && client.version !== "0.1" && speakTheSame({ client, upstream: dialect })
+  );
 }
 
 /** An event that holds this; JSON has line breaks only between its tokens. */

@@ -52,8 +52,13 @@ export class Authentication {
       if (found instanceof Promise) return found.then((principal) => principal ?? this.#ask(request, at + 1));
       if (found !== undefined) return found;
     }
+    throw this.unknown();
+  }
+
+  /** What they are told of whom nothing says who they are. */
+  unknown(): Fault {
     const orToken = this.#takesTokens ? ", or a valid access token as the latter" : "";
-    throw new Fault("unauthorized", `send a valid API key in x-agent-api-key or as Authorization: Bearer${orToken}`);
+    return new Fault("unauthorized", `send a valid API key in x-agent-api-key or as Authorization: Bearer${orToken}`);
   }
 
   #undisputed(request: IncomingMessage, principal: Principal): Principal | Promise<Principal> {
