@@ -153,9 +153,7 @@ describe("a reader", () => {
     expect(stream?.response.destroyed).toBe(false);
     agent.become("TASK_STATE_COMPLETED");
     const rows = await until("the outcome", async () => {
-      const found = await house.query(
-        "select status from audit_calls where server = 'held' and state = 'done'",
-      );
+      const found = await house.query("select status from audit_calls where server = 'held' and state = 'done'");
       return found.length > 0 ? found : undefined;
     });
     expect(rows).toMatchObject([{ status: 200 }]);

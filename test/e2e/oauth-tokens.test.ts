@@ -156,6 +156,8 @@ describe("a token that is not good", () => {
       "/.well-known/oauth-protected-resource",
       "/.well-known/oauth-protected-resource/mcp",
       "/.well-known/oauth-protected-resource/mcp/:server",
+      "/.well-known/oauth-protected-resource/a2a",
+      "/.well-known/oauth-protected-resource/a2a/:server",
     ]);
     await spy.heard(landmark);
     for (const [name, token] of Object.entries(await badTokens())) {

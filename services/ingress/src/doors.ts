@@ -55,7 +55,7 @@ export function addDoor(app: FastifyInstance, door: Door, { tenants, fail }: { t
       const server = nameIn(params);
       try {
         requireScopes(principal, protocol);
-        if (!isOfSession) requireReach(principal, server ?? door.about?.(principal));
+        if (!isOfSession) requireReach(principal, protocol, server ?? door.about?.(principal));
       } catch (error) {
         return void fail(reply, told(raw, error));
       }

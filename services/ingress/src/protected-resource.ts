@@ -1,11 +1,24 @@
 import type { SectionMap } from "@sluice/bus";
-import type { Fault } from "@sluice/contracts";
+import type { Fault, Protocol } from "@sluice/contracts";
 import { InvalidCredential } from "./auth/asked-credentials.ts";
-import { neededBy } from "./auth/token-rule.ts";
+import { neededBy, type NeededScopes } from "./auth/token-rule.ts";
 
 const wellKnown = "/.well-known/oauth-protected-resource";
 /** Where the metadata is: of the gateway, of all servers of a tenant under one address, and of one server. */
-export const resourcePaths = [wellKnown, `${wellKnown}/mcp`, `${wellKnown}/mcp/:server`] as const;
+export const resourcePaths = [
+  wellKnown,
+  `${wellKnown}/mcp`,
+  `${wellKnown}/mcp/:server`,
+  `${wellKnown}/a2a`,
+  `${wellKnown}/a2a/:server`,
+] as const;
+
+/** What a request was for, as its path says. */
+export interface Sought {
+  readonly protocol: Protocol;
+  /** The server or agent. */
+  readonly server: string | undefined;
+}
 
 const serverName = /^[a-z0-9-]{1,63}$/;
 const none = 'Bearer realm="sluice"';
@@ -17,7 +30,7 @@ const none = 'Bearer realm="sluice"';
 export class ProtectedResource {
   readonly #publicUrl: string | undefined;
   #issuers: readonly string[] = [];
-  #scopes: readonly string[] = [];
+  #scopes: NeededScopes = { mcp: [], a2a: [] };
   #hasOAuth = false;
 
   constructor(publicUrl: string | undefined) {
@@ -28,7 +41,8 @@ export class ProtectedResource {
     const methods = [...sections.values()].flatMap(({ oauth2 }) => oauth2);
     this.#hasOAuth = methods.length > 0;
     this.#issuers = unique(methods.flatMap(({ issuer }) => issuer ?? []));
-    this.#scopes = unique(methods.flatMap((method) => neededBy(method).mcp));
+    const scopesFor = (protocol: Protocol) => unique(methods.flatMap((method) => neededBy(method)[protocol]));
+    this.#scopes = { mcp: scopesFor("mcp"), a2a: scopesFor("a2a") };
   }
 
   /** Whether anybody logs in by OAuth; else there is nothing to read here, for nobody. */
@@ -41,25 +55,27 @@ export class ProtectedResource {
     if (!this.isServed) return undefined;
     if (server !== undefined && !serverName.test(server)) return undefined;
     const path = at.slice(wellKnown.length).replace(":server", server ?? "");
+    const scopes = this.#scopes[path.startsWith("/a2a") ? "a2a" : "mcp"];
     return {
       resource: `${this.#publicUrl}${path}`,
       authorization_servers: this.#issuers,
       bearer_methods_supported: ["header"],
-      ...(this.#scopes.length > 0 && { scopes_supported: this.#scopes }),
+      ...(scopes.length > 0 && { scopes_supported: scopes }),
     };
   }
 
   /** The value of `WWW-Authenticate` where a fault asks for one (RFC 6750 §3, RFC 9728 §5.1). */
-  challenge(fault: Fault, server: string | undefined): string | undefined {
+  challenge(fault: Fault, sought: Sought): string | undefined {
     if (fault.kind === "insufficient_scope")
-      return this.#words('error="insufficient_scope"', fault.details["requiredScopes"] as readonly string[], server);
+      return this.#words('error="insufficient_scope"', fault.details["requiredScopes"] as readonly string[], sought);
     if (fault.kind !== "unauthorized") return undefined;
     if (!this.#hasOAuth) return none;
-    return this.#words(fault instanceof InvalidCredential ? 'error="invalid_token"' : undefined, this.#scopes, server);
+    const error = fault instanceof InvalidCredential ? 'error="invalid_token"' : undefined;
+    return this.#words(error, this.#scopes[sought.protocol], sought);
   }
 
-  #words(error: string | undefined, scopes: readonly string[], server: string | undefined): string {
-    const at = `${wellKnown}/mcp${server !== undefined && serverName.test(server) ? `/${server}` : ""}`;
+  #words(error: string | undefined, scopes: readonly string[], { protocol, server }: Sought): string {
+    const at = `${wellKnown}/${protocol}${server !== undefined && serverName.test(server) ? `/${server}` : ""}`;
     return [
       none,
       ...(error === undefined ? [] : [error]),

@@ -11,7 +11,11 @@ export function requireScopes({ neededScopes, scopes = [] }: Principal, protocol
   });
 }
 
-/** @throws Fault `unauthorized` where the credential is for other servers; `undefined` stands for all of a tenant together */
-export function requireReach({ servers }: Pick<Principal, "servers">, server: string | undefined): void {
-  if (servers !== undefined && (server === undefined || !servers.includes(server))) throw new InvalidCredential();
+/** A server or agent as `Principal.servers` names it; without a name, all of that protocol. */
+export const reachOf = (protocol: Protocol, server = "*") => `${protocol}/${server}`;
+
+/** @throws Fault `unauthorized` where the credential is for others; without a server, what is asked for is all of a tenant together */
+export function requireReach({ servers }: Pick<Principal, "servers">, protocol: Protocol, server?: string): void {
+  if (servers === undefined || servers.includes(reachOf(protocol))) return;
+  if (server === undefined || !servers.includes(reachOf(protocol, server))) throw new InvalidCredential();
 }

@@ -62,10 +62,36 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
-  const http = { headersTimeout: config.HEADERS_TIMEOUT_MS, ...heads };
+  const app = openRouter(config, tls, { enter, fail });
+  observe(app, metrics);
+  app.addHook(
+    "onRequest",
+    entrance(
+      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
+      fail,
+    ),
+  );
+  addRoutes(app, doors, fail);
+  addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
+  addCards(app, doors, fail);
+  return app;
+}
+
+/** The router as it reads requests, before it has a route. */
+function openRouter(
+  config: IngressConfig,
+  tls: TlsDoor | undefined,
+  { enter, fail }: Pick<Doorkeeper, "enter"> & { readonly fail: Fail },
+): FastifyInstance {
+  const http = {
+    headersTimeout: config.HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 32 * 1024,
+  };
   const app = fastify({
     logger: false,
-    // A path that the router cannot read never reaches the hooks below.
+    // A path that the router cannot read never reaches the hooks.
     frameworkErrors: (_error, request, reply) => {
       Promise.resolve(request.raw)
         .then(enter)
@@ -88,17 +114,8 @@ export function createServer({
   app.setNotFoundHandler(
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
-  observe(app, metrics);
-  const showsCredential = (request: IncomingMessage) => showsAny(request, doors.tenants);
-  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, showsCredential, look, enter }, fail));
-  addRoutes(app, doors, fail);
-  addMetadata(app, resource, fail);
-  addPushRoute(app, push, fail);
-  addCards(app, doors, fail);
   return app;
 }
-
-const heads = { connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 };
 
 interface Doorkeeper {
   /** Whether what is public is served. */
@@ -148,8 +165,9 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
     if (!reply.sent) reply.hijack();
     const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
     // A path that the router cannot read has none.
-    const { server } = (reply.request.params ?? {}) as { server?: string };
-    const challenge = resource.challenge(fault, server);
+    const { server, agent } = (reply.request.params ?? {}) as { server?: string; agent?: string };
+    const protocol = /^\/a2a(?:[/?]|$)/.test(reply.request.raw.url ?? "") ? "a2a" : "mcp";
+    const challenge = resource.challenge(fault, { protocol, server: server ?? agent });
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     const { rpcId } = thrown instanceof RequestFault ? thrown : {};
     renderFault(reply.raw, fault, { rpcId, dialect: thrown instanceof A2aFault ? thrown.dialect : undefined });

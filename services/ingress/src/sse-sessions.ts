@@ -151,7 +151,7 @@ export class SseSessions {
   async #accept({ session: id, principal, identity, path, headers }: PostedHead, body: Body): Promise<void> {
     const session = this.#sessions.get(id);
     if (session === undefined || !isOf(session.principal, principal.tenant, identity)) throw unknownSession();
-    requireReach(principal, session.server);
+    requireReach(principal, "mcp", session.server);
     this.#requireSize(session, body);
     if (isBatch(body.bytes)) {
       for (const message of await this.#options.batches.read(body, headers)) {

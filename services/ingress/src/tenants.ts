@@ -29,7 +29,7 @@ export interface Principal {
   readonly isPerishable?: boolean;
   /** Scopes that its method wants, by protocol. */
   readonly neededScopes?: Readonly<Partial<Record<Protocol, readonly string[]>>>;
-  /** The servers that the credential is for; all where it is absent. */
+  /** The servers and agents that the credential is for, as `reachOf` names them; all where it is absent. */
   readonly servers?: readonly string[];
 }
 

@@ -166,7 +166,7 @@ function ownPlace(tenants: Tenants, principal: Principal, name: string | undefin
   const { agentEndpoints, a2aEnabled } = tenants.require(tenant);
   const found = name === undefined ? agentEndpoints[0] : agentEndpoints.find((one) => one.name === name);
   if (found === undefined || a2aEnabled === false) throw noSuchAgent();
-  requireReach(principal, found.name);
+  requireReach(principal, "a2a", found.name);
   return { tenant, agent: found.name };
 }
 

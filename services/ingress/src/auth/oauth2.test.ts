@@ -27,6 +27,7 @@ it("a source of keys that fails keeps nobody out whom another tenant's takes, an
       { type: "oauth2ClientCredentials", issuer, jwksUrl: origin + path, audience: [audience, "urn:both"] },
     ]),
     servers: [],
+    agentEndpoints: [],
   });
   await using stack = new AsyncDisposableStack();
   const agent = stack.adopt(new Agent(), (one) => one.destroy());

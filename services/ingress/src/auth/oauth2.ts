@@ -36,8 +36,13 @@ class OAuth2 implements AuthMethod {
 
   configure(sections: SectionMap<"ingress">): void {
     this.#sections = sections;
-    const wanted = [...sections].flatMap(([tenant, { oauth2, servers }]) =>
-      oauth2.map((settings) => ({ tenant, settings, servers: servers.map(({ name }) => name) })),
+    const wanted = [...sections].flatMap(([tenant, { oauth2, servers, agentEndpoints }]) =>
+      oauth2.map((settings) => ({
+        tenant,
+        settings,
+        servers: servers.map(({ name }) => name),
+        agents: agentEndpoints.map(({ name }) => name),
+      })),
     );
     const making = JSON.stringify(wanted);
     if (making === this.#made) return;

@@ -11,7 +11,7 @@ const good = { iss: issuer, aud: `${publicUrl}/mcp`, exp: seconds + 60, client_i
 const settingsOf = (more: object): OAuth2Method =>
   authenticationSchema.parse([{ type: "oauth2ClientCredentials", issuer, ...more }])[0] as OAuth2Method;
 const ruleOf = (more: object = {}) =>
-  new TokenRule({ tenant: "acme", settings: settingsOf(more), servers: ["files"], publicUrl });
+  new TokenRule({ tenant: "acme", settings: settingsOf(more), servers: ["files"], agents: ["planner"], publicUrl });
 const judge = (claims: object, more: object = {}, algorithm = "RS256") =>
   ruleOf(more).judge({ claims: { ...good, ...claims }, algorithm }, now);
 
@@ -25,6 +25,7 @@ describe("a token is accepted", () => {
       issuer,
       scopes: ["mcp:tools:invoke"],
       neededScopes: { mcp: [], a2a: [] },
+      servers: ["mcp/*"],
       expiresAtMs: now + 90_000,
     });
   });
@@ -36,10 +37,15 @@ describe("a token is accepted", () => {
     expect(judge({ nbf: seconds + 31 })).toBe("not valid yet");
   });
 
-  it("for all servers where it names the gateway, else for those that it names", () => {
-    for (const aud of [publicUrl, `${publicUrl}/mcp`, ["x", `${publicUrl}/mcp`, `${publicUrl}/mcp/files`]])
+  it("for everything where it names the gateway, else for the servers and agents of the protocol that it names", () => {
+    for (const aud of [publicUrl, ["x", publicUrl, `${publicUrl}/mcp/files`]])
       expect(judge({ aud })).not.toHaveProperty("servers");
-    expect(judge({ aud: `${publicUrl}/mcp/files` })).toMatchObject({ servers: ["files"] });
+    expect(judge({ aud: ["x", `${publicUrl}/mcp`] })).toMatchObject({ servers: ["mcp/*"] });
+    expect(judge({ aud: [`${publicUrl}/a2a`, `${publicUrl}/mcp/files`] })).toMatchObject({
+      servers: ["a2a/*", "mcp/files"],
+    });
+    expect(judge({ aud: `${publicUrl}/a2a/planner` })).toMatchObject({ servers: ["a2a/planner"] });
+    expect(judge({ aud: `${publicUrl}/mcp/files` })).toMatchObject({ servers: ["mcp/files"] });
     expect(judge({ aud: ["urn:own"] }, { audience: "urn:own" })).not.toHaveProperty("servers");
     expect(judge({ aud: undefined }, { audience: "any" })).toBeTypeOf("object");
   });
@@ -76,7 +82,7 @@ describe("a token is refused (A2)", () => {
 
 it("without an address of the gateway's own somebody has to say what audience its tokens have", () => {
   const make = (more: object) => () =>
-    new TokenRule({ tenant: "acme", settings: settingsOf(more), servers: [], publicUrl: undefined });
+    new TokenRule({ tenant: "acme", settings: settingsOf(more), servers: [], agents: [], publicUrl: undefined });
   expect(make({})).toThrow(/set PUBLIC_URL/);
   expect(make({ audience: "urn:own" })).not.toThrow();
 });

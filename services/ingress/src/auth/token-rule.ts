@@ -1,4 +1,5 @@
-import { longestIssuer, type OAuth2Method } from "@sluice/contracts";
+import { longestIssuer, type OAuth2Method, type Protocol } from "@sluice/contracts";
+import { reachOf } from "../reach.ts";
 import type { Principal } from "../tenants.ts";
 import { claimAt, identityReader, isBounded, scopesIn, type Claims, type Identity } from "./claims.ts";
 
@@ -15,8 +16,9 @@ export interface Proven {
 export interface TokenRuleOptions {
   readonly tenant: string;
   readonly settings: OAuth2Method;
-  /** The tenant's servers. */
+  /** The tenant's servers, and its agents behind the gateway. */
   readonly servers: readonly string[];
+  readonly agents: readonly string[];
   /** Where agents reach this gateway, without a slash at its end. */
   readonly publicUrl: string | undefined;
 }
@@ -33,7 +35,7 @@ export class TokenRule {
   readonly #options: TokenRuleOptions;
   readonly #identityOf: (claims: Claims) => Identity | undefined;
   readonly #tenantOf: ((claims: Claims) => unknown) | undefined;
-  /** What `aud` may name, and the one server that it is for where it is not for all. */
+  /** What `aud` may name, and what that is for where it is not for all. */
   readonly #audiences: ReadonlyMap<string, string | undefined> | undefined;
   readonly #idOf: (claims: Claims) => unknown;
   readonly neededScopes: NeededScopes;
@@ -130,6 +132,7 @@ function isUrl(id: unknown): boolean {
 function audiencesOf({
   settings,
   servers,
+  agents,
   publicUrl,
 }: TokenRuleOptions): ReadonlyMap<string, string | undefined> | undefined {
   const { audience } = settings;
@@ -137,9 +140,11 @@ function audiencesOf({
   if (audience !== undefined) return new Map([audience].flat().map((one) => [one, undefined]));
   if (publicUrl === undefined)
     throw new Error("say what audience its tokens have, or set PUBLIC_URL, which is the audience otherwise");
+  const addressed = (protocol: Protocol, name: string | undefined) =>
+    [`${publicUrl}/${protocol}${name === undefined ? "" : `/${name}`}`, reachOf(protocol, name)] as const;
   return new Map<string, string | undefined>([
     [publicUrl, undefined],
-    [`${publicUrl}/mcp`, undefined],
-    ...servers.map((server) => [`${publicUrl}/mcp/${server}`, server] as const),
+    ...[undefined, ...servers].map((server) => addressed("mcp", server)),
+    ...[undefined, ...agents].map((agent) => addressed("a2a", agent)),
   ]);
 }

@@ -16,6 +16,7 @@ const ruleOf = (tenant: string, more: object) => {
     tenant,
     settings: settings as OAuth2Method,
     servers: [],
+    agents: [],
     publicUrl: gateway,
   });
 };
