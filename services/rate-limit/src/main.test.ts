@@ -33,8 +33,8 @@ beforeAll(async () => {
     auditMaxBytes: 100_000_000,
     repliesMaxBytes: 10_000_000,
     repliesMaxAgeMs: 60_000,
-    pushMaxBytes: 1 << 24,
-    pushMaxWaiting: 16,
+    pushMaxBytes: 8 << 20,
+    pushMaxWaiting: 100,
   });
   const limits = [
     limitSchema.parse({ path: "/mcp/tools/call", maxRequests: 90, burstAllowance: 10, windowSeconds: 600 }),
