@@ -1,5 +1,6 @@
 /** The load generator: a closed loop over raw keep-alive sockets, told by the parent what to run. */
 import { connect, type Socket } from "node:net";
+import { a2aStreamEvents, a2aVersion } from "./a2a-messages.ts";
 import { endWithParent } from "./child.ts";
 import { agentDigits, agentKey } from "./rule-tenants.ts";
 import { ResponseReader, type Response } from "./response-reader.ts";
@@ -126,7 +127,8 @@ class Connection {
 type Verify = (response: Response, id: string) => string | undefined;
 
 function verifierOf(workload: Workload): Verify {
-  if (workload.name === "sse-20") return verifyStream;
+  if (workload.name === "sse-20") return verifyStream(streamEvents);
+  if (workload.name === "a2a-stream-20") return verifyStream(a2aStreamEvents);
   if (workload.method === "tools/list") return isFederated(workload) ? mergedVerifier() : verifyList;
   const expected = answerBytes(workload);
   return (response, id) => {
@@ -137,11 +139,13 @@ function verifierOf(workload: Workload): Verify {
   };
 }
 
-function verifyStream(response: Response, id: string): string | undefined {
-  const text = Buffer.concat(response.pieces).toString("latin1");
-  const events = countOf("data: {", text);
-  if (events !== streamEvents) return `${events} events instead of ${streamEvents}`;
-  return text.includes(`"id":${id},`, text.lastIndexOf("data: {")) ? undefined : "a stream without its result";
+function verifyStream(expected: number): Verify {
+  return (response, id) => {
+    const text = Buffer.concat(response.pieces).toString("latin1");
+    const events = countOf("data: {", text);
+    if (events !== expected) return `${events} events instead of ${expected}`;
+    return text.includes(`"id":${id},`, text.lastIndexOf("data: {")) ? undefined : "a stream without its result";
+  };
 }
 
 function verifyList(response: Response, id: string): string | undefined {
@@ -197,12 +201,15 @@ function requestBytes(target: Target, workload: Workload): Buffer {
     "content-type: application/json",
     "accept: application/json, text/event-stream",
     `x-agent-api-key: ${target.key}`,
-    `mcp-protocol-version: ${protocolVersion}`,
-    `mcp-method: ${workload.method}`,
-    ...(workload.tool ? [`mcp-name: ${workload.tool}`] : []),
+    ...(workload.protocol === "a2a" ? [`a2a-version: ${a2aVersion}`] : mcpHeaders(workload)),
     `content-length: ${Buffer.byteLength(body)}`,
   ];
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${body}`);
+}
+
+function mcpHeaders({ method, tool }: Workload): string[] {
+  const named = tool ? [`mcp-name: ${tool}`] : [];
+  return [`mcp-protocol-version: ${protocolVersion}`, `mcp-method: ${method}`, ...named];
 }
 
 async function open(target: Target, workload: Workload, count: number): Promise<void> {

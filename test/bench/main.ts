@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { a2aPath } from "./a2a-messages.ts";
 import { measure, type Cell, type Meters, type Sample } from "./measure.ts";
 import { readOptions, usage, type BenchOptions } from "./options.ts";
 import { startBaseline, startLoad, startUpstream, type Credentials, type Subject } from "./processes.ts";
@@ -8,6 +9,7 @@ import { reportText, sampleText } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
 import { startSluice } from "./sluice.ts";
 import { soak } from "./soak.ts";
+import { measureSubscriptions, subscriptionsText, type SubscriptionsRow } from "./subscriptions.ts";
 import { isAboutRules, isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 interface House extends Meters {
@@ -34,9 +36,11 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
   if (wanted !== "sluice") {
     const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
     const { ready, pid } = stack.use(await startBaseline(upstream.port, credentials, nodeArgs));
-    const target = { port: ready.port, path: "/mcp", key: credentials.keys.bench };
+    const target = { port: ready.port, key: credentials.keys.bench };
     const targetOf: Subject["targetOf"] = (workload) =>
-      isFederated(workload) || isAboutRules(workload) ? undefined : target;
+      isFederated(workload) || isAboutRules(workload)
+        ? undefined
+        : { ...target, path: workload.protocol === "a2a" ? a2aPath : "/mcp" };
     subjects.push({ name: "baseline", targetOf, processes: [{ name: "baseline", pid }] });
   }
   if (wanted !== "baseline") {
@@ -104,15 +108,19 @@ async function warmUp(house: House, options: BenchOptions): Promise<void> {
   }
 }
 
-async function bench(options: BenchOptions, house: House): Promise<Row[]> {
+async function bench(options: BenchOptions, house: House): Promise<readonly (Row | SubscriptionsRow)[]> {
   const [subject] = house.subjects;
   if (options.soakMinutes && subject) return soak(house, subject, options.soakMinutes);
   console.log("warming up …");
   await warmUp(house, options);
   const rows: Row[] = [];
   for (const cells of groupsOf(options.cells)) rows.push(...(await runTurns(house, cells, options)));
-  console.log(reportText(rows));
-  return rows;
+  if (rows.length > 0) console.log(reportText(rows));
+  if (!options.subscriptions) return rows;
+  const held = [];
+  for (const subject of house.subjects) held.push(await measureSubscriptions(subject));
+  console.log(subscriptionsText(held));
+  return [...rows, ...held];
 }
 
 /** Settles with a signal's name once one arrives; a second one doesn't wait for the stop. */
@@ -122,7 +130,7 @@ function interrupted(): Promise<NodeJS.Signals> {
   return promise;
 }
 
-function jsonText(rows: readonly Row[]): string {
+function jsonText(rows: readonly object[]): string {
   const rounded = (_key: string, value: unknown) =>
     typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
   return `${JSON.stringify(rows, rounded, 2)}\n`;

@@ -4,6 +4,8 @@ import { isAboutRules, isFederated, workloadNames, workloads, type WorkloadName 
 
 export interface BenchOptions {
   readonly workloads: readonly WorkloadName[];
+  /** What a thousand open subscriptions take. */
+  readonly subscriptions: boolean;
   /** In this order. */
   readonly cells: readonly Cell[];
   readonly turns: number;
@@ -15,13 +17,16 @@ export interface BenchOptions {
   readonly soakMinutes?: number;
 }
 
+/** Measured once, in memory, beside the workloads that are measured in time. */
+export const subscriptionsName = "a2a-subscriptions";
+
 export const usage = `npm run bench -- [options]
 
   --quick              about two minutes: two short turns, concurrency 1, 16 and 64
   --workload NAME      only this one (may be repeated, or a list with commas):
                        ${workloadNames.slice(0, 4).join(", ")},
                        ${workloadNames.slice(4, 7).join(", ")},
-                       ${workloadNames.slice(7).join(", ")}
+                       ${workloadNames.slice(7).join(", ")}, ${subscriptionsName}
   --concurrency N      only this one instead of 1, 16, 64, 250, federated lists 1, 16, 64, rules 64 (may be
                        repeated, or a list with commas)
   --seconds N          length of each measured run (default 3, quick 0.9)
@@ -91,10 +96,14 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   if (values.help) return undefined;
   const { quick } = values;
   const only = values.only === undefined ? undefined : onlyOf(values.only);
-  const names = workloadsOf(split(values.workload), only);
+  const named = split(values.workload);
+  const subscriptions = values.soak === undefined && named?.includes(subscriptionsName) !== false;
+  const timed = named?.filter((name) => name !== subscriptionsName);
+  const names = subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only);
   const concurrencies = split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000));
   return {
     workloads: names,
+    subscriptions,
     cells: names.flatMap((workload) =>
       (concurrencies ?? usualConcurrencies(workload, quick)).map((concurrency) => ({ workload, concurrency })),
     ),

@@ -7,6 +7,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { a2aHeldPath, a2aPath, a2aVersion } from "./a2a-messages.ts";
 import type { Target } from "./load.ts";
 import { isAlive, treeOf, type NamedProcess } from "./proc.ts";
 import { sha256, type Credentials, type Subject } from "./processes.ts";
@@ -39,6 +40,7 @@ function tenants(options: SluiceOptions, secretFile: string): object {
     url: `http://127.0.0.1:${options.upstreamPort}${path}`,
     signing: { keyId: "bench", secret: `\${file:${secretFile}}` },
   });
+  const agent = (name: string, path: string) => ({ ...endpoint(name, path), version: a2aVersion, binding: "JSONRPC" });
   const one = [endpoint("bench", "/mcp")];
   const several = federatedNames.map((name) => endpoint(name, `/mcp/${name}`));
   const unkept = { listCacheSeconds: 0 };
@@ -58,6 +60,7 @@ function tenants(options: SluiceOptions, secretFile: string): object {
   const tenant = (name: TenantName) => ({
     agents: [{ id: "bench-1", apiKeys: [`sha256:${sha256(keys[name])}`] }],
     mcp: { endpoints: endpoints[name] },
+    a2a: { endpoints: name === "bench" ? [agent("bench", a2aPath), agent("held", a2aHeldPath)] : [] },
     accessRules: [
       { agentPattern: "other-*", allowedTools: ["*"], deniedTools: ["echo-*"] },
       { agentPattern: "bench-*", allowedTools: ["echo-*", "stream-*", "tool-*"], deniedTools: ["delete-*"] },
@@ -65,6 +68,8 @@ function tenants(options: SluiceOptions, secretFile: string): object {
     limits: [
       { path: "/mcp/tools/call", ...hugeLimit },
       { path: "/mcp/tools/list", ...hugeLimit },
+      { path: "/a2a/tasks/send", ...hugeLimit },
+      { path: "/a2a/tasks/sendSubscribe", ...hugeLimit },
     ],
     ...aboutRules[name],
   });
@@ -174,7 +179,11 @@ function subjectOf(run: RunFile, up: ChildProcess, { keys }: Credentials): Subje
   const path = url.pathname === "/" ? "/mcp" : url.pathname;
   return {
     name: "sluice",
-    targetOf: ({ tenant }) => ({ port: Number(url.port), path, key: keys[tenant] }),
+    targetOf: ({ tenant, protocol }) => ({
+      port: Number(url.port),
+      path: protocol === "a2a" ? a2aPath : path,
+      key: keys[tenant],
+    }),
     processes,
   };
 }

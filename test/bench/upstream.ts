@@ -1,6 +1,7 @@
-/** The MCP server behind both: stateless, no latency of its own, refuses what is not signed. */
+/** The MCP server and A2A agent behind both: stateless, no latency of its own, refuses what is not signed. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { reportReady } from "./child.ts";
+import { a2aAnswer, a2aEvent, a2aHeldPath, a2aStreamEvents } from "./a2a-messages.ts";
 import { federatedAnswer, protocolVersion, streamEvent, streamEvents, unaryAnswer } from "./workloads.ts";
 
 interface Call {
@@ -24,17 +25,31 @@ function reply(res: ServerResponse, status: number, body: string): void {
   res.end(body);
 }
 
-function stream(res: ServerResponse, rawId: string): void {
+interface Events {
+  readonly count: number;
+  readonly event: (number: number, rawId: string) => string;
+}
+
+const progress: Events = { count: streamEvents, event: streamEvent };
+const updates: Events = { count: a2aStreamEvents, event: a2aEvent };
+
+function stream(res: ServerResponse, rawId: string, { count, event }: Events): void {
   res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
   let number = 0;
   const next = (): void => {
     if (res.destroyed) return;
     number += 1;
-    if (number === streamEvents) return void res.end(streamEvent(number, rawId));
-    res.write(streamEvent(number, rawId));
+    if (number === count) return void res.end(event(number, rawId));
+    res.write(event(number, rawId));
     setImmediate(next);
   };
   next();
+}
+
+/** A task that is begun and has nothing more to say. */
+function hold(res: ServerResponse, rawId: string): void {
+  res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
+  res.write(a2aEvent(1, rawId));
 }
 
 function other(res: ServerResponse, call: Call): void {
@@ -54,7 +69,10 @@ function other(res: ServerResponse, call: Call): void {
 function handle(req: IncomingMessage, res: ServerResponse, body: Buffer): void {
   if (!req.headers["x-signature"]) return reply(res, 401, '{"error":"this upstream takes signed requests only"}');
   const call = readCall(body);
-  if (call.tool === "stream-20") return stream(res, call.rawId);
+  if (call.tool === "stream-20") return stream(res, call.rawId, progress);
+  if (req.url === a2aHeldPath) return hold(res, call.rawId);
+  if (call.method === "SendMessage") return reply(res, 200, a2aAnswer(call.rawId));
+  if (call.method === "SendStreamingMessage") return stream(res, call.rawId, updates);
   const merged = call.method === "tools/list" ? federatedAnswer(req.url ?? "") : undefined;
   const known = merged ?? unaryAnswer(call.method, call.tool);
   if (known) return reply(res, 200, known.before + call.rawId + known.after);

@@ -1,4 +1,5 @@
-/** What is sent and what must come back: the only file that upstream and load generator share. */
+/** What is sent and what must come back: upstream and load generator share this, and a2a-messages.ts, alone. */
+import { a2aAnswer, a2aRequest } from "./a2a-messages.ts";
 
 export const workloadNames = [
   "unary-256",
@@ -10,6 +11,8 @@ export const workloadNames = [
   "federated-list-uncached",
   "rules-few",
   "rules-many",
+  "a2a-send",
+  "a2a-stream-20",
 ] as const;
 
 export type WorkloadName = (typeof workloadNames)[number];
@@ -36,6 +39,8 @@ export interface Workload {
   readonly tenant: TenantName;
   /** By so many agents in turn; one where it is not said. */
   readonly agents?: number;
+  /** MCP where it is not said. */
+  readonly protocol?: "a2a";
 }
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
@@ -48,6 +53,14 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
   "federated-list-uncached": listing("federated-list-uncached", "bench-federated-uncached"),
   "rules-few": calling("rules-few", "bench-rules-few", 10),
   "rules-many": calling("rules-many", "bench-rules-many", 10_000),
+  "a2a-send": { name: "a2a-send", method: "SendMessage", textBytes: 256, tenant: "bench", protocol: "a2a" },
+  "a2a-stream-20": {
+    name: "a2a-stream-20",
+    method: "SendStreamingMessage",
+    textBytes: 32,
+    tenant: "bench",
+    protocol: "a2a",
+  },
 };
 
 function calling(name: WorkloadName, tenant: TenantName, agents: number): Workload {
@@ -91,6 +104,7 @@ const meta = {
 
 /** A JSON-RPC request whose id stands at `idOffset`. */
 export function requestBody(workload: Workload): string {
+  if (workload.protocol === "a2a") return a2aRequest(workload.method, workload.textBytes);
   const progress = workload.name === "sse-20" ? { progressToken: "bench" } : {};
   const params = workload.tool
     ? { name: workload.tool, arguments: { text: "a".repeat(workload.textBytes) }, _meta: { ...meta, ...progress } }
@@ -161,6 +175,7 @@ function event(data: string): string {
 
 /** Bytes of a unary answer with an id of nine digits. */
 export function answerBytes(workload: Workload): number {
+  if (workload.protocol === "a2a") return Buffer.byteLength(a2aAnswer(String(firstId)));
   const known = unaryAnswer(workload.method, workload.tool ?? "");
   if (!known) throw new Error(`${workload.name} has no unary answer`);
   return Buffer.byteLength(known.before) + idDigits + Buffer.byteLength(known.after);

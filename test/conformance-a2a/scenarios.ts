@@ -37,6 +37,29 @@ const sends: Scenario[] = ["echo hello", "message hello", "fail", "reject", "fil
   }),
 );
 
+const streams: Scenario[] = ["echo hello", "message hello", "fail", "reject", "files", "data"].map((text) => ({
+  name: `stream ${text}`,
+  operations: ["SendStreamingMessage"],
+  play: async ({ client }) => meaningOf(await collect(client.stream(say(text)))),
+}));
+
+const steps: Scenario[] = ["slow 3", "chunks 3"].map((text) => ({
+  name: `stream ${text}, step by step`,
+  operations: ["SendStreamingMessage", "GetTask"],
+  async play({ client, agent: { gates } }) {
+    const reading = read((signal) => client.stream(say(text), { signal }));
+    await reading.until(isWorking);
+    for (let step = 1; step <= 3; step++) {
+      await until("the agent waits", () => gates.waiting.length > 0);
+      gates.release();
+      await reading.until((seen) => (seen.is === "artifact" ? true : isWorking(seen)));
+    }
+    const seen = await reading.rest();
+    const first = seen[0];
+    return { stream: meaningOf(seen), task: first && meaningOf([await client.get(taskOf(first))]) };
+  },
+}));
+
 const turns: Scenario[] = [
   {
     name: "a question and its answer, unary",
