@@ -92,7 +92,7 @@ const publishers: Readonly<Record<string, readonly ServiceName[]>> = {
   "gw.call.v1.egress.mcp": ["ingress"],
   "gw.call.v1.egress.i1": ["ingress"],
   "gw.stream.v1.0011223344556677.i1.1": ["egress"],
-  "gw.ask.v1.policy.filter": ["egress"],
+  "gw.ask.v1.policy.filter": ["ingress", "egress"],
   "gw.ask.v1.session-manager.create": ["egress"],
   "gw.ask.v1.session-manager.find": ["egress"],
   "gw.ask.v1.rate-limit.give": ["ingress"],

@@ -70,6 +70,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     while (stopping.leftMs() > 0 && (all.some(({ size }) => size > 0) || ways.mediator.isAwaited));
   });
   if (config.EGRESS_POOLS.includes("a2a")) {
+    startDispatching(context, { agents, directory });
     const serve = servingFor(context, (reason) => log.warn({ reason }, "a question about a card was not answered"));
     const reply = (subject: string, payload: Uint8Array) => bus.tell(subject, payload);
     serve(subjects.ask("egress", "card"), (message) => answerCardQuestion({ agents, directory, reply }, message));
@@ -160,7 +161,6 @@ function openAgentCalls(
   const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
   const pushes = openPushOperations(context, parts);
   const registry = new TaskRegistry(bus, pushes);
-  if (config.EGRESS_POOLS.includes("a2a")) startDispatching(context, parts);
   const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);
   return new AgentCalls({
     ...parts,

@@ -19,7 +19,7 @@ export function ownEnv({
 }): Record<string, string> {
   const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
   const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
-  if (service === "ingress") return { PORT: String(port), ...handles, ...networks };
+  if (service === "ingress") return { PORT: String(port), ...handles, ...pushAddress, ...networks };
   if (service === "egress") return { ...handles, ...pushAddress, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
   if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
   if (service === "control")

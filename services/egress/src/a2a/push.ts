@@ -37,7 +37,7 @@ export function openPushOperations(
   });
 }
 
-/** Delivers what waits in PUSH, for as long as this replica runs. */
+/** Delivers what waits in PUSH, for as long as this replica runs; to be called once it has its configuration: who is not in it is told nothing. */
 export function startDispatching(
   context: PushContext,
   { agents, directory }: { readonly agents: Agents; readonly directory: AgentDirectory },
