@@ -5,7 +5,7 @@ export function routesIn(tree: string): { readonly method: string; readonly url:
     const [, indent, segment, methods] = /^((?:[│ ] {3})*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
     if (indent === undefined || segment === undefined) return [];
     const depth = indent.length / 4;
-    const url = `${parents[depth - 1] ?? ""}${segment}`;
+    const url = `${parents[depth - 1] ?? ""}${segment === "*" ? "/*" : segment}`;
     parents[depth] = url;
     return (methods ?? "")
       .split(", ")
