@@ -67,6 +67,9 @@ const unauthorized = refusal(1401, {
   message: "send a valid API key in x-agent-api-key or as Authorization: Bearer",
 });
 
+/** What proves itself by its path says no more than that it does not. */
+const notForPush = refusal(1401, { error: "unauthorized", message: "this is no address for push notifications" });
+
 describe("who is not known", () => {
   beforeAll(async () => {
     const revoked = { headers: as(house.key("gone-1")), body: call };
@@ -119,9 +122,8 @@ describe("who is not known", () => {
       ]),
     );
     for (const { method, url } of [...routes, ...unregistered]) {
-      for (const [name, headers] of Object.entries(
-        forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") }),
-      )) {
+      const forged = forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") });
+      const asked = Object.entries(forged).map(async ([name, headers]) => {
         const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
           method,
           headers: { ...json, ...headers },
@@ -130,8 +132,10 @@ describe("who is not known", () => {
         const what = `${method} ${url} with ${name}`;
         expect(answer.status, what).toBe(401);
         expect(answer.headers["www-authenticate"], what).toBe('Bearer realm="sluice"');
-        if (method !== "HEAD") expect(JSON.parse(answer.text), what).toEqual(unauthorized);
-      }
+        const told = url.startsWith("/a2a/push/") && method === "POST" ? notForPush : unauthorized;
+        if (method !== "HEAD") expect(JSON.parse(answer.text), what).toEqual(told);
+      });
+      await Promise.all(asked);
     }
     expect(await spy.heard(landmark)).toEqual([]);
     expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
