@@ -5,13 +5,9 @@ export function routesIn(tree: string): { readonly method: string; readonly url:
     const [, indent, segment, methods] = /^((?:[│ ] {3})*)[├└]── (\S+)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
     if (indent === undefined || segment === undefined) return [];
     const depth = indent.length / 4;
-<<<<<<< HEAD
     const parent = parents[depth - 1] ?? "";
     // The slash before a wildcard is not printed where the wildcard has siblings.
     const url = `${parent}${segment === "*" && !parent.endsWith("/") ? "/" : ""}${segment}`;
-=======
-    const url = `${parents[depth - 1] ?? ""}${segment === "*" ? "/*" : segment}`;
->>>>>>> a2a-door
     parents[depth] = url;
     return (methods ?? "")
       .split(", ")
