@@ -5,9 +5,11 @@ import { addCheckCommand } from "./check.ts";
 import { addPolicyCommands } from "./policy/index.ts";
 import { addConfCommands } from "./conf/index.ts";
 import { addKeyCommands } from "./keys/index.ts";
+import { addProxyCommand } from "./proxy/index.ts";
 import { addServiceCommand } from "./service.ts";
 import { addToolsCommands } from "./tools/index.ts";
 import { addUpCommand } from "./up/index.ts";
+import { addVerifySignatureCommand } from "./verify-signature.ts";
 
 const program = new Command("sluice")
   .description("One entry point for AI agents that speak MCP and A2A.")
@@ -22,6 +24,8 @@ addToolsCommands(program);
 addAuditCommands(program);
 addPolicyCommands(program);
 addKeyCommands(program);
+addProxyCommand(program);
+addVerifySignatureCommand(program);
 for (const service of serviceNames) addServiceCommand(program, service);
 
 try {

@@ -127,8 +127,8 @@ class Connection {
 type Verify = (response: Response, id: string) => string | undefined;
 
 function verifierOf(workload: Workload): Verify {
-  if (workload.name === "sse-20") return verifyStream(streamEvents);
   if (workload.name === "a2a-stream-20") return verifyStream(a2aStreamEvents);
+  if (workload.tool === "stream-20") return verifyStream(streamEvents);
   if (workload.method === "tools/list") return isFederated(workload) ? mergedVerifier() : verifyList;
   const expected = answerBytes(workload);
   return (response, id) => {

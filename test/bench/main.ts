@@ -10,6 +10,7 @@ import { rowsOf, type Row } from "./rows.ts";
 import { startSluice } from "./sluice.ts";
 import { soak } from "./soak.ts";
 import { measureSubscriptions, subscriptionsText, type SubscriptionsRow } from "./subscriptions.ts";
+import { startWorkstation } from "./workstation.ts";
 import { isAboutRules, isFederated, tenantNames, workloads, type TenantName } from "./workloads.ts";
 
 interface House extends Meters {
@@ -43,9 +44,14 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
         : { ...target, path: workload.protocol === "a2a" ? a2aPath : "/mcp" };
     subjects.push({ name: "baseline", targetOf, processes: [{ name: "baseline", pid }] });
   }
-  if (wanted !== "baseline") {
+  const settings = { upstreamPort: upstream.port, credentials };
+  const isWorkstation = options.workloads.map((name) => workloads[name].isWorkstation === true);
+  if (wanted !== "baseline" && isWorkstation.includes(true)) {
+    const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
+    subjects.push(await startWorkstation({ ...settings, nodeArgs }, stack));
+  }
+  if (wanted !== "baseline" && isWorkstation.includes(false)) {
     console.log("starting Sluice …");
-    const settings = { upstreamPort: upstream.port, credentials };
     subjects.push(await startSluice(profileDir ? { ...settings, profileDir } : settings, stack));
   }
   return { load: stack.use(await startLoad()), upstream, subjects };

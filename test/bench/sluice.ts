@@ -179,11 +179,10 @@ function subjectOf(run: RunFile, up: ChildProcess, { keys }: Credentials): Subje
   const path = url.pathname === "/" ? "/mcp" : url.pathname;
   return {
     name: "sluice",
-    targetOf: ({ tenant, protocol }) => ({
-      port: Number(url.port),
-      path: protocol === "a2a" ? a2aPath : path,
-      key: keys[tenant],
-    }),
+    targetOf: ({ tenant, protocol, isWorkstation }) =>
+      isWorkstation
+        ? undefined
+        : { port: Number(url.port), path: protocol === "a2a" ? a2aPath : path, key: keys[tenant] },
     processes,
   };
 }

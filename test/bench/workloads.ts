@@ -13,6 +13,8 @@ export const workloadNames = [
   "rules-many",
   "a2a-send",
   "a2a-stream-20",
+  "workstation-256",
+  "workstation-sse-20",
 ] as const;
 
 export type WorkloadName = (typeof workloadNames)[number];
@@ -41,6 +43,8 @@ export interface Workload {
   readonly agents?: number;
   /** MCP where it is not said. */
   readonly protocol?: "a2a";
+  /** Through `sluice proxy` alone. */
+  readonly isWorkstation?: true;
 }
 
 export const workloads: Readonly<Record<WorkloadName, Workload>> = {
@@ -51,6 +55,22 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
   "tools-list-uncached": listing("tools-list-uncached", "bench-uncached"),
   "federated-list": listing("federated-list", "bench-federated"),
   "federated-list-uncached": listing("federated-list-uncached", "bench-federated-uncached"),
+  "workstation-256": {
+    name: "workstation-256",
+    method: "tools/call",
+    tool: "echo-256",
+    textBytes: 256,
+    tenant: "bench",
+    isWorkstation: true,
+  },
+  "workstation-sse-20": {
+    name: "workstation-sse-20",
+    method: "tools/call",
+    tool: "stream-20",
+    textBytes: 32,
+    tenant: "bench",
+    isWorkstation: true,
+  },
   "rules-few": calling("rules-few", "bench-rules-few", 10),
   "rules-many": calling("rules-many", "bench-rules-many", 10_000),
   "a2a-send": { name: "a2a-send", method: "SendMessage", textBytes: 256, tenant: "bench", protocol: "a2a" },
@@ -105,7 +125,7 @@ const meta = {
 /** A JSON-RPC request whose id stands at `idOffset`. */
 export function requestBody(workload: Workload): string {
   if (workload.protocol === "a2a") return a2aRequest(workload.method, workload.textBytes);
-  const progress = workload.name === "sse-20" ? { progressToken: "bench" } : {};
+  const progress = workload.tool === "stream-20" ? { progressToken: "bench" } : {};
   const params = workload.tool
     ? { name: workload.tool, arguments: { text: "a".repeat(workload.textBytes) }, _meta: { ...meta, ...progress } }
     : { _meta: meta };

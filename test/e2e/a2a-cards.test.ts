@@ -60,6 +60,7 @@ const get = (path: string, headers: Record<string, string> = {}) =>
   send(house.house.url + path, { method: "GET", headers: { host: "localhost", ...headers } });
 const planner = "/a2a/planner/.well-known/agent-card.json";
 const mine = (name: string, tenant?: string) => as(house.key(name, tenant)) as Record<string, string>;
+const patient = { timeout: 10_000 };
 const skillsOf = (text: string) => (JSON.parse(text).skills as { id: string }[]).map(({ id }) => id);
 
 describe("cards of agents", () => {
@@ -177,7 +178,7 @@ describe("cards of agents", () => {
     const sql = "select method, target, status from audit_calls where server = 'limited' order by at";
     const rows = async () => await house.query<{ status: number }>(sql);
     const row = (status: number) => ({ method: "GetAgentCard", target: "limited", status });
-    await expect.poll(rows, { timeout: 10_000 }).toEqual([row(200), row(200), row(429)]);
+    await expect.poll(rows, patient).toEqual([row(200), row(200), row(429)]);
     expect((await get("/a2a/agent-card", mine("d-1", "gamma"))).status).toBe(405);
   });
 
@@ -231,7 +232,7 @@ describe("what a card may not do", () => {
         },
       },
     });
-    await expect.poll(async () => (await get("/a2a/odd/.well-known/agent-card.json")).status).toBe(200);
+    await expect.poll(async () => (await get("/a2a/odd/.well-known/agent-card.json")).status, patient).toBe(200);
     const odd = await get("/a2a/odd/.well-known/agent-card.json");
     expect(odd.text).not.toContain("polluted");
     const hanging = get("/a2a/hanging/.well-known/agent-card.json");
@@ -248,9 +249,9 @@ describe("what a card may not do", () => {
     const a2a = { endpoints: [{ name: "planner", card: agent.cardUrl }] };
     const tenant = { agents: ["a-1", "b-1"], a2a };
     await house.configure({ acme: { ...tenant, accessRules: [{ agentPattern: "*", allowedSkills: ["secret"] }] } });
-    await expect.poll(async () => skillsOf((await get(planner)).text)).toEqual(["secret"]);
+    await expect.poll(async () => skillsOf((await get(planner)).text), patient).toEqual(["secret"]);
     await house.configure({ acme: { ...tenant, accessRules: [{ agentPattern: "*", deniedAgents: ["*"] }] } });
-    await expect.poll(async () => (await get(planner, mine("a-1"))).status).toBe(404);
+    await expect.poll(async () => (await get(planner, mine("a-1"))).status, patient).toBe(404);
     expect((await get(planner)).status).toBe(401);
   });
 });

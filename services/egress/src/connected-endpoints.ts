@@ -3,9 +3,8 @@ import { guardedConnector, type AddressGuard } from "@sluice/net";
 import { referencesIn, requireStrong, type Secrets } from "@sluice/secrets";
 import { createSigner, type Signer } from "@sluice/signing";
 import type { Log } from "@sluice/telemetry";
-import { Breaker } from "./breaker.ts";
+import { Breaker, Connections } from "@sluice/relay";
 import { closedBy, ClosedEndpoints, type ClosedEndpoint } from "./closed-endpoints.ts";
-import { Connections } from "./connections.ts";
 import { openCredential, type Credential, type TokenRequests } from "./credentials/index.ts";
 import { TlsInUse } from "./upstream-tls.ts";
 

@@ -1,8 +1,6 @@
-import { createHash } from "node:crypto";
 import { Fault, type CallHead } from "@sluice/contracts";
-import type { Connections } from "./connections.ts";
+import { type Connections, Exchange, type UpstreamRequest, signatureOf } from "@sluice/relay";
 import type { Fields } from "./credentials/index.ts";
-import { Exchange, type UpstreamRequest } from "./exchange.ts";
 import { identityHeaders } from "./headers.ts";
 import type { Connected, Reachable } from "./connected-endpoints.ts";
 
@@ -93,16 +91,8 @@ export function abandon(
 }
 
 function sign(upstream: Upstream, head: Sent, body: ForwardOptions["body"]): Record<string, string> {
-  const { signer, pathOnly, query, endpoint } = upstream;
+  const { signer, pathOnly: path, query, endpoint } = upstream;
   if (signer === undefined) return {};
-  const strict = endpoint.signing?.mode === "strict";
-  const bodySha256 = strict ? (head.chunked?.sha256 ?? sha256(body)) : undefined;
-  return signer.sign({ method: head.http, path: pathOnly, query, ...(bodySha256 !== undefined && { bodySha256 }) });
-}
-
-function sha256(body: ForwardOptions["body"]): string {
-  if (body !== null && !Buffer.isBuffer(body)) throw new Fault("internal", "a streamed body needs its hash");
-  return createHash("sha256")
-    .update(body ?? "")
-    .digest("hex");
+  const sent = { method: head.http, path, query, body, bodySha256: head.chunked?.sha256 };
+  return signatureOf(signer, endpoint.signing?.mode ?? "auth-gateway", sent);
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chunkBytes, Fault, type CallHead } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { checkAnswer } from "./answer-check.ts";
-import type { Exchange, ReceivedHeaders } from "./exchange.ts";
+import type { Exchange, ReceivedHeaders } from "@sluice/relay";
 import { unswayed } from "./definitions/unswayed.ts";
 import { abandon, forward } from "./forward.ts";
 import { isEventStream, relayedHeaders } from "./headers.ts";

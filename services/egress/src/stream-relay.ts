@@ -2,7 +2,7 @@ import type { StreamWriter } from "@sluice/bus";
 import { chunkBytes, encodeJson, Fault, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { hideListed, observe, type ListFilter } from "./messages.ts";
-import { SseReader, type SsePiece } from "./sse-reader.ts";
+import { SseReader, type SsePiece } from "@sluice/relay";
 
 /** From this protocol revision on, clients understand an event with an id and empty data (MCP 2025-11-25, Transports). */
 const primingSince = "2025-11-25";

@@ -62,10 +62,36 @@ export function createServer({
     look(request);
     return authentication.authenticate(request);
   };
-  const http = { headersTimeout: config.HEADERS_TIMEOUT_MS, ...heads };
+  const app = openRouter(config, tls, { enter, fail });
+  observe(app, metrics);
+  app.addHook(
+    "onRequest",
+    entrance(
+      { isOpen: () => resource.isServed, showsCredential: (request) => showsAny(request, doors.tenants), look, enter },
+      fail,
+    ),
+  );
+  addRoutes(app, doors, fail);
+  addMetadata(app, resource, fail);
+  addPushRoute(app, push, fail);
+  addCards(app, doors, fail);
+  return app;
+}
+
+/** The router as it reads requests, before it has a route. */
+function openRouter(
+  config: IngressConfig,
+  tls: TlsDoor | undefined,
+  { enter, fail }: Pick<Doorkeeper, "enter"> & { readonly fail: Fail },
+): FastifyInstance {
+  const http = {
+    headersTimeout: config.HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 32 * 1024,
+  };
   const app = fastify({
     logger: false,
-    // A path that the router cannot read never reaches the hooks below.
+    // A path that the router cannot read never reaches the hooks.
     frameworkErrors: (_error, request, reply) => {
       Promise.resolve(request.raw)
         .then(enter)
@@ -88,17 +114,8 @@ export function createServer({
   app.setNotFoundHandler(
     (_request, reply) => void fail(reply, new Fault("not_found", "there is nothing at this path")),
   );
-  observe(app, metrics);
-  const showsCredential = (request: IncomingMessage) => showsAny(request, doors.tenants);
-  app.addHook("onRequest", entrance({ isOpen: () => resource.isServed, showsCredential, look, enter }, fail));
-  addRoutes(app, doors, fail);
-  addMetadata(app, resource, fail);
-  addPushRoute(app, push, fail);
-  addCards(app, doors, fail);
   return app;
 }
-
-const heads = { connectionsCheckingInterval: 1_000, maxHeaderSize: 32 * 1024 };
 
 interface Doorkeeper {
   /** Whether what is public is served. */

@@ -4,6 +4,7 @@ export * from "./run.ts";
 export * from "./guard.ts";
 export * from "./health.ts";
 export * from "./serve.ts";
+export * from "./settings.ts";
 export * from "./client-tls.ts";
 export * from "./served-certificate.ts";
 export * from "./tls-files.ts";

@@ -1,7 +1,7 @@
 import type { Sides, WireRequest } from "@sluice/a2a";
 import type { A2aCall, A2aOperation } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "@sluice/relay";
 import { forward } from "../forward.ts";
 import { pathOf, type AgentInterface } from "./agent-interface.ts";
 import type { Agent } from "./agents.ts";

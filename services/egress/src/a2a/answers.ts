@@ -2,10 +2,9 @@ import { observeAnswer, type Observed, type WireAnswer } from "@sluice/a2a";
 import { chunkBytes, Fault, type A2aOperation } from "@sluice/contracts";
 import { compile, raw, scan, value } from "@sluice/json";
 import { checkAnswer } from "../answer-check.ts";
-import type { Exchange } from "../exchange.ts";
+import { type Exchange, SseReader } from "@sluice/relay";
 import { isEventStream, relayedHeaders } from "../headers.ts";
 import { tooLarge } from "../replies.ts";
-import { SseReader } from "../sse-reader.ts";
 import type { AgentCall } from "./agent-call.ts";
 
 /** A whole answer of an agent, as it came and as it is understood. */

@@ -1,7 +1,7 @@
 import { requestFor, taskEvent, type Sides } from "@sluice/a2a";
 import { Fault, type Dialect } from "@sluice/contracts";
 import { compile, raw, scan } from "@sluice/json";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "@sluice/relay";
 import { send, type AgentCall } from "./agent-call.ts";
 import type { Agent } from "./agents.ts";
 import { readAnswer } from "./answers.ts";

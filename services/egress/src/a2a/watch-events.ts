@@ -2,7 +2,7 @@ import { observeEvent, type Observed } from "@sluice/a2a";
 import { Fault, type Dialect } from "@sluice/contracts";
 import { compile, raw, scan } from "@sluice/json";
 import { isSameId } from "../answer-check.ts";
-import { SseReader } from "../sse-reader.ts";
+import { SseReader } from "@sluice/relay";
 
 /** Of one event; what is longer ends its stream. */
 export const mostEventBytes = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, toFault, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "@sluice/relay";
 import { isEventStream, relayedHeaders } from "../headers.ts";
 import type { WatchAgent } from "./watch-agent.ts";
 import { BadEvent, eventsOf, type AgentEvent } from "./watch-events.ts";

@@ -1,7 +1,7 @@
 import type { AuditLog, Bus } from "@sluice/bus";
 import { Fault, toFault, type StreamEvent, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "@sluice/relay";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import type { Agents } from "./agents.ts";

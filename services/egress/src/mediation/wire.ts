@@ -1,8 +1,7 @@
 import { Fault, type CallHead } from "@sluice/contracts";
 import { unswayed } from "../definitions/unswayed.ts";
-import type { Exchange, ReceivedHeaders } from "../exchange.ts";
+import { type Exchange, type ReceivedHeaders, SseReader } from "@sluice/relay";
 import { forward } from "../forward.ts";
-import { SseReader } from "../sse-reader.ts";
 import type { Upstream } from "../upstreams.ts";
 import { parseJson, readMessage, type RpcMessage } from "./rpc.ts";
 

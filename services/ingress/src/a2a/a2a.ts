@@ -139,14 +139,14 @@ export class A2a {
 }
 
 /** @throws Fault `not_found` */
-export function findAgent({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget {
+function findAgent({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget {
   const found = agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
   if (found === undefined) throw noSuchAgent();
   return found;
 }
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
-export function crossingOf(journey: A2aJourney): Crossing {
+function crossingOf(journey: A2aJourney): Crossing {
   const { principal, body, started, section, response, read, isPlain } = journey;
   const isRpc = read.dialect.binding === "JSONRPC";
   return {

@@ -33,8 +33,8 @@ interface Entry {
 }
 
 const freshMs = 30_000;
-/** An agent whose card could not be had is asked about again after this. */
-const retryMs = 3_000;
+/** Egress, which asks an agent less often, may not have a new one yet. */
+const retryMs = 500;
 /** Egress itself gives an agent 10 s, at each of the places where its card may be. */
 const timeoutMs = 35_000;
 const mostEntries = 4_096;

@@ -25,6 +25,7 @@ describe("a token is accepted", () => {
       issuer,
       scopes: ["mcp:tools:invoke"],
       neededScopes: { mcp: [], a2a: [] },
+      servers: ["mcp/*"],
       expiresAtMs: now + 90_000,
     });
   });

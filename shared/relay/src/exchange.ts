@@ -5,7 +5,7 @@ import type { Connections } from "./connections.ts";
 
 export interface UpstreamRequest {
   readonly path: string;
-  readonly method: "POST" | "GET" | "DELETE";
+  readonly method: Dispatcher.HttpMethod;
   readonly headers: Record<string, string>;
   readonly body: Buffer | AsyncIterable<Buffer> | null;
   /** Asked as soon as the status is known; what it returns is how the attempt ends. */

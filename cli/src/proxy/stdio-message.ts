@@ -1,0 +1,72 @@
+import { Fault } from "@sluice/contracts";
+import { compile, explain, raw, scan, text as textOf, type JsonRange } from "@sluice/json";
+
+/** What of a message decides how it travels. */
+export interface Message {
+  /** As raw JSON, of a request. */
+  readonly id?: string;
+  readonly method?: string;
+  /** Of the modern era: the revision that the message says of itself. */
+  readonly version?: string;
+  /** Of an answer to `initialize`. */
+  readonly agreedVersion?: string;
+  /** Of `notifications/cancelled`: the request's id as raw JSON. */
+  readonly cancels?: string;
+  /** What goes beside it (MCP 2026-07-28, Transports, Standard Request Headers). */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const versionKey = "io.modelcontextprotocol/protocolVersion";
+const plan = compile([
+  ["id"],
+  ["method"],
+  ["params", "name"],
+  ["params", "uri"],
+  ["params", "requestId"],
+  ["params", "_meta", versionKey],
+  ["result", "protocolVersion"],
+]);
+
+/** A line of a client's or a message of a server's; the fault says why it is none. */
+export function readMessage(line: string): Message | Fault {
+  const body = Buffer.from(line);
+  const seen = scan(body, plan);
+  if (!seen.ok) return new Fault("parse_error", explain(seen.error));
+  if (seen.root.kind === "array") return { headers: {} };
+  if (seen.root.kind !== "object") return new Fault("invalid_request", "it is no JSON-RPC message");
+  const [id, method, name, uri, requestId, metaVersion, agreed] = seen.values;
+  const said = (range: JsonRange | undefined) => textOf(body, range);
+  const [methodName, version] = [said(method), said(metaVersion)];
+  return {
+    ...(id !== undefined && methodName !== undefined && { id: raw(body, id).toString("utf8") }),
+    ...(methodName !== undefined && { method: methodName }),
+    ...(version !== undefined && { version }),
+    ...(said(agreed) !== undefined && { agreedVersion: said(agreed) as string }),
+    ...(methodName === "notifications/cancelled" &&
+      requestId !== undefined && { cancels: raw(body, requestId).toString("utf8") }),
+    headers: version === undefined ? {} : modernHeaders({ version, method: methodName, name: said(name) ?? said(uri) }),
+  };
+}
+
+function modernHeaders({
+  version,
+  method,
+  name,
+}: {
+  version: string;
+  method: string | undefined;
+  name: string | undefined;
+}) {
+  const isNamed = method === "tools/call" || method === "prompts/get" || method === "resources/read";
+  return {
+    "mcp-protocol-version": headerText(version),
+    ...(method !== undefined && { "mcp-method": headerText(method) }),
+    ...(isNamed && name !== undefined && { "mcp-name": headerText(name) }),
+  };
+}
+
+/** Values that are not header-safe travel as `=?base64?…?=`. */
+function headerText(value: string): string {
+  const isSafe = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !value.startsWith("=?base64?");
+  return isSafe ? value : `=?base64?${Buffer.from(value).toString("base64")}?=`;
+}

@@ -1,0 +1,6 @@
+export { Breaker } from "./breaker.ts";
+export { Connections } from "./connections.ts";
+export { Exchange, type ReceivedHeaders, type UpstreamRequest } from "./exchange.ts";
+export { endsHere } from "./hop-by-hop.ts";
+export { signatureOf } from "./signature.ts";
+export { SseReader, type SsePiece } from "./sse-reader.ts";
