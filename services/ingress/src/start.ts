@@ -3,7 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a, type A2aParts } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
-import { CardDesk } from "./a2a/card-desk.ts";
+import { CardDesk, type CardDeskParts } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths, type TaskPathsOptions } from "./a2a/task-paths.ts";
