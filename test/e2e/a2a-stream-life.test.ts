@@ -1,7 +1,7 @@
 import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ScriptedAgent } from "./a2a-scripted-agent.ts";
-import { headersV10 as headers, rpc, saying, stateIn, taskIn, textsIn } from "./a2a-stream-wire.ts";
+import { endBy, headersV10 as headers, rpc, saying, stateIn, taskIn, textsIn, watchers } from "./a2a-stream-wire.ts";
 import { listen, send, type EventReader } from "./wire.ts";
 
 const stack = new AsyncDisposableStack();
@@ -44,13 +44,8 @@ async function end(agent: ScriptedAgent, readers: readonly EventReader[]): Promi
 }
 
 async function kill(wanted: "watchers" | "all"): Promise<void> {
-  for (const replica of [...house.house.of("egress")]) {
-    const metrics = await (await fetch(`${replica.health}/metrics`)).text();
-    const watches = /^sluice_upstream_calls_active\{[^}]*a2a[^}]*\} [1-9]/m.test(metrics);
-    if (wanted === "watchers" && !watches) continue;
-    replica.endedOnPurpose = true;
-    replica.process.kill("SIGKILL");
-  }
+  const replicas = wanted === "all" ? [...house.house.of("egress")] : await watchers(house);
+  for (const replica of replicas) endBy("SIGKILL", replica);
 }
 
 describe("a watch", () => {

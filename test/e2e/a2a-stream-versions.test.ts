@@ -2,6 +2,7 @@ import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startAgent, type AgentVersion, type ReferenceAgent } from "../conformance-a2a/agents/agent.ts";
 import { tenantWith } from "./a2a.ts";
+import { endBy, watchers } from "./a2a-stream-wire.ts";
 import { listen, type EventReader } from "./wire.ts";
 
 const stack = new AsyncDisposableStack();
@@ -71,52 +72,50 @@ interface Told {
   readonly tasks: readonly string[];
 }
 
+interface Status {
+  readonly id?: string;
+  readonly taskId?: string;
+  readonly status: { readonly state: string };
+}
+interface Whole extends Status {
+  readonly artifacts?: readonly Artifact[];
+}
+interface Artifact {
+  readonly parts?: readonly { readonly text?: string }[];
+}
+/** An event of any dialect, without its envelope. */
+interface Payload extends Partial<Whole> {
+  readonly kind?: string;
+  readonly task?: Whole;
+  readonly statusUpdate?: Status;
+  readonly artifactUpdate?: { readonly artifact: Artifact };
+  readonly artifact?: Artifact;
+}
+
+const textsOf = ({ parts = [] }: Artifact) => parts.map(({ text = "" }) => text);
+
 /** What a stream of any dialect tells: the texts of artifacts from where the task was told whole last, and all states. */
-function told(reader: EventReader): Told {
+function told(reader: Pick<EventReader, "events">): Told {
   let chunks: string[] = [];
   const states: string[] = [];
   const tasks: string[] = [];
   for (const { data } of reader.events) {
-    const event = JSON.parse(data) as Record<string, Record<string, never>>;
-    const payload = (event["result"] ?? event) as Record<string, never>;
-    const { kind } = payload as { kind?: string };
-    const task = payload["task"] ?? (kind === "task" ? payload : undefined);
-    const status =
-      payload["statusUpdate"] ?? (payload["status"] !== undefined && task === undefined ? payload : undefined);
-    const artifact = payload["artifactUpdate"] ?? (payload["artifact"] === undefined ? undefined : payload);
-    const texts = (one: unknown) => {
-      const { parts = [] } = one as { parts?: { text?: string; root?: { text: string } }[] };
-      return parts.map(({ text = "" }) => text);
-    };
-    if (task !== undefined) {
-      const {
-        artifacts = [],
-        status: state,
-        id,
-      } = task as { artifacts?: unknown[]; status: { state: string }; id: string };
-      chunks = artifacts.flatMap(texts);
-      states.push(state.state);
-      tasks.push(id);
-    } else if (status !== undefined) {
-      states.push((status as { status: { state: string } }).status.state);
-      const { id, taskId = id } = status as { id?: string; taskId?: string };
-      if (taskId !== undefined) tasks.push(taskId);
-    } else if (artifact !== undefined) chunks.push(...texts((artifact as { artifact: unknown }).artifact));
+    const event = JSON.parse(data) as { readonly result?: Payload } & Payload;
+    const payload = event.result ?? event;
+    const task = payload.task ?? (payload.kind === "task" ? (payload as Whole) : undefined);
+    const status = task ?? payload.statusUpdate ?? (payload.status === undefined ? undefined : (payload as Status));
+    const artifact = payload.artifactUpdate?.artifact ?? payload.artifact;
+    if (task !== undefined) chunks = (task.artifacts ?? []).flatMap(textsOf);
+    else if (artifact !== undefined) chunks.push(...textsOf(artifact));
+    if (status === undefined) continue;
+    states.push(status.status.state);
+    tasks.push(status.taskId ?? status.id ?? "");
   }
   return { chunks, states, tasks };
 }
 
 const chunks = (to: number) => Array.from({ length: to }, (_, at) => `chunk ${at + 1};`);
 const dialects: readonly Dialect[] = ["1.0", "0.3", "0.1", "1.0 REST", "0.3 REST"];
-const watcher = () =>
-  until("the replica that watches", async () => {
-    for (const replica of house.house.of("egress")) {
-      const metrics = await (await fetch(`${replica.health}/metrics`)).text();
-      if (/^sluice_upstream_calls_active\{[^}]*a2a[^}]*\} [1-9]/m.test(metrics)) return replica;
-    }
-    return undefined;
-  });
-
 const cells = ["one", "three", "first", "one-rest"].flatMap((name) =>
   dialects.map((dialect) => [dialect, name] as const),
 );
@@ -159,14 +158,12 @@ it("A21: egress killed with -9 under readers of three revisions on two replicas 
   agent.gates.release({ count: 4 });
   for (const reader of readers) await until("four chunks", () => told(reader).chunks.length >= 4);
   const counts = readers.map(({ events }) => events.length);
-  const owner = await watcher();
-  owner.endedOnPurpose = true;
-  owner.process.kill("SIGKILL");
+  for (const replica of await watchers(house)) endBy("SIGKILL", replica);
   await until("more for everybody", () => readers.every(({ events }, at) => events.length > (counts[at] ?? 0)), 20_000);
   agent.gates.release({ count: 6 });
   for (const [at, reader] of readers.entries()) {
     expect(await reader.finished()).toBe("end");
-    const behind = { ...reader, events: reader.events.slice(counts[at]) } as EventReader;
+    const behind = { events: reader.events.slice(counts[at]) };
     expect(told(behind).chunks).toEqual(chunks(10));
     expect(told(behind).states.at(-1)?.toLowerCase()).toMatch(/completed$/);
   }

@@ -1,3 +1,5 @@
+import type { Replica } from "@sluice/launcher";
+import { until, type TestHouse } from "@sluice/testing";
 import type { EventReader } from "./wire.ts";
 
 /** What events of A2A 1.0 by JSON-RPC hold, as far as tests look. */
@@ -19,7 +21,7 @@ export const saying = (text: string) => ({
   message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }] },
 });
 
-const results = (reader: Pick<EventReader, "messages">): Result[] =>
+export const results = (reader: Pick<EventReader, "messages">): Result[] =>
   reader.messages.map(({ result }) => (result ?? {}) as Result);
 
 /** The task that a stream began with. */
@@ -44,4 +46,22 @@ export function textsIn({ messages }: Pick<EventReader, "messages">): string[] {
       ...(task?.artifacts ?? []).flatMap(({ parts }) => parts.map(({ text }) => text)),
       ...(artifactUpdate?.artifact.parts.map(({ text }) => text) ?? []),
     ]);
+}
+
+/** The replicas of egress that have a watch, once there is one. */
+export function watchers({ house }: TestHouse): Promise<Replica[]> {
+  return until("a replica that watches", async () => {
+    const found = [];
+    for (const replica of house.of("egress")) {
+      const metrics = await (await fetch(`${replica.health}/metrics`)).text();
+      if (/^sluice_upstream_calls_active\{[^}]*a2a[^}]*\} [1-9]/m.test(metrics)) found.push(replica);
+    }
+    return found.length > 0 ? found : undefined;
+  });
+}
+
+/** Ends a replica by a signal, so that nobody is surprised. */
+export function endBy(signal: NodeJS.Signals, replica: Replica): void {
+  replica.endedOnPurpose = true;
+  replica.process.kill(signal);
 }

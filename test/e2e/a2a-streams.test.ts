@@ -2,6 +2,7 @@ import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startAgent, type ReferenceAgent } from "../conformance-a2a/agents/agent.ts";
 import { tenantWith } from "./a2a.ts";
+import { endBy, headersV10 as headers, results, rpc, saying, taskIn, textsIn, watchers } from "./a2a-stream-wire.ts";
 import { listen, send, type EventReader } from "./wire.ts";
 
 const stack = new AsyncDisposableStack();
@@ -20,12 +21,6 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 
 const url = (ingress = 0, name = "one") => `${house.house.of("ingress")[ingress]?.url}/a2a/${name}`;
-const headers = { "content-type": "application/json", "a2a-version": "1.0" };
-const rpc = (method: string, params: object, id: unknown = 1) => ({ jsonrpc: "2.0", id, method, params });
-const saying = (text: string) => ({
-  message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }] },
-});
-
 const stream = (text: string, { ingress = 0, id = 1 as unknown } = {}) =>
   listen({ url: url(ingress), key: house.key("a-1"), headers, body: rpc("SendStreamingMessage", saying(text), id) });
 const subscribe = (task: string, { ingress = 0, id = 1 as unknown, more = {} } = {}) =>
@@ -36,35 +31,7 @@ const subscribe = (task: string, { ingress = 0, id = 1 as unknown, more = {} } =
     body: rpc("SubscribeToTask", { id: task }, id),
   });
 
-interface Result {
-  readonly task?: {
-    readonly id: string;
-    readonly status: { state: string };
-    readonly artifacts?: { parts: { text: string }[] }[];
-  };
-  readonly statusUpdate?: {
-    readonly status: { readonly state: string; readonly message?: { parts: { text: string }[] } };
-  };
-  readonly artifactUpdate?: { readonly artifact: { readonly parts: readonly { readonly text: string }[] } };
-}
-const results = (reader: EventReader) => reader.messages.map(({ result }) => result as Result);
-const taskIn = (reader: EventReader) => results(reader)[0]?.task?.id ?? "";
-const chunksIn = (reader: EventReader) =>
-  results(reader).flatMap(({ task, artifactUpdate }) => [
-    ...(task?.artifacts ?? []).flatMap(({ parts }) => parts.map(({ text }) => text)),
-    ...(artifactUpdate?.artifact.parts.map(({ text }) => text) ?? []),
-  ]);
 const chunks = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => `chunk ${from + at};`);
-
-/** The egress replica that has a watch. */
-const watcher = () =>
-  until("the replica that watches", async () => {
-    for (const replica of house.house.of("egress")) {
-      const metrics = await (await fetch(`${replica.health}/metrics`)).text();
-      if (/^sluice_upstream_calls_active\{[^}]*a2a[^}]*\} [1-9]/m.test(metrics)) return replica;
-    }
-    return undefined;
-  });
 
 describe("a stream of an agent", () => {
   it("reaches its client event by event, byte for byte as the agent sent it", async () => {
@@ -97,7 +64,7 @@ describe("a stream of an agent", () => {
     agent.gates.release({ task, count: 10 });
     for (const reader of [first, second, third]) {
       expect(await reader.finished()).toBe("end");
-      expect(chunksIn(reader)).toEqual(chunks(1, 20));
+      expect(textsIn(reader)).toEqual(chunks(1, 20));
     }
     expect(second.messages.every(({ id }) => id === "two")).toBe(true);
     expect(third.messages.every(({ id }) => id === 3)).toBe(true);
@@ -119,9 +86,9 @@ describe("a stream of an agent", () => {
     const fresh = await subscribe(task, { ingress: 1 });
     agent.gates.release({ task, count: 4 });
     expect(await again.finished()).toBe("end");
-    expect(chunksIn(again)).toEqual(chunks(3, 8));
+    expect(textsIn(again)).toEqual(chunks(3, 8));
     expect(await fresh.finished()).toBe("end");
-    expect(chunksIn(fresh)).toEqual(chunks(1, 8));
+    expect(textsIn(fresh)).toEqual(chunks(1, 8));
   });
 
   it("a task that was begun without a stream has one when it is asked for, once at the agent for all who ask", async () => {
@@ -138,7 +105,7 @@ describe("a stream of an agent", () => {
     agent.gates.release({ task, count: 4 });
     for (const reader of readers) {
       await reader.finished();
-      expect(chunksIn(reader)).toEqual(chunks(1, 4));
+      expect(textsIn(reader)).toEqual(chunks(1, 4));
     }
     expect(agent.ledger.hits).toBe(hits + 1);
   });
@@ -184,9 +151,7 @@ describe("a replica that dies or stops", () => {
       ];
       for (const reader of readers) await reader.count(1);
       const counts = readers.map(({ messages }) => messages.length);
-      const owner = await watcher();
-      owner.endedOnPurpose = true;
-      owner.process.kill(signal);
+      for (const replica of await watchers(house)) endBy(signal, replica);
       await until(
         "a snapshot for everybody",
         () => readers.every(({ messages }, at) => messages.length > (counts[at] ?? 0)),
@@ -197,7 +162,7 @@ describe("a replica that dies or stops", () => {
       for (const { ended } of await agentsEvents(readers, task)) expect(ended).toBe("end");
       for (const [at, reader] of readers.entries()) {
         const behind = { ...reader, messages: reader.messages.slice(counts[at]) } as EventReader;
-        expect(chunksIn(behind)).toEqual(chunks(1, 12));
+        expect(textsIn(behind)).toEqual(chunks(1, 12));
       }
       await house.house.add("egress");
     },
