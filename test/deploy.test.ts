@@ -44,6 +44,8 @@ const holders: Readonly<Record<string, readonly string[]>> = {
   POSTGRES_PASSWORD: ["audit", "postgres"],
   POSTGRES_TASKS_PASSWORD: ["session-manager", "postgres"],
   ADMIN_TOKEN: ["control"],
+  PUSH_ENCRYPTION_KEY: ["session-manager"],
+  PUSH_SIGNING_KEY: ["ingress", "egress"],
 };
 
 /** The environment variables that the schemas in a configuration file name. */
@@ -90,7 +92,7 @@ describe("docker-compose.yml", async () => {
     const example = await read(".env.example");
     for (const secret of Object.keys(holders)) expect(example).toMatch(new RegExp(`^${secret}=$`, "m"));
     const open = [...text.matchAll(/\$\{([A-Z_]+)(?!:\?|[A-Z_])/g)].map(([, name]) => name);
-    expect(new Set(open)).toEqual(new Set(["PUBLIC_URL", "UPSTREAM_NETWORKS"]));
+    expect(new Set(open)).toEqual(new Set(["PUBLIC_URL", "PUSH_NETWORKS", "UPSTREAM_NETWORKS"]));
   });
 
   it("waits for the health of what each container needs", () => {

@@ -31,7 +31,7 @@ export interface ServerParts extends Doors {
   readonly authentication: Authentication;
   readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
-  readonly push: PushReceiver | undefined;
+  readonly push?: PushReceiver | undefined;
 }
 
 /**

@@ -1,6 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { baseConfigSchema, flag, loadConfig, oneOf } from "./config.ts";
+import { baseConfigSchema, flag, keyRing, loadConfig, oneOf } from "./config.ts";
 
 test("what is wrong in the environment is told in plain words, without the values", () => {
   const schema = baseConfigSchema.extend({ KIND: oneOf(["one", "two"]), ON: flag.default(false) });
@@ -19,4 +20,26 @@ test("what is wrong in the environment is told in plain words, without the value
 
 test("what is needed and not set is called missing", () => {
   expect(() => loadConfig(z.object({ NAME: z.string() }), {})).toThrow("NAME: is missing");
+});
+
+test("A4: a key that is short, a default or not random is refused, each of several by its place, and never shown", () => {
+  const schema = z.object({ KEY: keyRing });
+  const [hex, base64] = [randomBytes(32).toString("hex"), randomBytes(32).toString("base64")];
+  expect(loadConfig(schema, { KEY: `${hex}, ${base64}` }).KEY).toEqual([
+    Buffer.from(hex, "hex"),
+    Buffer.from(base64, "base64"),
+  ]);
+  const weak = [
+    "",
+    "changeme",
+    "a".repeat(64),
+    hex.slice(2),
+    `${hex}00`,
+    "01".repeat(32),
+    Buffer.alloc(32, 7).toString("base64"),
+  ];
+  for (const KEY of weak) expect(() => loadConfig(schema, { KEY }), KEY).toThrow(/KEY.*: it /);
+  const second = () => loadConfig(schema, { KEY: `${hex},secret-${base64.slice(0, 20)}` });
+  expect(second).toThrow("key 2: it is not 32 bytes");
+  expect(second).not.toThrow(base64.slice(0, 20));
 });
