@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
-import { A2a, type A2aParts } from "./a2a/a2a.ts";
+import { A2a } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
-import { CardDesk } from "./a2a/card-desk.ts";
+import { CardDesk, type CardDeskParts } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
-import { TaskPaths, type TaskPathsOptions } from "./a2a/task-paths.ts";
+import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -20,7 +20,7 @@ import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { Passage } from "./passage.ts";
 import { PathCalls } from "./path-calls.ts";
-import { createServer, listen } from "./server.ts";
+import { createServer, listen, type ServerParts } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
 import { openTlsDoor } from "./tls-door.ts";
@@ -45,17 +45,16 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   await identity.followIssued();
   identity.requireUsable();
   const outcomes = scope.use(new OutcomeLog(bus));
-  const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
-  const streams = scope.use(new Streams(bus, keepAliveMs));
+  const streams = scope.use(new Streams(bus, config.SSE_KEEP_ALIVE_MS));
   const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
+  const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
-  let listening = config.PORT;
-  const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
-  const a2a = await openA2a(context, { bus, tenants, streams, passage, budget, log, publicUrl });
+  const door = { isTls: tls !== undefined, port: config.PORT };
+  const agentDoors = await openAgentDoors(context, { ...identity, streams, passage, budget, door });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -69,9 +68,9 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
   const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, ...a2a, sse, paths, tls, push });
+  const app = createServer({ config, log, metrics, ...identity, mcp, ...agentDoors, sse, paths, tls, push });
   const connections = new Connections(app.server);
-  const port = (listening = await listen(app, config));
+  const port = (door.port = await listen(app, config));
   report(() => ({
     port,
     calls: connections.requests,
@@ -86,30 +85,29 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     const closed = app.close();
     streams.endAll();
     const ended = sse.stop();
-    await sweepUntil(connections, Promise.all([closed, ended]));
+    const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
+    await Promise.all([closed, ended]).finally(() => clearInterval(sweep));
   });
 }
 
-interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log"> {
-  /** Where agents reach this gateway; known once it listens. */
-  readonly publicUrl: () => string | undefined;
+interface AgentDoorParts extends Pick<CardDeskParts, "tenants" | "streams" | "passage" | "authentication"> {
+  readonly budget: BodyBudget;
+  /** Where ingress listens, as far as it does. */
+  readonly door: { readonly isTls: boolean; readonly port: number };
 }
 
-/** What requests by A2A are carried out by. */
-async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, ...parts }: A2aOptions) {
-  const { bus, tenants, passage, streams, budget } = parts;
-  const keys = await readCardKeys(config.CARD_SIGNING_KEY);
-  const pushes = config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined;
-  const cards = new Cards({ bus, tenants, publicUrl, keys, pushes });
-  const a2a = new A2a({ ...parts, cards, publicUrl: config.PUBLIC_URL });
-  return {
-    a2a,
-    cardDesk: new CardDesk({ cards, tenants, passage, streams }),
-    taskPaths: new TaskPaths({ a2a, budget, log }),
-  };
-}
-
-async function sweepUntil(connections: Connections, ended: Promise<unknown>): Promise<void> {
-  const sweep = setInterval(() => connections.closeIdle(), idleSweepMs);
-  await ended.finally(() => clearInterval(sweep));
+/** What carries requests by A2A out. */
+async function openAgentDoors(
+  { bus, config, log }: Context<IngressConfig>,
+  { door, budget, ...parts }: AgentDoorParts,
+): Promise<Pick<ServerParts, "a2a" | "cardDesk" | "taskPaths">> {
+  const cards = new Cards({
+    bus,
+    tenants: parts.tenants,
+    publicUrl: () => publicUrlOf(config, door),
+    keys: await readCardKeys(config.CARD_SIGNING_KEY),
+    pushes: config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined,
+  });
+  const a2a = new A2a({ bus, cards, budget, publicUrl: config.PUBLIC_URL, ...parts });
+  return { a2a, cardDesk: new CardDesk({ cards, ...parts }), taskPaths: new TaskPaths({ a2a, budget, log }) };
 }
