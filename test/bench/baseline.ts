@@ -9,9 +9,9 @@ import { reportReady } from "./child.ts";
 
 const keyHash = Buffer.from(process.env.BENCH_KEY_SHA256 ?? "", "hex");
 const secret = process.env.BENCH_SECRET ?? "";
-/** As many connections as egress opens to one upstream by default. */
+/** Enough for the thousand subscriptions that are held open. */
 const pool = new Pool(process.env.BENCH_UPSTREAM ?? "", {
-  connections: 256,
+  connections: 2_048,
   pipelining: 1,
   headersTimeout: 0,
   bodyTimeout: 0,

@@ -22,7 +22,8 @@ export function renderFault(response: ServerResponse, fault: Fault, listener: Li
     return;
   }
   if (dialect !== undefined) {
-    write(response, fault, answerIn(fault, { dialect, rpcId }));
+    const answer = answerIn(fault, { dialect, rpcId });
+    write(response, fault, takesEventsAlone(response, answer) ? asEvent(answer) : answer);
     return;
   }
   if (rpcId === undefined && isHidden(fault)) {
@@ -30,6 +31,15 @@ export function renderFault(response: ServerResponse, fault: Fault, listener: Li
     return;
   }
   write(response, fault, jsonOf(fault, faultMessage(fault, rpcId)));
+}
+
+/** Official clients of A2A 0.3 ask for streams so, and take an error for none that is not the stream's only event. */
+function takesEventsAlone({ req }: ServerResponse, { status, contentType }: Written): boolean {
+  return status === 200 && contentType === "application/json" && req.headers.accept?.trim() === "text/event-stream";
+}
+
+function asEvent({ body }: Written): Written {
+  return { status: 200, contentType: "text/event-stream", body: `data: ${body.toString()}\n\n` };
 }
 
 /** The HTTP status that tells a client of A2A this fault. */
