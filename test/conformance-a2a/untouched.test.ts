@@ -96,6 +96,6 @@ describe("between two sides that speak the same", () => {
       if (isStream) expect(dataOf(text)).toEqual(dataOf(sent));
       else expect(text).toBe(sent);
     });
-    await fc.assert(property, { numRuns: 60 });
+    await fc.assert(property, { numRuns: 200 });
   });
 });
