@@ -3,7 +3,7 @@ import { OutcomeLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a, type A2aParts } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
-import { CardDesk } from "./a2a/card-desk.ts";
+import { CardDesk, type CardDeskParts } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
 import { TaskPaths, type TaskPathsOptions } from "./a2a/task-paths.ts";
@@ -55,7 +55,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
-  const a2a = await openA2a(context, { bus, tenants, streams, passage, budget, log, publicUrl });
+  const a2a = await openA2a(context, { ...identity, bus, streams, passage, budget, log, publicUrl });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -90,13 +90,14 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
 }
 
-interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log"> {
+interface A2aOptions
+  extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log">, Pick<CardDeskParts, "authentication"> {
   /** Where agents reach this gateway; known once it listens. */
   readonly publicUrl: () => string | undefined;
 }
 
 /** What requests by A2A are carried out by. */
-async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, ...parts }: A2aOptions) {
+async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, authentication, ...parts }: A2aOptions) {
   const { bus, tenants, passage, streams, budget } = parts;
   const keys = await readCardKeys(config.CARD_SIGNING_KEY);
   const pushes = config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined;
@@ -104,7 +105,7 @@ async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, ...
   const a2a = new A2a({ ...parts, cards, publicUrl: config.PUBLIC_URL });
   return {
     a2a,
-    cardDesk: new CardDesk({ cards, tenants, passage, streams }),
+    cardDesk: new CardDesk({ cards, tenants, passage, streams, authentication }),
     taskPaths: new TaskPaths({ a2a, budget, log }),
   };
 }
