@@ -34,7 +34,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
   const identity = openIdentity(context, authorities);
-  const { tenants, authentication } = identity;
+  const { tenants } = identity;
   const counted = scope.use(new CountedCalls(bus));
   const leases = scope.use(new Leases(counted));
   scope.use(
