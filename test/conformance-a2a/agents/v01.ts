@@ -76,17 +76,20 @@ export function buildV01({ url, name, gates }: AgentParts): BuiltAgent {
   const agent = new AgentV01(gates);
   const app = express();
   app.get(cardPath, (_request, response) => void response.json(card));
-  app.post(jsonRpcPath, express.json({ limit: "8mb" }), async (request, response) => {
-    const call = request.body as Rpc;
-    const { id = null } = call;
-    try {
-      await agent.answer(call, response);
-    } catch (error) {
-      const { code, message } = error instanceof RpcError ? error : new RpcError(-32_603, String(error));
-      response.json({ jsonrpc: "2.0", id, error: { code, message } });
-    }
+  app.post(jsonRpcPath, express.json({ limit: "8mb" }), (request, response) => {
+    void answerTo(agent, request.body as Rpc, response);
   });
   return { listener: app, cardPath, jsonRpcPath };
+}
+
+async function answerTo(agent: AgentV01, call: Rpc, response: Response): Promise<void> {
+  const { id = null } = call;
+  try {
+    await agent.answer(call, response);
+  } catch (error) {
+    const { code, message } = error instanceof RpcError ? error : new RpcError(-32_603, String(error));
+    response.json({ jsonrpc: "2.0", id, error: { code, message } });
+  }
 }
 
 class AgentV01 {
