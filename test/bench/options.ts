@@ -18,7 +18,7 @@ export interface BenchOptions {
 }
 
 /** Measured once, in memory, beside the workloads that are measured in time. */
-export const subscriptionsName = "a2a-subscriptions";
+const subscriptionsName = "a2a-subscriptions";
 
 export const usage = `npm run bench -- [options]
 
@@ -84,6 +84,13 @@ function workloadsOf(named: readonly string[] | undefined, only: BenchOptions["o
   throw new Error(`--only baseline leaves nothing to do: a bare proxy has no ${wanted.join(", ")}`);
 }
 
+/** What is measured in time, and whether subscriptions are counted; nothing else where those alone were asked for. */
+function measuredOf(named: readonly string[] | undefined, only: BenchOptions["only"], isSoak: boolean) {
+  const subscriptions = !isSoak && named?.includes(subscriptionsName) !== false;
+  const timed = named?.filter((name) => name !== subscriptionsName);
+  return { subscriptions, names: subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only) };
+}
+
 /** A merged list is much work: without the cache, 250 at once would measure the queue alone. */
 function usualConcurrencies(name: WorkloadName, quick: boolean): readonly number[] {
   if (isAboutRules(workloads[name])) return [64];
@@ -96,10 +103,7 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   if (values.help) return undefined;
   const { quick } = values;
   const only = values.only === undefined ? undefined : onlyOf(values.only);
-  const named = split(values.workload);
-  const subscriptions = values.soak === undefined && named?.includes(subscriptionsName) !== false;
-  const timed = named?.filter((name) => name !== subscriptionsName);
-  const names = subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only);
+  const { names, subscriptions } = measuredOf(split(values.workload), only, values.soak !== undefined);
   const concurrencies = split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000));
   return {
     workloads: names,

@@ -3,7 +3,7 @@ import type { AgentVersion } from "./agents/agent.ts";
 import { clientDialects } from "./clients/clients.ts";
 
 /** An agent as the suite starts it. */
-export interface AgentKind {
+interface AgentKind {
   readonly name: string;
   readonly version: AgentVersion;
   readonly bindings: readonly A2aBinding[];
@@ -11,7 +11,7 @@ export interface AgentKind {
 
 const both = ["JSONRPC", "HTTP+JSON"] as const;
 
-export const agentKinds: readonly AgentKind[] = [
+const agentKinds: readonly AgentKind[] = [
   { name: "1.0", version: "1.0", bindings: both },
   { name: "1.0-jsonrpc", version: "1.0", bindings: ["JSONRPC"] },
   { name: "1.0-rest", version: "1.0", bindings: ["HTTP+JSON"] },

@@ -66,7 +66,7 @@ export function strays({ origin, key, ledger }: Way, through: readonly Played[])
 }
 
 /** Why a scenario goes otherwise through the gateway where one of these clients speaks to one of these agents; all where none are named. */
-export interface Reason {
+interface Reason {
   readonly scenario: string;
   readonly clients?: readonly string[];
   readonly agents?: readonly string[];

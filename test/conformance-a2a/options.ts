@@ -9,7 +9,7 @@ export interface ConformanceOptions {
   readonly only: (scenario: Scenario) => boolean;
 }
 
-export const usage = `npm run conformance:a2a -- [options]
+const usage = `npm run conformance:a2a -- [options]
 
 Clients of every revision and binding of A2A against agents of every revision, direct and through Sluice: byte by byte
 where both speak the same, by meaning where Sluice translates. Ends with 1 where something differs and

@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from "node:net";
 
 /** A request that reached an agent, and what the agent answered, byte for byte. */
-export interface Exchange {
+interface Exchange {
   readonly method: string;
   /** Path and query. */
   readonly path: string;
@@ -21,7 +21,7 @@ export interface Exchange {
 }
 
 /** Gets a JSON body or the data of one event and gives what is sent in its stead. */
-export type RewriteAnswer = (json: string, exchange: Exchange) => string;
+type RewriteAnswer = (json: string, exchange: Exchange) => string;
 
 /** What came to a server, in order, and a hand in what it answers. */
 export interface Ledger {
@@ -43,18 +43,17 @@ type Writable = { -readonly [key in keyof Exchange]: Exchange[key] };
 export async function startRecordedServer(build: (origin: string) => RequestListener): Promise<RecordedServer> {
   const exchanges: Exchange[] = [];
   let rewrite: RewriteAnswer | undefined;
-  let listener: RequestListener | undefined;
-  const http = createServer((request, response) => {
-    const exchange = record(request, response, () => rewrite);
-    exchanges.push(exchange);
-    listener?.(request, response);
-  });
+  const http = createServer();
   http.requestTimeout = 0;
   const listening = Promise.withResolvers<void>();
   http.once("error", listening.reject).listen(0, "127.0.0.1", listening.resolve);
   await listening.promise;
   const origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-  listener = build(origin);
+  const listener = build(origin);
+  http.on("request", (request, response) => {
+    exchanges.push(record(request, response, () => rewrite));
+    listener(request, response);
+  });
   return {
     origin,
     ledger: {

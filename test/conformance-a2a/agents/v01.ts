@@ -76,15 +76,12 @@ export function buildV01({ url, name, gates }: AgentParts): BuiltAgent {
   const agent = new AgentV01(gates);
   const app = express();
   app.get(cardPath, (_request, response) => void response.json(card));
-  app.post(jsonRpcPath, express.json({ limit: "8mb" }), async (request, response) => {
+  app.post(jsonRpcPath, express.json({ limit: "8mb" }), (request, response) => {
     const call = request.body as Rpc;
-    const { id = null } = call;
-    try {
-      await agent.answer(call, response);
-    } catch (error) {
+    agent.answer(call, response).catch((error: unknown) => {
       const { code, message } = error instanceof RpcError ? error : new RpcError(-32_603, String(error));
-      response.json({ jsonrpc: "2.0", id, error: { code, message } });
-    }
+      response.json({ jsonrpc: "2.0", id: call.id ?? null, error: { code, message } });
+    });
   });
   return { listener: app, cardPath, jsonRpcPath };
 }

@@ -4,6 +4,7 @@ import {
   SendMessageRequest,
   StreamResponse,
   Task,
+  TaskState,
   Message,
   type TaskPushNotificationConfig,
 } from "@a2a-js/sdk";
@@ -62,7 +63,13 @@ function wrap(client: Client, { binding, tape, card }: Rest): A2aClient {
       for await (const event of tape.iterate(events)) yield seenEvent(event);
     },
     async list({ context: contextId = "", pageSize }) {
-      const filter = { tenant, contextId, status: 0, pageToken: "", statusTimestampAfter: undefined };
+      const filter = {
+        tenant,
+        contextId,
+        status: TaskState.TASK_STATE_UNSPECIFIED,
+        pageToken: "",
+        statusTimestampAfter: undefined,
+      };
       const { tasks } = await tape.run(() =>
         client.listTasks({ ...filter, ...(pageSize !== undefined && { pageSize }), includeArtifacts: true }),
       );

@@ -91,7 +91,7 @@ interface ErrorBody {
 /** The code of the error that an answer is or ends with; an error of REST without a reason has its HTTP status. */
 function codeOf(take: Take | undefined): number | undefined {
   if (take === undefined || take.answer === "") return undefined;
-  const text = /^text\/event-stream/.test(take.contentType) ? lastData(take.answer) : take.answer;
+  const text = take.contentType.startsWith("text/event-stream") ? lastData(take.answer) : take.answer;
   let body: ErrorBody;
   try {
     body = JSON.parse(text) as ErrorBody;
