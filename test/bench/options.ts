@@ -84,11 +84,14 @@ function workloadsOf(named: readonly string[] | undefined, only: BenchOptions["o
   throw new Error(`--only baseline leaves nothing to do: a bare proxy has no ${wanted.join(", ")}`);
 }
 
-/** What is measured in time, and whether subscriptions are counted; nothing else where those alone were asked for. */
-function measuredOf(named: readonly string[] | undefined, only: BenchOptions["only"], isSoak: boolean) {
+function wantedOf(
+  named: readonly string[] | undefined,
+  only: BenchOptions["only"],
+  isSoak: boolean,
+): { readonly names: readonly WorkloadName[]; readonly subscriptions: boolean } {
   const subscriptions = !isSoak && named?.includes(subscriptionsName) !== false;
   const timed = named?.filter((name) => name !== subscriptionsName);
-  return { subscriptions, names: subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only) };
+  return { names: subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only), subscriptions };
 }
 
 /** A merged list is much work: without the cache, 250 at once would measure the queue alone. */
@@ -103,7 +106,7 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   if (values.help) return undefined;
   const { quick } = values;
   const only = values.only === undefined ? undefined : onlyOf(values.only);
-  const { names, subscriptions } = measuredOf(split(values.workload), only, values.soak !== undefined);
+  const { names, subscriptions } = wantedOf(split(values.workload), only, values.soak !== undefined);
   const concurrencies = split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000));
   return {
     workloads: names,

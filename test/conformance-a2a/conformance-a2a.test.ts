@@ -8,7 +8,7 @@ import { runCells } from "./run-cells.ts";
 import { scenarios } from "./scenarios.ts";
 import { a2aOperations } from "@sluice/contracts";
 
-const limitMs = 120_000;
+const limitMs = 280_000;
 const concurrency = 6;
 const onProgress = () => {};
 

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { faultAnswer } from "@sluice/a2a";
-import { faultBody, type Dialect, type Fault } from "@sluice/contracts";
+import { faultBody, type A2aOperation, type Dialect, type Fault } from "@sluice/contracts";
+import { errorLines, readsEventsAlone } from "./a2a/event-lines.ts";
 import { Refusal, rpcErrorOf, statusOf } from "./refusal.ts";
 
 /** What is known of who is told of a fault. */
@@ -9,6 +10,8 @@ export interface Listener {
   readonly rpcId?: string | undefined;
   /** Of a client of A2A. */
   readonly dialect?: Dialect | undefined;
+  /** Of a call by A2A that could be read. */
+  readonly operation?: A2aOperation | undefined;
 }
 
 /**
@@ -16,14 +19,13 @@ export interface Listener {
  * A2A, in its dialect. A notification about something hidden is accepted, as one about something unknown is.
  */
 export function renderFault(response: ServerResponse, fault: Fault, listener: Listener = {}): void {
-  const { rpcId, dialect } = listener;
+  const { rpcId, dialect, operation } = listener;
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
   if (dialect !== undefined) {
-    const answer = answerIn(fault, { dialect, rpcId });
-    write(response, fault, takesEventsAlone(response, answer) ? asEvent(answer) : answer);
+    write(response, fault, answerIn(fault, { dialect, rpcId, operation }));
     return;
   }
   if (rpcId === undefined && isHidden(fault)) {
@@ -33,24 +35,17 @@ export function renderFault(response: ServerResponse, fault: Fault, listener: Li
   write(response, fault, jsonOf(fault, faultMessage(fault, rpcId)));
 }
 
-/** Official clients of A2A 0.3 ask for streams so, and take an error for none that is not the stream's only event. */
-function takesEventsAlone({ req }: ServerResponse, { status, contentType }: Written): boolean {
-  return status === 200 && contentType === "application/json" && req.headers.accept?.trim() === "text/event-stream";
-}
-
-function asEvent({ body }: Written): Written {
-  return { status: 200, contentType: "text/event-stream", body: `data: ${body.toString()}\n\n` };
-}
-
 /** The HTTP status that tells a client of A2A this fault. */
 export function toldStatusOf(fault: Fault, { dialect }: { readonly dialect: Dialect }): number {
-  return answerIn(fault, { dialect, rpcId: undefined }).status;
+  return answerIn(fault, { dialect }).status;
 }
 
-function answerIn(fault: Fault, { dialect, rpcId }: { dialect: Dialect; rpcId: string | undefined }): Written {
+function answerIn(fault: Fault, { dialect, rpcId, operation }: Listener & { readonly dialect: Dialect }): Written {
   const shown = fault instanceof Refusal ? fault.shown : undefined;
   const answer = faultAnswer(dialect, shown?.as ?? fault, rpcId);
-  return shown?.status === 200 ? { ...answer, status: 200 } : answer;
+  const told = shown?.status === 200 ? { ...answer, status: 200 } : answer;
+  if (told.status !== 200 || !readsEventsAlone(dialect, operation)) return told;
+  return { status: 200, contentType: "text/event-stream", body: errorLines(answer.body) };
 }
 
 /** Writes a fault as the answer to who reads no JSON-RPC: the body of seed 001 itself. */

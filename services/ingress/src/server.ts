@@ -170,7 +170,8 @@ function failureRenderer(log: Log, resource: ProtectedResource): Fail {
     const challenge = resource.challenge(fault, { protocol, server: server ?? agent });
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
     const { rpcId } = thrown instanceof RequestFault ? thrown : {};
-    renderFault(reply.raw, fault, { rpcId, dialect: thrown instanceof A2aFault ? thrown.dialect : undefined });
+    const { dialect, operation } = thrown instanceof A2aFault ? thrown : {};
+    renderFault(reply.raw, fault, { rpcId, dialect, operation });
   };
 }
 

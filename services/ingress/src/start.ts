@@ -34,7 +34,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
   const identity = openIdentity(context, authorities);
-  const { tenants, authentication } = identity;
+  const { tenants } = identity;
   const counted = scope.use(new CountedCalls(bus));
   const leases = scope.use(new Leases(counted));
   scope.use(
@@ -55,7 +55,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
-  const a2a = await openA2a(context, { ...{ bus, log, tenants, streams, passage, budget }, authentication, publicUrl });
+  const a2a = await openA2a(context, { ...identity, bus, streams, passage, budget, log, publicUrl });
   const sse = new SseSessions({
     bus,
     mcp,

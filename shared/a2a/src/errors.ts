@@ -89,6 +89,8 @@ const ownFaults: ReadonlySet<FaultKind> = new Set([
   "content_type_not_supported",
   "extended_card_not_configured",
   "version_not_supported",
+  "parse_error",
+  "invalid_request",
   "invalid_params",
   "method_not_found",
 ]);

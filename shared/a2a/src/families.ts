@@ -14,7 +14,7 @@ export function wordsOf({ version, binding }: Dialect): Words {
 }
 
 /** What translating between two sides may know. */
-export function aroundOf({ client, named, context, hasTask, renames, memory }: Sides): Around {
+export function aroundOf({ client, named, context, hasTask, renames, memory }: Omit<Sides, "upstream">): Around {
   const task = client.version === "0.1" ? named?.task : undefined;
   return {
     ...(task !== undefined && { task }),

@@ -1,7 +1,7 @@
 import { Fault, type Dialect, type FaultKind } from "@sluice/contracts";
 import { translateAnswer, translateEvent, translateNotice } from "./answers.ts";
 import { passAnswer, passBody, passNotice, passRequest, speakTheSame } from "./passing.ts";
-import { translateRequest } from "./requests.ts";
+import { coreParams, translateRequest } from "./requests.ts";
 import type { Sides, WireAnswer, WireRequest } from "./wire.ts";
 
 export { cardOf, mostCardBytes, parseCard, readCard, unusable, type AgentCard } from "./card.ts";
@@ -24,6 +24,13 @@ export function requestFor(sides: Sides, request: WireRequest): WireRequest {
   return speakTheSame(sides)
     ? passRequest(sides, request)
     : faulty("invalid_params", () => translateRequest(sides, request));
+}
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** What a client's request asks for, as 1.0 names it, in the upstream's ids. @throws Fault */
+export function paramsOf(sides: Omit<Sides, "upstream">, request: WireRequest): Params {
+  return faulty("invalid_params", () => JSON.parse(JSON.stringify(coreParams(sides, request))) as Params);
 }
 
 /** The upstream's answer in the client's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault `upstream_failed` */

@@ -144,7 +144,7 @@ function compiledOf(shape: Shape): Compiled {
   return made;
 }
 
-function isElements(shape: Shape | readonly [Leaf | Shape]): shape is readonly [Leaf | Shape] {
+export function isElements(shape: Leaf | Shape | readonly [Leaf | Shape]): shape is readonly [Leaf | Shape] {
   return Array.isArray(shape);
 }
 

@@ -108,7 +108,7 @@ describe("what a call names", () => {
     ["missing", "tasks/get", {}],
     ["empty where it is needed", "GetTask", { id: "" }],
     ["too many", "SendMessage", { message: { referenceTaskIds: Array(maxReferences + 1).fill("t") } }],
-    ["under another spelling", "SendMessage", { message: { ...message, task_id: "t" } }],
+    ["under another spelling", "message/send", { message: { ...message, task_id: "t" } }],
     [
       "of another task in the webhook",
       "SendMessage",

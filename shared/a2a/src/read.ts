@@ -10,6 +10,7 @@ import {
 import { explain, raw, text, type JsonRange } from "@sluice/json";
 import { methodNamed, readVersion } from "./methods.ts";
 import { kindOfPart, scanRequest, type ParamName, type SeenRequest } from "./request-plan.ts";
+import { saidTwice } from "./proto-names.ts";
 import { readRest, restVersion, type RestTarget } from "./rest-target.ts";
 import type { ReadRequest, WireRequest } from "./wire.ts";
 
@@ -118,14 +119,14 @@ async function readRestCall(request: Request, draft: Draft): Promise<ReadRequest
   const seen = await scanRequest(body, false);
   if ("error" in seen) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind !== "object") throw new Fault("invalid_params", "the body must be a JSON object");
-  checkAlias(seen);
+  checkNames(seen, version);
   const named = isSend(operation) ? namedByMessage(body, seen, "message") : namedByTarget(target, seen, body);
   return finish(body, seen, { dialect: draft.dialect, operation, named });
 }
 
 function namedByParams(body: Buffer, seen: SeenRequest, of: Draft & { operation: A2aOperation }): Named {
   const { operation, dialect } = of;
-  checkAlias(seen);
+  checkNames(seen, dialect.version);
   if (isSend(operation)) return namedByMessage(body, seen, dialect.version === "0.1" ? "params" : "message");
   if (operation === "GetExtendedAgentCard") return {};
   if (operation === "ListTasks") return { ...optional("context", readId(body, seen.at("contextId"), "contextId")) };
@@ -171,7 +172,7 @@ function namedByTarget(target: RestTarget, seen: SeenRequest | undefined, body: 
   const context = operation === "ListTasks" ? checked(query.get("contextId") || undefined, "contextId") : undefined;
   const isPush = operation.includes("PushNotification");
   const inBody = (name: ParamName): string | null | undefined => text(body, seen?.at(name)) || undefined;
-  const said = [inBody("taskId"), query.get("taskId"), query.get("task_id")];
+  const said = [inBody("taskId"), query.get("taskId")];
   if (!isPush) said.push(inBody("id"), query.get("id"));
   for (const path of [inBody("parent"), inBody("name"), inBody("configName"), query.get("name"), query.get("parent")]) {
     said.push(/^tasks\/([^/]+)/.exec(path ?? "")?.[1] ?? path);
@@ -196,9 +197,12 @@ function withWebhook(read: Omit<ReadRequest, "hasWebhook">): ReadRequest {
   return { ...read, hasWebhook: read.operation.includes("PushNotification") };
 }
 
-function checkAlias({ alias }: SeenRequest): void {
-  if (alias !== undefined)
-    throw new Fault("invalid_params", `"${alias}" is not read: use the name of the specification`);
+/** The names of the proto file are 1.0's too; before it some agents read them, and others do not. */
+function checkNames({ alias, inProto, twice }: SeenRequest, version: A2aVersion): void {
+  if (twice !== undefined) throw saidTwice(twice);
+  const unread = alias ?? (version === "1.0" ? undefined : inProto);
+  if (unread !== undefined)
+    throw new Fault("invalid_params", `"${unread}" is not read like that: use the name of the specification`);
 }
 
 function readReferences(body: Buffer, range: JsonRange | undefined): string[] {

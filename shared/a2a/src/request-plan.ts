@@ -1,4 +1,5 @@
 import { compile, scan, scanAsync, type ItemsOf, type JsonRange, type Path, type Plan, type Scan } from "@sluice/json";
+import { spellingsOf } from "./proto-names.ts";
 
 /** Paths below the parameters that tell what a request is about; the key names the value. */
 const wanted = {
@@ -23,30 +24,52 @@ const wanted = {
   configName: ["config", "name"],
 } as const satisfies Record<string, Path | ItemsOf>;
 
+/** Those of them that 1.0's proto file has another name for. */
+const spelled: ReadonlySet<string> = new Set<keyof typeof wanted>([
+  "taskId",
+  "contextId",
+  "messageTask",
+  "messageContext",
+  "references",
+  "taskWebhook",
+  "webhookTask",
+]);
+/** What nobody here reads, but must not be there in two spellings. */
+const unread: readonly Path[] = [
+  ...["historyLength", "pageSize", "pageToken", "includeArtifacts", "statusTimestampAfter"].map((name) => [name]),
+  ...["acceptedOutputModes", "historyLength", "returnImmediately"].map((name) => ["configuration", name]),
+  ["message", "messageId"],
+];
+
 /**
  * Other names that lenient readers (proto-JSON, some SDKs) take for one that decides whose a task is; a request that has
  * one is refused rather than understood in two ways.
  */
 const aliases: readonly Path[] = [
-  ["task_id"],
-  ["context_id"],
   ["session_id"],
   ["request"],
   ["push_notification"],
   ["push_notification_config_id"],
-  ["message", "task_id"],
-  ["message", "context_id"],
-  ["message", "reference_task_ids"],
   ["configuration", "push_notification"],
   ["configuration", "push_notification_config"],
-  ["configuration", "task_push_notification_config"],
-  ["configuration", "taskPushNotificationConfig", "task_id"],
 ];
 
 export type ParamName = keyof typeof wanted;
-const names = Object.keys(wanted) as ParamName[];
-const places = Object.fromEntries(names.map((name, index) => [name, index])) as Record<ParamName, number>;
+
+/** A value, and where it may stand: first by its usual name, then by those of the proto file. */
+interface Place {
+  readonly path: Path;
+  readonly spellings: readonly (Path | ItemsOf)[];
+  /** Of the first of them among all values. */
+  readonly at: number;
+}
+
 const envelope: readonly Path[] = [["jsonrpc"], ["id"], ["method"], ["params"]];
+const places: Place[] = [];
+const byName = new Map<string, Place>();
+for (const [name, want] of Object.entries<Path | ItemsOf>(wanted)) byName.set(name, place(want, spelled.has(name)));
+for (const path of unread) place(path, true);
+const refused = aliases.map((path) => place(path, false));
 
 /** What a scan of a request found. */
 export interface SeenRequest {
@@ -57,6 +80,10 @@ export interface SeenRequest {
   readonly at: (name: ParamName) => JsonRange | undefined;
   /** The first of `aliases` that is there. */
   readonly alias: string | undefined;
+  /** The first that is there by its name in the proto file, by its usual name. */
+  readonly inProto: string | undefined;
+  /** The first that is there in two spellings. */
+  readonly twice: string | undefined;
 }
 
 const rpcPlan = compile([...envelope, ...below(["params"])], []);
@@ -71,12 +98,16 @@ export async function scanRequest(body: Buffer, isRpc: boolean): Promise<SeenReq
   if (!seen.ok) return seen;
   const { root, values } = seen;
   const skipped = isRpc ? envelope.length : 0;
-  const alias = values.findIndex((value, index) => index >= skipped + names.length && value !== undefined);
+  const valuesOf = ({ at, spellings }: Place) => values.slice(skipped + at, skipped + at + spellings.length);
+  const pathOf = (found: Place | undefined) => found?.path.join(".");
+  const isThere = (value: JsonRange | undefined) => value !== undefined;
   return {
     root,
     envelope: values.slice(0, skipped),
-    at: (name) => values[skipped + places[name]],
-    alias: alias < 0 ? undefined : aliases[alias - skipped - names.length]?.join("."),
+    at: (name) => valuesOf(byName.get(name) as Place).find(isThere),
+    alias: pathOf(refused.find((each) => valuesOf(each).some(isThere))),
+    inProto: pathOf(places.find((each) => valuesOf(each).slice(1).some(isThere))),
+    twice: pathOf(places.find((each) => valuesOf(each).filter(isThere).length > 1)),
   };
 }
 
@@ -100,8 +131,19 @@ async function read(bytes: Buffer, plan: Plan): Promise<Scan> {
   return bytes.length > largeBytes ? await scanAsync(bytes, plan) : scan(bytes, plan);
 }
 
+function place(want: Path | ItemsOf, isSpelled: boolean): Place {
+  const path = "items" in want ? want.path : want;
+  const spellings = (isSpelled ? spellingsOf(path) : [path]).map((each) =>
+    "items" in want ? { ...want, path: each } : each,
+  );
+  const before = places.at(-1);
+  const made = { path, spellings, at: before === undefined ? 0 : before.at + before.spellings.length };
+  places.push(made);
+  return made;
+}
+
 function below(prefix: Path): (Path | ItemsOf)[] {
-  return [...Object.values(wanted), ...aliases].map((want: Path | ItemsOf) =>
-    "items" in want ? { ...want, path: [...prefix, ...want.path] } : [...prefix, ...want],
+  return places.flatMap(({ spellings }) =>
+    spellings.map((want) => ("items" in want ? { ...want, path: [...prefix, ...want.path] } : [...prefix, ...want])),
   );
 }

@@ -5,6 +5,7 @@ import { isObject, member, parseBody, textOf, type JsonObject } from "./json-obj
 import { methodName } from "./methods.ts";
 import { namesTowards, renameValue } from "./names.ts";
 import { without } from "./parts.ts";
+import { usualNames } from "./proto-names.ts";
 import { readRest, writeRest, type RestTarget } from "./rest-target.ts";
 import { shapeOf } from "./shapes.ts";
 import { coreState, protoState } from "./states.ts";
@@ -20,13 +21,20 @@ interface Step {
 }
 
 export function translateRequest(sides: Sides, request: WireRequest): WireRequest {
-  const { client, upstream, operation } = sides;
+  const { upstream, operation } = sides;
   const around = aroundOf(sides);
-  const params = readParams({ dialect: client, operation, around }, request);
-  const nameOf = namesTowards("upstream", sides.renames);
+  return writeParams({ dialect: upstream, operation, around }, coreParams(sides, request), sides.rpcId);
+}
+
+/** What a request asks for, as 1.0 names it, in the upstream's ids. */
+export function coreParams(sides: Omit<Sides, "upstream">, request: WireRequest): JsonObject {
+  const { client, operation, renames } = sides;
+  const params = readParams({ dialect: client, operation, around: aroundOf(sides) }, request);
+  const nameOf = namesTowards("upstream", renames);
   const core: Dialect = { version: "1.0", binding: "HTTP+JSON" };
-  const named = nameOf === undefined ? params : renameValue(params, shapeOf("params", core, operation), nameOf);
-  return writeParams({ dialect: upstream, operation, around }, named as JsonObject, sides.rpcId);
+  return nameOf === undefined
+    ? params
+    : (renameValue(params, shapeOf("params", core, operation), nameOf) as JsonObject);
 }
 
 /** What a request asks for, as the parameters of 1.0. */
@@ -34,7 +42,8 @@ function readParams(step: Step, request: WireRequest): JsonObject {
   const { dialect, operation, around } = step;
   const isRpc = dialect.binding === "JSONRPC";
   const body = request.body.length === 0 ? {} : parseBody(request.body, "parse_error");
-  const given = isRpc ? (isObject(body["params"]) ? body["params"] : {}) : body;
+  const sent = isRpc ? (isObject(body["params"]) ? body["params"] : {}) : body;
+  const given = dialect.version === "1.0" ? usualNames(sent) : sent;
   const words = wordsOf(dialect);
   const target = isRpc ? undefined : readRest(dialect.version, request.http, request.rest);
   const tenant = member("tenant", target?.tenant);

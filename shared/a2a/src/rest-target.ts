@@ -1,4 +1,5 @@
 import { Fault, type A2aOperation, type A2aVersion } from "@sluice/contracts";
+import { usualQuery } from "./proto-names.ts";
 import type { WireRequest } from "./wire.ts";
 
 /** What the address of a REST call says. */
@@ -56,7 +57,7 @@ export function restVersion(rest: string): A2aVersion {
 export function readRest(version: A2aVersion, http: Verb, rest: string): RestTarget {
   const cut = rest.indexOf("?");
   const path = cut < 0 ? rest : rest.slice(0, cut);
-  const query = new URLSearchParams(cut < 0 ? "" : rest.slice(cut + 1));
+  const query = usualQuery(new URLSearchParams(cut < 0 ? "" : rest.slice(cut + 1)));
   const within = version === "0.3" ? path.slice(legacyPrefix.length) : path;
   const found = findRoute(version, http, within);
   if (found !== undefined) return { ...found, query };

@@ -1,5 +1,6 @@
 import type { A2aOperation, Dialect } from "@sluice/contracts";
-import { messageShape, taskShape, type Shape } from "./names.ts";
+import { isElements, messageShape, taskShape, type Shape } from "./names.ts";
+import { protoName } from "./proto-names.ts";
 
 /** Where the names of tasks and contexts stand in requests and answers of each dialect. */
 
@@ -58,6 +59,20 @@ export function noticeShape({ version }: Dialect): Shape {
   return version === "1.0" ? wrapped : direct;
 }
 
+/** Of 1.0 by both names that a member may have in a request. */
+function spelled(dialect: Dialect, operation: A2aOperation): Shape {
+  const shape = paramsShape(dialect, operation);
+  return dialect.version === "1.0" ? withProtoNames(shape) : shape;
+}
+
+function withProtoNames(shape: Shape): Shape {
+  const entries = Object.entries(shape).flatMap(([name, inner]) => {
+    const both = typeof inner === "string" || isElements(inner) ? inner : withProtoNames(inner);
+    return [name, protoName(name)].map((each) => [each, both] as const);
+  });
+  return Object.fromEntries(entries);
+}
+
 const rpcShapes = new Map<string, Shape>();
 
 /** A shape that is the same object each time, so that it is compiled once. */
@@ -65,7 +80,7 @@ export function shapeOf(part: "params" | "result", dialect: Dialect, operation: 
   const key = `${part} ${dialect.version} ${dialect.binding} ${operation}`;
   const known = rpcShapes.get(key);
   if (known !== undefined) return known;
-  const inner = part === "params" ? paramsShape(dialect, operation) : resultShape(dialect, operation);
+  const inner = part === "params" ? spelled(dialect, operation) : resultShape(dialect, operation);
   const made: Shape = dialect.binding === "JSONRPC" ? { [part]: inner } : (inner as Shape);
   rpcShapes.set(key, made);
   return made;

@@ -77,13 +77,19 @@ export function buildV01({ url, name, gates }: AgentParts): BuiltAgent {
   const app = express();
   app.get(cardPath, (_request, response) => void response.json(card));
   app.post(jsonRpcPath, express.json({ limit: "8mb" }), (request, response) => {
-    const call = request.body as Rpc;
-    agent.answer(call, response).catch((error: unknown) => {
-      const { code, message } = error instanceof RpcError ? error : new RpcError(-32_603, String(error));
-      response.json({ jsonrpc: "2.0", id: call.id ?? null, error: { code, message } });
-    });
+    void answerTo(agent, request.body as Rpc, response);
   });
   return { listener: app, cardPath, jsonRpcPath };
+}
+
+async function answerTo(agent: AgentV01, call: Rpc, response: Response): Promise<void> {
+  const { id = null } = call;
+  try {
+    await agent.answer(call, response);
+  } catch (error) {
+    const { code, message } = error instanceof RpcError ? error : new RpcError(-32_603, String(error));
+    response.json({ jsonrpc: "2.0", id, error: { code, message } });
+  }
 }
 
 class AgentV01 {

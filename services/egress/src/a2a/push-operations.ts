@@ -1,5 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { answerFor, requestFor, type Observed, type Sides, type WireAnswer, type WireRequest } from "@sluice/a2a";
+import {
+  answerFor,
+  paramsOf,
+  requestFor,
+  type Observed,
+  type Sides,
+  type WireAnswer,
+  type WireRequest,
+} from "@sluice/a2a";
 import {
   Fault,
   pushHandle,
@@ -118,7 +126,7 @@ export class PushOperations {
   async #create(to: AgentCall): Promise<Ending> {
     const { head } = to.call;
     const task = taskOf(to);
-    const given = readWebhook(paramsOf(to));
+    const given = readWebhook(askedFor(to));
     const told = await this.#save({ ...to, head }, given);
     const { answer, error } = await this.#ask(to, { ...told, taskId: task });
     if (error !== undefined) {
@@ -177,7 +185,7 @@ export class PushOperations {
 
   /** Up to 0.3 who names no configuration means the one that is called like the task. */
   #nameIn(to: AgentCall): string {
-    const { id } = paramsOf(to);
+    const { id } = askedFor(to);
     return to.a2a.named.pushConfig ?? (id === undefined || id === "" ? (to.a2a.named.task ?? taskOf(to)) : id);
   }
 
@@ -227,9 +235,8 @@ function taskOf({ a2a }: Pick<AgentCall, "a2a">): string {
   return task;
 }
 
-function paramsOf({ a2a, sides, asked }: AgentCall): Params {
-  const canonical = requestFor({ ...sides, client: a2a.dialect, upstream: plain, rpcId: sides.rpcId ?? "1" }, asked);
-  return (JSON.parse(canonical.body.toString("utf8")) as { params?: Params }).params ?? {};
+function askedFor({ a2a, sides, asked }: AgentCall): Params {
+  return paramsOf({ ...sides, client: a2a.dialect }, asked);
 }
 
 /** What clients see of what is kept: no secrets. */

@@ -1,4 +1,4 @@
-import { answerFor, requestFor, type Sides } from "@sluice/a2a";
+import { answerFor, paramsOf, requestFor, type Sides } from "@sluice/a2a";
 import type { Bus } from "@sluice/bus";
 import {
   decodeJson,
@@ -67,11 +67,9 @@ export class TaskLists {
   async carry(to: AgentCall): Promise<Ending> {
     const { replies } = this.#options;
     const { call, a2a, asked } = to;
-    const sides: Sides = { client: a2a.dialect, upstream: own, operation: "ListTasks", ...rpcIdOf(call.head) };
-    const { id = 1, params = {} } = JSON.parse(requestFor(sides, asked).body.toString("utf8")) as Request;
-    const wanted = wantedSchema.safeParse(params);
+    const wanted = wantedSchema.safeParse(paramsOf({ client: a2a.dialect, operation: "ListTasks" }, asked));
     const answer = wanted.success ? await this.#list(to, wanted.data) : invalid(wanted.error.issues[0]);
-    const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id, ...answer }));
+    const body = Buffer.from(`{"jsonrpc":"2.0","id":${call.head.rpcId ?? "1"},${JSON.stringify(answer).slice(1)}`);
     const headers = { "content-type": "application/json" };
     const ending = await replies.whole(call, { status: 200, headers, body }, { dialect: own });
     return { ...ending, isError: "error" in answer };
@@ -135,18 +133,9 @@ export class TaskLists {
   }
 }
 
-interface Request {
-  readonly id?: unknown;
-  readonly params?: unknown;
-}
-
 interface Answer {
   readonly result?: Task;
   readonly error?: { readonly code?: unknown };
-}
-
-function rpcIdOf({ rpcId }: CallHead): Pick<Sides, "rpcId"> {
-  return rpcId === undefined ? {} : { rpcId };
 }
 
 type Listed = { readonly result: unknown } | { readonly error: { readonly code: number; readonly message: string } };

@@ -1,4 +1,4 @@
-import type { Dialect } from "@sluice/contracts";
+import type { A2aOperation, Dialect } from "@sluice/contracts";
 import { RequestFault } from "../request-fault.ts";
 
 /** How a client of A2A is told of a failure. */
@@ -6,15 +6,19 @@ export interface Told {
   readonly dialect: Dialect;
   /** As raw JSON. */
   readonly rpcId?: string | undefined;
+  /** Where it is known what was asked for. */
+  readonly operation?: A2aOperation | undefined;
 }
 
 /** A failure that is told in the client's own dialect. */
 export class A2aFault extends RequestFault {
   readonly dialect: Dialect;
+  readonly operation: A2aOperation | undefined;
 
-  constructor(thrown: unknown, { dialect, rpcId }: Told, traceId = "") {
+  constructor(thrown: unknown, { dialect, rpcId, operation }: Told, traceId = "") {
     super(thrown, rpcId, traceId);
     this.dialect = dialect;
+    this.operation = operation;
   }
 }
 

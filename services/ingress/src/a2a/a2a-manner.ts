@@ -3,6 +3,7 @@ import type { A2aOperation, Dialect, ReplyHead } from "@sluice/contracts";
 import type { AgentBudget } from "../budget.ts";
 import type { HandedHead } from "../conversation.ts";
 import type { Manner, Rewrite } from "../manner.ts";
+import { dataLines, errorLines, readsEventsAlone } from "./event-lines.ts";
 import { allRenames, type A2aJourney } from "./a2a-journey.ts";
 
 /** What may last for hours: nothing but the life of the replica that has it says whether it goes on. */
@@ -40,7 +41,7 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
     protocol: "a2a",
     ...(!unlimited.has(operation) && { responseTimeoutMs: agent.responseTimeoutMs }),
     onLeaving: reading.has(operation) ? "cancel" : "nothing",
-    lastEvent: (fault) => `data: ${faultAnswer(dialect, fault, rpcId).body.toString("utf8")}\n\n`,
+    lastEvent: (fault) => errorLines(faultAnswer(dialect, fault, rpcId).body).toString("utf8"),
     rewriteOf: (reply) => {
       if (reply.dialect === undefined) return undefined;
       const sides = sidesOf(reply.dialect, reply);
@@ -55,11 +56,11 @@ function rewrite(sides: Sides, { status, headers }: ReplyHead, budget: AgentBudg
     book: (bytes) => hold.resize(bytes),
     run: (body) => {
       const answer = answerFor(sides, { status, contentType: headers["content-type"] ?? "", body });
-      return {
-        status: answer.status,
-        headers: headersFor(sides.client, headers, answer.contentType),
-        body: answer.body,
-      };
+      const isEvent = answer.status === 200 && !speakTheSame(sides) && readsEventsAlone(sides.client, sides.operation);
+      const [contentType, told] = isEvent
+        ? ["text/event-stream", dataLines(answer.body, undefined)]
+        : [answer.contentType, answer.body];
+      return { status: answer.status, headers: headersFor(sides.client, headers, contentType), body: told };
     },
   };
 }

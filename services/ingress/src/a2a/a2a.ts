@@ -1,6 +1,6 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
-import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
+import { Fault, toFault, type A2aOperation, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { Body, readBody, requireType } from "../body.ts";
@@ -15,6 +15,7 @@ import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
 import { callHeadOf, intentOf, surely, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
 import { a2aMannerOf } from "./a2a-manner.ts";
 import type { Cards } from "./cards.ts";
+import { isStreaming } from "./event-lines.ts";
 import { withGatewayCard } from "./extended-card.ts";
 import { carryStream, type StreamParts } from "./stream.ts";
 
@@ -47,7 +48,6 @@ export interface A2aHttpRequest extends A2aRequest {
   readonly response: ServerResponse;
 }
 
-const streaming: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
 /** Of JSON-RPC before 1.0: what each of its revisions words in the same way. */
 const alike: ReadonlySet<A2aOperation> = new Set(["GetTask", "CancelTask", "SubscribeToTask"]);
 const noBody = () => new Body(Buffer.alloc(0));
@@ -69,7 +69,7 @@ export class A2a {
       using body = await this.bodyOf(received);
       await this.carry({ ...received, started }, body);
     } catch (error) {
-      throw error instanceof RequestFault ? error : new A2aFault(error, toldTo(received));
+      throw error instanceof RequestFault ? error : new A2aFault(inRpc(received, error), toldTo(received));
     }
   }
 
@@ -129,13 +129,19 @@ export class A2a {
     const { response, principal } = journey;
     const head = callHeadOf(journey, decided);
     const budget = all.of(principal);
-    if (streaming.has(journey.read.operation))
+    if (isStreaming(journey.read.operation))
       return await carryStream(this.#parts, { journey, crossing, decided, head, budget });
     const own = a2aMannerOf(journey, head, budget);
     const isCard = journey.read.operation === "GetExtendedAgentCard";
     const manner = isCard ? withGatewayCard(own, journey, { cards, budget }) : own;
     await passage.converse(crossing, decided, { response, head, manner, owner: undefined });
   }
+}
+
+/** JSON-RPC of A2A has an error of its own for what HTTP says with a status. */
+function inRpc({ rest }: A2aRequest, thrown: unknown): unknown {
+  const isType = rest === "" && thrown instanceof Fault && thrown.kind === "unsupported_media_type";
+  return isType ? new Fault("content_type_not_supported", thrown.message, { cause: thrown }) : thrown;
 }
 
 /** @throws Fault `not_found` */

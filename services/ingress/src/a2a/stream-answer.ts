@@ -12,6 +12,7 @@ import { asBuffer, toFault, type Dialect, type Fault, type Renames } from "@slui
 import type { Answer } from "../answer.ts";
 import { EventCutter } from "../event-cutter.ts";
 import { headersFor } from "./a2a-manner.ts";
+import { dataLines, errorLines } from "./event-lines.ts";
 
 /** What is known of the stream that a client reads from now on. */
 export interface StreamSource {
@@ -117,7 +118,7 @@ export class StreamAnswer implements Answer {
     if (this.#fault !== undefined || this.destroyed) return;
     this.#fault = fault;
     const { client, rpcId } = this.#reader;
-    this.#response.end(dataLines(faultAnswer(client, fault, rpcId).body, undefined));
+    this.#response.end(errorLines(faultAnswer(client, fault, rpcId).body));
   }
 
   destroy(): unknown {
@@ -150,7 +151,7 @@ export class StreamAnswer implements Answer {
         this.#last = data;
         const events = eventsFor(sides, data).flatMap((event) => (isOf01 ? updatesOf01(event) : [event]));
         for (const [index, event] of events.entries())
-          goesOn = this.#response.write(dataLines(event, index === events.length - 1 ? id : undefined));
+          goesOn = this.#response.write(linesFor(sides.client, event, index === events.length - 1 ? id : undefined));
       }
       return goesOn;
     } catch (error) {
@@ -168,12 +169,8 @@ function isAsItCame({ dialect, rpcId, renames }: StreamSource, { client, rpcId: 
   );
 }
 
-/** An event that holds this; JSON has line breaks only between its tokens. */
-export function dataLines(data: Buffer, id: string | undefined): Buffer {
-  const end = id === undefined ? "\n\n" : `\nid: ${id}\n\n`;
-  if (!data.includes(0x0a) && !data.includes(0x0d)) return Buffer.concat([dataField, data, Buffer.from(end)]);
-  const lines = data.toString("utf8").split(/\r\n|\r|\n/);
-  return Buffer.from(`${lines.map((line) => `data: ${line}`).join("\n")}${end}`);
+/** JSON-RPC tells by itself what is an error. */
+function linesFor(client: Dialect, event: Buffer, id: string | undefined): Buffer {
+  const isError = client.binding === "HTTP+JSON" && observeEvent(client, event).kind === "error";
+  return isError ? errorLines(event, id) : dataLines(event, id);
 }
-
-const dataField = Buffer.from("data: ");

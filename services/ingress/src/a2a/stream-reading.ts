@@ -12,7 +12,8 @@ import { a2aMannerOf } from "./a2a-manner.ts";
 import { follow, type Followed } from "./follow.ts";
 import { findKeptTask, type KeptTask } from "./stream-kept.ts";
 import { againOf } from "./stream-again.ts";
-import { dataLines, StreamAnswer } from "./stream-answer.ts";
+import { dataLines } from "./event-lines.ts";
+import { StreamAnswer } from "./stream-answer.ts";
 import type { StreamedCall, StreamParts } from "./stream.ts";
 
 /** Before it is asked again where a stream goes on, should nobody know at the moment. */
