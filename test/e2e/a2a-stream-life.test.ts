@@ -147,12 +147,13 @@ describe("a watch", () => {
 });
 
 describe("Last-Event-ID", () => {
-  it("A22: of another's stream, of another task's or of none is no key to anything: the task as it is comes instead", async () => {
+  it("A22: of another's stream, of another task's, of none or of an event that never was is no key to anything: the task as it is comes instead", async () => {
     const foreign = await sendTo("other", "b-1");
     await foreign.count(1);
     const own = await sendTo("own");
     await own.count(1);
-    const ids = [foreign.events[0]?.id ?? "", "i000000000000.0.1", "nonsense"];
+    const never = own.events[0]?.id?.replace(/\d+$/, "9999") ?? "";
+    const ids = [foreign.events[0]?.id ?? "", "i000000000000.0.1", "nonsense", never];
     say(agents.own, 1, 2);
     await own.count(3);
     const readers = await Promise.all(ids.map((id) => subscribeTo("own", { "last-event-id": id })));

@@ -10,17 +10,24 @@ export interface StoredFrame {
   readonly nextSequence: number;
 }
 
+interface StreamName {
+  readonly tenant: string;
+  readonly stream: string;
+}
+
 /** Reads one stored frame of a stream at or after a position, without a consumer (measurement 11); undefined where there is none yet. */
-export async function storedFrame(
-  bus: Bus,
-  { tenant, stream }: { readonly tenant: string; readonly stream: string },
-  fromSequence: number,
-): Promise<StoredFrame | undefined> {
-  const answer = await bus.ask(
-    `$JS.API.DIRECT.GET.${streams.replies.name}`,
-    encodeJson({ seq: fromSequence, next_by_subj: subjects.stream(tenant, stream) }),
-    { timeoutMs },
-  );
+export async function storedFrame(bus: Bus, of: StreamName, fromSequence: number): Promise<StoredFrame | undefined> {
+  return await get(bus, { seq: fromSequence, next_by_subj: subjects.stream(of.tenant, of.stream) });
+}
+
+/** Reads the last frame of a stream that is stored; undefined where there is none. */
+export async function lastFrame(bus: Bus, { tenant, stream }: StreamName): Promise<StoredFrame | undefined> {
+  return await get(bus, { last_by_subj: subjects.stream(tenant, stream) });
+}
+
+async function get(bus: Bus, question: object): Promise<StoredFrame | undefined> {
+  const subject = `$JS.API.DIRECT.GET.${streams.replies.name}`;
+  const answer = await bus.ask(subject, encodeJson(question), { timeoutMs });
   const status = answer.headers?.code ?? 0;
   if (status === notFound) return undefined;
   const sequence = Number(answer.headers?.get("Nats-Sequence"));
