@@ -146,7 +146,9 @@ it("a session that the upstream has ended is opened anew, and the request goes o
   server.forget();
   for (const id of [1, 2]) client.say({ jsonrpc: "2.0", id, method: "tools/list" });
   const answers = [await client.next(), await client.next()];
-  expect(answers.map(({ id, result }) => [id, result !== undefined]).sort()).toEqual([
+  expect(
+    answers.map(({ id, result }) => [id, result !== undefined]).toSorted(([a], [b]) => Number(a) - Number(b)),
+  ).toEqual([
     [1, true],
     [2, true],
   ]);
