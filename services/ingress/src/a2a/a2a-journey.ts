@@ -71,7 +71,7 @@ export function intentOf(journey: A2aJourney): Intent {
 /** What egress learns of a call. */
 export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): HandedHead {
   const { request, principal, section, agent, read, rest, span, name, publicUrl, isUnsure } = journey;
-  const { dialect, operation, rpcId, named } = read;
+  const { dialect, operation, rpcId, named, tenant } = read;
   const { policy, policyVersion, session } = admitted;
   const extensions = header(request, "a2a-extensions") ?? header(request, "x-a2a-extensions");
   return {
@@ -99,6 +99,7 @@ export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): 
       dialect,
       operation,
       named,
+      ...(tenant !== undefined && { tenant }),
       ...(isUnsure === true && { isUnsure }),
       ...(dialect.binding === "HTTP+JSON" && { rest }),
       ...(session?.ok === true && session.known !== undefined && { known: session.known }),
