@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { InvalidArgumentError, Option, type Command } from "commander";
+import { loadConfig, settingsOf } from "@sluice/runtime";
 import { verify, type SigningMode } from "@sluice/signing";
+import { createLog, logOutput } from "@sluice/telemetry";
+import { environmentWith, settingsSchema } from "./proxy/settings.ts";
 
 interface Flags {
   readonly mode: SigningMode;
@@ -9,8 +12,9 @@ interface Flags {
   readonly tolerance: number;
 }
 
+const keySchema = settingsSchema.pick({ MCP_API_KEY: true, MCP_API_SECRET: true });
 const help = `
-The key is what MCP_API_KEY and MCP_API_SECRET say. Exit code 0: signed with it. 1: not, and the reason. 2: it can't be told.
+The key is what MCP_API_KEY and MCP_API_SECRET say, as for "sluice proxy": .env and references too. Exit code 0: signed with it. 1: not, and the reason. 2: it can't be told.
 
 Example: MCP_API_KEY=me MCP_API_SECRET=… sluice verify-signature POST /mcp -H x-api-key-id:me -H x-signature:… -H x-timestamp:…`;
 
@@ -30,9 +34,10 @@ export function addVerifySignatureCommand(program: Command): void {
 }
 
 async function check(method: string, target: string, { mode, header, body, tolerance }: Flags): Promise<void> {
-  const { MCP_API_KEY: keyId, MCP_API_SECRET: secret } = process.env;
   try {
-    if (keyId === undefined || secret === undefined) throw new Error("set MCP_API_KEY and MCP_API_SECRET");
+    const log = createLog("verify-signature", "warn", logOutput(2));
+    const env = await settingsOf([keySchema], log, environmentWith(undefined, process.env));
+    const { MCP_API_KEY: keyId, MCP_API_SECRET: secret } = loadConfig(keySchema, env);
     const at = target.indexOf("?");
     const request = {
       method,

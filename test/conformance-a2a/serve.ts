@@ -5,7 +5,7 @@ import { startAgent, type AgentVersion } from "./agents/agent.ts";
 import { quietly } from "./quietly.ts";
 
 /**
- * Serves a reference agent for kits that are started apart (docs/a2a-tck.md): `--version 1.0|0.3`, and `--through` for the
+ * Serves a reference agent for kits that are started apart: `--version 1.0|0.3`, and `--through` for the
  * same behind Sluice, with the key put in on the way. Says where its card is, and ends with Ctrl-C.
  */
 const { values } = parseArgs({

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { asBuffer, Fault, toFault } from "@sluice/contracts";
-import type { Exchange, ReceivedHeaders } from "@sluice/relay";
+import type { Exchange } from "@sluice/relay";
 import { relayedFields, type ClientFields } from "./fields.ts";
 import { beat, listensInVain, type Beats } from "./heartbeat.ts";
 import { endOf, type Told } from "./report.ts";
 import type { Settings } from "./settings.ts";
-import { timedOut, type Sent, type Upstream } from "./upstream.ts";
+import type { Sent, Upstream } from "./upstream.ts";
+import { headWithin, isEventStream, SilenceWatch } from "./waiting.ts";
 
 /** A body of up to so many bytes goes on in one piece, which costs less than a stream. */
 const smallBytes = 256 * 1024;
@@ -25,24 +26,49 @@ export interface AttemptParts {
  * @throws Fault where the upstream gave no answer and nothing was written yet.
  */
 export async function carry(request: IncomingMessage, response: ServerResponse, parts: AttemptParts): Promise<Told> {
-  const { settings, upstream, beats } = parts;
+  const { upstream } = parts;
   const exchange = upstream.send(await sentOf(request, parts));
   response.once("close", () => {
     if (!response.writableFinished) exchange.abort(left());
   });
-  const { status, headers } = await within(exchange, settings.UPSTREAM_RESPONSE_TIMEOUT_MS);
+  try {
+    return await answered(exchange, { request, response, parts });
+  } catch (error) {
+    exchange.abort(left());
+    throw error;
+  }
+}
+
+interface Answering {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly parts: AttemptParts;
+}
+
+async function answered(exchange: Exchange, { request, response, parts }: Answering): Promise<Told> {
+  const { settings, beats } = parts;
+  const { status, headers } = await headWithin(exchange, settings.UPSTREAM_RESPONSE_TIMEOUT_MS);
   if (listensInVain(request, status)) {
     exchange.abort(left());
     await beat(response, beats);
     return { status, heartbeat: true };
   }
   response.writeHead(status, relayedFields(headers));
-  using watch = new SilenceWatch(exchange, isEventStream(headers) ? 0 : settings.UPSTREAM_IDLE_TIMEOUT_MS);
+  using watch = new SilenceWatch(exchange, headers, settings.UPSTREAM_IDLE_TIMEOUT_MS);
+  const stopped = new Fault("client_left", "the proxy stops");
+  const stop = () => exchange.abort(stopped);
+  // Whoever listens would do so for ever.
+  const isListening = request.method === "GET" && isEventStream(headers);
+  if (isListening) beats.stop.addEventListener("abort", stop);
+  if (isListening && beats.stop.aborted) stop();
   try {
     return { status, headers, ...(await relayBody(exchange, response, { keep: status >= 400, watch })) };
   } catch (error) {
-    response.destroy();
-    return { status, headers, fault: toFault(error) };
+    if (error === stopped) response.end();
+    else response.destroy();
+    return { status, headers, ...(error !== stopped && { fault: toFault(error) }) };
+  } finally {
+    beats.stop.removeEventListener("abort", stop);
   }
 }
 
@@ -92,37 +118,6 @@ function tooLarge(limit: number): Fault {
   return new Fault("payload_too_large", `a request may have at most ${limit} bytes: see MAX_BODY_BYTES`);
 }
 
-async function within(exchange: Exchange, timeoutMs: number): Exchange["head"] {
-  const timer = timeoutMs > 0 ? setTimeout(() => exchange.abort(timedOut("did not answer")), timeoutMs) : undefined;
-  try {
-    return await exchange.head;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Ends an answer that does not go on; the time that the client takes to read does not count. */
-class SilenceWatch implements Disposable {
-  readonly #timer: NodeJS.Timeout | undefined;
-  isReading = false;
-
-  constructor(exchange: Exchange, timeoutMs: number) {
-    if (timeoutMs === 0) return;
-    this.#timer = setTimeout(() => {
-      if (this.isReading) this.heard();
-      else exchange.abort(timedOut("did not go on"));
-    }, timeoutMs);
-  }
-
-  heard(): void {
-    this.#timer?.refresh();
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
-}
-
 interface Relaying {
   /** Whether the beginning of the body is kept, to be told. */
   readonly keep: boolean;
@@ -164,8 +159,4 @@ async function drained(response: ServerResponse): Promise<void> {
   response.once("drain", resolve).once("close", resolve);
   await promise;
   response.off("drain", resolve).off("close", resolve);
-}
-
-function isEventStream(headers: ReceivedHeaders): boolean {
-  return /^text\/event-stream\s*(?:;|$)/i.test(String(headers["content-type"] ?? ""));
 }

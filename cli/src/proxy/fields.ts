@@ -7,6 +7,9 @@ const credentials = new Set(["authorization", "cookie", "proxy-authorization", "
 const notForwarded =
   /^(?:host|origin|referer|expect|forwarded|via|x-forwarded-.*|x-real-ip|x-verified-agent-.*|x-api-key-id|x-signature|x-timestamp|x-nonce|x-content-sha256|nats-.*|sec-.*)$/;
 
+/** What upstreams act on, so that it goes on in no other spelling. */
+const onlyAsIs = /^(?:content-.*|mcp-.*)$/;
+
 /** So many names are judged once. */
 const mostKnown = 512;
 
@@ -23,10 +26,12 @@ export class ClientFields {
   /** Those that go to the upstream. */
   forwarded(received: IncomingHttpHeaders): Record<string, string> {
     const isHopByHop = endsHere(received.connection);
+    // Servers that hand fields on as variables take "_" for "-": what is spelled so must not pass for what it is not.
+    const passes = (name: string) => this.#passes(name) && !isHopByHop(name.replaceAll("_", "-"));
     const forwarded: Record<string, string> = {};
     for (const name in received) {
       const value = received[name];
-      if (value === undefined || !this.#passes(name) || isHopByHop(name)) continue;
+      if (value === undefined || !passes(name)) continue;
       forwarded[name] = Array.isArray(value) ? value.join(", ") : value;
     }
     return forwarded;
@@ -36,7 +41,8 @@ export class ClientFields {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     const spelled = name.replaceAll("_", "-");
-    const passes = credentials.has(spelled) ? this.#named.includes(name) : !notForwarded.test(spelled);
+    const isDisguised = spelled !== name && onlyAsIs.test(spelled);
+    const passes = credentials.has(spelled) ? this.#named.includes(name) : !isDisguised && !notForwarded.test(spelled);
     if (this.#known.size < mostKnown) this.#known.set(name, passes);
     return passes;
   }

@@ -1,7 +1,7 @@
+import { realpathSync } from "node:fs";
 import { InvalidArgumentError, type Command } from "commander";
 import { clientTls, ConfigError, loadConfig, settingsOf } from "@sluice/runtime";
 import { createLog, createMetrics, logOutput, type Log, type Registry } from "@sluice/telemetry";
-import pretty from "pino-pretty";
 import { clientConfig, clientNames, type ClientName } from "./client-config.ts";
 import { ClientFields } from "./fields.ts";
 import { listen } from "./server.ts";
@@ -43,15 +43,17 @@ export function addProxyCommand(program: Command): void {
 
 async function proxy(flags: Flags): Promise<void> {
   const output = flags.stdio ? 2 : 1;
-  const to = flags.pretty ? pretty({ destination: output, sync: true }) : logOutput(output);
   try {
+    const to = flags.pretty
+      ? (await import("pino-pretty")).default({ destination: output, sync: true })
+      : logOutput(output);
     const env = environmentWith(flags.env, process.env);
     if (flags.printConfig !== undefined) {
-      process.stdout.write(clientConfig(flags.printConfig, { env, stdio: flags.stdio === true }));
+      process.stdout.write(clientConfig(flags.printConfig, { env, stdio: flags.stdio === true, command: thisCommand() }));
       return;
     }
     const early = createLog("proxy", "info", to);
-    const settings = loadConfig(settingsSchema, await settingsOf([settingsSchema], early, env));
+    const settings = await settingsFrom(env, early);
     const log = createLog("proxy", settings.LOG_LEVEL, to);
     await serve(settings, { log, metrics: createMetrics("proxy") }, flags.stdio === true);
   } catch (error) {
@@ -59,6 +61,35 @@ async function proxy(flags: Flags): Promise<void> {
     process.stderr.write(`sluice proxy: ${error.message}\n`);
     process.exitCode = badConfigExit;
   }
+}
+
+/** @throws ConfigError that names every problem, those of references included */
+async function settingsFrom(env: NodeJS.ProcessEnv, log: Log): Promise<Settings> {
+  const problems = new Map<string, string>();
+  const note = (error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error;
+    const [first = "", ...lines] = error.message.split("\n");
+    for (const line of lines.length > 0 ? lines : [`  ${first}`]) {
+      const [name = ""] = line.split(": ", 1);
+      if (!problems.has(name)) problems.set(name, line);
+    }
+  };
+  const resolved = await settingsOf([settingsSchema], log, env).catch((error: unknown) => {
+    note(error);
+    return env;
+  });
+  try {
+    const settings = loadConfig(settingsSchema, resolved);
+    if (problems.size === 0) return settings;
+  } catch (error) {
+    note(error);
+  }
+  throw new ConfigError(`the environment is not usable:\n${[...problems.values()].join("\n")}`);
+}
+
+/** What starts this program from any directory, without a PATH. */
+function thisCommand(): readonly [string, ...string[]] {
+  return [process.execPath, realpathSync(process.argv[1] ?? "")];
 }
 
 async function serve(settings: Settings, told: { log: Log; metrics: Registry }, stdio: boolean): Promise<void> {

@@ -8,7 +8,7 @@ export interface Told {
   readonly status?: number;
   readonly headers?: ReceivedHeaders;
   readonly bytes?: number;
-  /** Of an error's body. */
+  /** Of an error's body, as it came. */
   readonly start?: string;
   readonly fault?: Fault;
   /** The proxy listens in the upstream's place. */
@@ -22,6 +22,10 @@ export interface Request {
 }
 
 const mostShown = 512;
+/** More is kept, so that nothing secret is cut in two and then not found. */
+const mostKept = 8_192;
+/** A shorter one would be found everywhere. */
+const shortestFound = 4;
 /** A clock that is further off makes upstreams refuse signatures. */
 const skewSeconds = 60;
 
@@ -31,20 +35,18 @@ export function endOf(keep: boolean): { take: (chunk: Buffer) => void; start: ()
   let size = 0;
   return {
     take: (chunk) => {
-      if (!keep || size > mostShown) return;
-      parts.push(chunk.subarray(0, mostShown + 1 - size));
+      if (!keep || size >= mostKept) return;
+      parts.push(chunk.subarray(0, mostKept - size));
       size += chunk.length;
     },
-    start: () => {
-      const text = Buffer.concat(parts).toString("utf8");
-      return text.length > mostShown ? `${text.slice(0, mostShown)}…` : text;
-    },
+    start: () => Buffer.concat(parts).toString("utf8"),
   };
 }
 
 /** Writes a line for each request: never the query, a header or the body, but for the beginning of an error's, without what is secret. */
 export function reporter(log: Log, secrets: readonly string[]): (request: Request, told: Told) => void {
-  const clean = (text: string) => secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "***"), text);
+  const found = secrets.filter(({ length }) => length >= shortestFound);
+  const clean = (text: string) => found.reduce((cleaned, secret) => cleaned.replaceAll(secret, "***"), text);
   return ({ method, target, startedAt }, { status, headers, bytes, start, fault, heartbeat }) => {
     const line = {
       method,
@@ -52,8 +54,8 @@ export function reporter(log: Log, secrets: readonly string[]): (request: Reques
       durationMs: Math.round(performance.now() - startedAt),
       ...(status !== undefined && { upstreamStatus: status }),
       ...(bytes !== undefined && { bytes }),
-      ...(start !== undefined && start !== "" && { error: clean(start) }),
-      ...(fault !== undefined && { fault: fault.kind, reason: clean(fault.message) }),
+      ...(start !== undefined && start !== "" && { error: shortened(clean(start)) }),
+      ...(fault !== undefined && { fault: fault.kind, reason: fault.message }),
       ...(heartbeat && { heartbeat }),
     };
     if (fault?.kind === "client_left") log.info(line, "the client left");
@@ -63,6 +65,10 @@ export function reporter(log: Log, secrets: readonly string[]): (request: Reques
     else if ((status ?? 0) >= 500) log.warn(line, "the upstream failed");
     else log.info(line, heartbeat ? "the upstream does not stream: heartbeats" : "request");
   };
+}
+
+function shortened(text: string): string {
+  return text.length > mostShown ? `${text.slice(0, mostShown)}…` : text;
 }
 
 function hintOf(headers: ReceivedHeaders): string {

@@ -71,6 +71,8 @@ function listenerOf(parts: ServerParts): RequestListener {
       look(request, guard);
       if (local(target.split("?", 1)[0] ?? "", response)) return void request.resume();
     } catch (error) {
+      const { kind: fault, message: reason } = toFault(error);
+      log.warn({ method: request.method, fault, reason }, "refused");
       return refuse(request, response, toFault(error));
     }
     const about = { method: request.method ?? "", target, startedAt: started };

@@ -85,6 +85,6 @@ export function environmentWith(file: string | undefined, env: NodeJS.ProcessEnv
 }
 
 function hasCredentials(text: string): boolean {
-  const { username, password } = new URL(text);
-  return username !== "" || password !== "";
+  const { username, password } = URL.parse(text) ?? {};
+  return Boolean(username) || Boolean(password);
 }

@@ -12,6 +12,11 @@ export interface Message {
   readonly agreedVersion?: string;
   /** Of `notifications/cancelled`: the request's id as raw JSON. */
   readonly cancels?: string;
+  /** Of an answer: the request's id as raw JSON; `null` where an error names none. */
+  readonly answers?: string;
+  /** Of an answer, as raw JSON. */
+  readonly error?: string;
+  readonly isBatch?: true;
   /** What goes beside it (MCP 2026-07-28, Transports, Standard Request Headers). */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -25,27 +30,38 @@ const plan = compile([
   ["params", "requestId"],
   ["params", "_meta", versionKey],
   ["result", "protocolVersion"],
+  ["result"],
+  ["error"],
 ]);
 
 /** A line of a client's or a message of a server's; the fault says why it is none. */
-export function readMessage(line: string): Message | Fault {
-  const body = Buffer.from(line);
+export function readMessage(body: Buffer): Message | Fault {
   const seen = scan(body, plan);
   if (!seen.ok) return new Fault("parse_error", explain(seen.error));
-  if (seen.root.kind === "array") return { headers: {} };
+  if (seen.root.kind === "array") return { isBatch: true, headers: {} };
   if (seen.root.kind !== "object") return new Fault("invalid_request", "it is no JSON-RPC message");
-  const [id, method, name, uri, requestId, metaVersion, agreed] = seen.values;
+  const [id, method, name, uri, requestId, metaVersion, agreed, result, error] = seen.values;
   const said = (range: JsonRange | undefined) => textOf(body, range);
   const [methodName, version] = [said(method), said(metaVersion)];
+  const rawId = id === undefined ? "null" : raw(body, id).toString("utf8");
+  const isAnswer = method === undefined && (result !== undefined || error?.kind === "object");
   return {
-    ...(id !== undefined && methodName !== undefined && { id: raw(body, id).toString("utf8") }),
+    ...(id !== undefined && methodName !== undefined && { id: rawId }),
     ...(methodName !== undefined && { method: methodName }),
     ...(version !== undefined && { version }),
     ...(said(agreed) !== undefined && { agreedVersion: said(agreed) as string }),
     ...(methodName === "notifications/cancelled" &&
       requestId !== undefined && { cancels: raw(body, requestId).toString("utf8") }),
+    ...(isAnswer && { answers: rawId }),
+    ...(isAnswer && error !== undefined && { error: raw(body, error).toString("utf8") }),
     headers: version === undefined ? {} : modernHeaders({ version, method: methodName, name: said(name) ?? said(uri) }),
   };
+}
+
+/** Whether a message answers the request with this id, an error without an id included: it came where only that answer can. */
+export function isAnswerTo(id: string, { answers, error }: Message): boolean {
+  if (answers === undefined) return false;
+  return answers === id || (answers === "null" && error !== undefined) || JSON.parse(answers) === JSON.parse(id);
 }
 
 function modernHeaders({

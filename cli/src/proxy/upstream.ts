@@ -5,9 +5,9 @@ import { createSigner, type Signer } from "@sluice/signing";
 import { buildConnector } from "undici";
 import type { Settings } from "./settings.ts";
 
-/** Of one upstream from one machine: an event stream of each of a few clients, and their calls. */
-const mostConnections = 256;
-const mostWaiting = 1_024;
+/** Of one upstream from one machine: event streams that stay open must leave room for calls, which never wait for one to end. */
+const mostConnections = 4_096;
+const mostWaiting = 0;
 
 /** A request as it goes to the upstream, but for its signature. */
 export interface Sent {
@@ -60,13 +60,14 @@ export class Upstream implements AsyncDisposable {
     return new Exchange(this.#connections, { path, method, headers: Object.assign(headers, signature), body });
   }
 
-  /** `/mcp` stands for the endpoint, whatever its path is; everything else for itself at the same origin. */
+  /** `/mcp` stands for the endpoint, whatever its path is (`/mcp` where it has none); everything else for itself at the same origin. */
   targetOf(target: string): string {
     const [, rest] = /^\/mcp(?=$|[/?])(.*)$/s.exec(target) ?? [];
     const { pathname, search } = this.#endpoint;
     if (rest === undefined) return target;
-    const path = pathname === "/" ? "/mcp" : pathname.replace(/\/$/, "");
-    if (!rest.startsWith("?")) return path + rest + (rest === "" ? search : "");
+    const path = pathname === "/" ? "/mcp" : pathname;
+    if (rest.startsWith("/")) return path.replace(/\/$/, "") + rest;
+    if (rest === "") return path + search;
     return path + (search === "" ? rest : `${search}&${rest.slice(1)}`);
   }
 

@@ -56,7 +56,9 @@ export function describeDemo(house: House, demo: Demo, { dataDir, certificate }:
 
 /** One for each ingress replica: they take the same calls. */
 function urlLines(house: House): string[] {
-  return house.of("ingress").map(({ url }, index) => `  ${index === 0 ? "URL" : "   "}      ${url}/mcp`);
+  return house
+    .of("ingress")
+    .map(({ url }, index) => `  ${index === 0 ? "URL" : "   "}      ${url}/mcp   (agents: ${url}/a2a/{agent})`);
 }
 
 function placeLines({ adminUrl }: House, dataDir: string): string[] {

@@ -171,7 +171,7 @@ function readMessage(message: JsonObject, task: unknown): JsonObject {
       .digest("hex")
       .slice(0, 32);
   return {
-    ...without(rest, ["taskId", "contextId"]),
+    ...without(rest, ["taskId", "contextId", "referenceTaskIds"]),
     messageId: textOf(messageId) ?? made(),
     role: coreRole(role),
     parts: parts.map((part) => readPart(part, "type")),

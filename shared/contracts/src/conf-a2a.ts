@@ -16,6 +16,22 @@ const address = z.url({ protocol: /^https?$/, error: "must be an http:// or http
 
 const publicKey = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----\s*$/;
 
+/** An agent's endpoint says where it is by its URL or its card, and by the card where its signature is required. */
+function saysWhere({ value, issues }: z.core.ParsePayload<Where>): void {
+  const refuse = (path: string, message: string) =>
+    issues.push({ code: "custom", message, path: [path], input: value });
+  if (value.cardSignature === "required" && value.card === undefined)
+    refuse("cardSignature", "required needs card: what only has a url is called without looking at its card");
+  if (value.url === undefined && value.card === undefined) refuse("url", "is missing: give url or card");
+  if (value.url !== undefined && value.card !== undefined) refuse("card", "give url or card, not both");
+}
+
+interface Where {
+  readonly url?: string | undefined;
+  readonly card?: string | undefined;
+  readonly cardSignature: string;
+}
+
 /** One agent behind the gateway, as egress knows it. */
 export type A2aEndpoint = z.infer<ReturnType<typeof a2aSchemaOf>>["endpoints"][number];
 
@@ -68,19 +84,7 @@ export const a2aSchemaOf = ({
             maxPayloadBytes,
             forwardHeaders,
           })
-          .check(({ value, issues }) => {
-            const given = [value.url, value.card].filter((one) => one !== undefined).length;
-            if (value.cardSignature === "required" && value.card === undefined)
-              issues.push({
-                code: "custom",
-                message: "required needs card: what only has a url is called without looking at its card",
-                path: ["cardSignature"],
-                input: value,
-              });
-            const message = given === 0 ? "is missing: give url or card" : "give url or card, not both";
-            if (given !== 1)
-              issues.push({ code: "custom", message, path: [given === 0 ? "url" : "card"], input: value });
-          }),
+          .check(saysWhere),
       )
       .default([]),
   });

@@ -20,7 +20,8 @@ export function ownEnv({
   const networks = { UPSTREAM_NETWORKS: upstreamNetworksHere() };
   const handles = { PUSH_SIGNING_KEY: state.pushSigningKey };
   if (service === "ingress") return { PORT: String(port), ...handles, ...pushAddress, ...networks };
-  if (service === "egress") return { ...handles, ...pushAddress, PUSH_NETWORKS: upstreamNetworksHere(), ...networks };
+  const webhooks = { PUSH_NETWORKS: process.env["PUSH_NETWORKS"] ?? upstreamNetworksHere() };
+  if (service === "egress") return { ...handles, ...pushAddress, ...webhooks, ...networks };
   if (service === "session-manager") return { PUSH_ENCRYPTION_KEY: state.pushEncryptionKey };
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };

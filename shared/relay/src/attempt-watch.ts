@@ -36,6 +36,8 @@ export class AttemptWatch implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    // Early hints and the like: the answer is yet to come.
+    if (status < 200) return;
     const { attempt } = this.#options;
     if (unavailableStatuses.has(status)) attempt.failed();
     else if (/^text\/event-stream/i.test(String(headers["content-type"]))) attempt.succeeded();

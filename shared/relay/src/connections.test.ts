@@ -117,3 +117,16 @@ it("stays usable after requests that cannot be sent", async () => {
   }
   await connections.destroy();
 });
+
+it("waits for the answer behind informational ones (RFC 9110 §15.2)", async () => {
+  await using upstream = await FakeUpstream.start((_request, response) => {
+    response.writeProcessing();
+    response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+    response.writeHead(201).end("made");
+  });
+  const connections = new Connections({ ...common, origin: `http://127.0.0.1:${upstream.port}`, waiting: 0 });
+  const exchange = new Exchange(connections, { path: "/", method: "POST", headers: {}, body: Buffer.from("{}") });
+  expect((await exchange.head).status).toBe(201);
+  expect((await exchange.collect(1_000)).bytes.toString()).toBe("made");
+  await connections.destroy();
+});

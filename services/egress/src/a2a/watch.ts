@@ -195,8 +195,10 @@ export class Watch {
     const { observed } = event;
     const isFirst = this.#task === undefined && observed.task !== undefined;
     const isNews = observed.state !== undefined && observed.state !== this.#state;
-    const renames = isFirst || isNews ? await onNews(event, isFirst) : undefined;
     this.#task ??= observed.task;
+    if (observed.task !== undefined && observed.task !== this.#task)
+      throw new BadEvent("upstream_failed", "the agent's stream tells of another task than it began with");
+    const renames = isFirst || isNews ? await onNews(event, isFirst) : undefined;
     this.#state = observed.state ?? this.#state;
     this.#open(renames);
     await stream.send(event);

@@ -80,7 +80,8 @@ export class StreamReading {
         this.#begin(kept.head),
       );
       if (end === "moved") return await this.#again();
-      if (end !== "lost" || this.#answer.headersSent) return;
+      if (end !== "lost") return;
+      if (this.#answer.headersSent) return void this.#answer.destroy();
       this.#isOwn = false;
     }
     const subscribes = head.a2a?.operation === "SubscribeToTask";
