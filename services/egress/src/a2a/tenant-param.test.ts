@@ -46,10 +46,11 @@ it("leaves alone what is for an interface without", () => {
   expect(forTenant(rpc, request)).toBe(request);
 });
 
-it("A22: a client names the interface's tenant or none; before 1.0 the name means nothing where the interface has none", () => {
+it("A22: a client names the interface's tenant or none; at agents before 1.0 the name means nothing where the interface has none", () => {
   const asks = (tenant: string | undefined, at?: string, version: A2aVersion = "1.0") => {
-    const asked = { dialect: { version, binding: "JSONRPC" } as const, ...(tenant !== undefined && { tenant }) };
-    return () => requireTenant({ ...rpc, ...(at !== undefined && { tenant: at }) }, asked);
+    const dialect = { version, binding: "JSONRPC" } as const;
+    const agent = { dialect, path: "/", ...(at !== undefined && { tenant: at }) };
+    return () => requireTenant(agent, tenant === undefined ? {} : { tenant });
   };
   for (const allowed of [asks(undefined), asks(undefined, ours), asks(ours, ours), asks("x", undefined, "0.3")])
     expect(allowed).not.toThrow();
