@@ -16,6 +16,7 @@ import type { Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import { readAnswer } from "./answers.ts";
+import { forTenant } from "./tenant-param.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 
 export interface TaskListsOptions {
@@ -120,7 +121,7 @@ export class TaskLists {
     const { historyLength } = wanted;
     const params = { id: named, ...(typeof historyLength === "number" && { historyLength }) };
     const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id: 1, method: "GetTask", params }));
-    const fetching = { ...to, sides, request: requestFor(sides, { http: "POST", rest: "", body }) };
+    const fetching = { ...to, sides, request: forTenant(to.at, requestFor(sides, { http: "POST", rest: "", body })) };
     const { answer, observed } = await readAnswer(fetching, send(fetching));
     const translated = answerFor(sides, answer);
     const { result, error } = JSON.parse(translated.body.toString("utf8")) as Answer;
