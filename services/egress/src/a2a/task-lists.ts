@@ -19,7 +19,6 @@ import { send, type AgentCall } from "./agent-call.ts";
 import { readAnswer } from "./answers.ts";
 import { forTenant } from "./tenant-param.ts";
 import type { TaskRegistry } from "./task-registry.ts";
-import { forTenant } from "./tenant-param.ts";
 
 export interface TaskListsOptions {
   readonly bus: Bus;
