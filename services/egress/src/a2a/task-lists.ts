@@ -105,7 +105,8 @@ export class TaskLists {
     };
     await Promise.all(Array.from({ length: atOnce }, work));
     const told = fetched.filter((task) => task !== undefined);
-    const fault = failures.find(({ kind }) => kind !== "upstream_failed") ?? (told.length === 0 ? failures[0] : undefined);
+    const fault =
+      failures.find(({ kind }) => kind !== "upstream_failed") ?? (told.length === 0 ? failures[0] : undefined);
     if (fault !== undefined) throw fault;
     return told;
   }
