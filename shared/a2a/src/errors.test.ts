@@ -146,3 +146,15 @@ describe("an error of the agent's", () => {
     expect(() => answered(rpc03, rpc10, 200, body)).toThrow(expect.objectContaining({ kind: "upstream_failed" }));
   });
 });
+
+test("an answer that is too large to be translated is none, and passes where nothing is to be translated", () => {
+  const given = { status: 200, contentType: "application/json", body: Buffer.alloc(8 * 1024 * 1024 + 1, " ") };
+  const dialect = (version: "0.3" | "1.0") => ({ version, binding: "JSONRPC" }) as const;
+  const to = (version: "0.3" | "1.0"): Sides => ({
+    client: dialect(version),
+    upstream: dialect("1.0"),
+    operation: "GetTask",
+  });
+  expect(() => answerFor(to("0.3"), given)).toThrow("more than 8 MiB, which is too large to be translated");
+  expect(answerFor(to("1.0"), given).body).toBe(given.body);
+});

@@ -76,7 +76,7 @@ export class A2a {
   /** What a request holds. @throws Fault */
   async bodyOf({ request, principal, agent, rest }: A2aHttpRequest): Promise<Body> {
     const { tenants, passage, budget } = this.#parts;
-    const { maxPayloadBytes } = findAgent(tenants.require(principal.tenant), agent);
+    const maxPayloadBytes = limitFor(tenants.require(principal.tenant), agent);
     passage.requireRoom();
     if (request.method !== "POST") return noBody();
     if (rest === "" || hasBody(request)) requireType(request, rest === "" ? "json" : "a2a");
@@ -85,16 +85,17 @@ export class A2a {
 
   /** Carries one call to its end; lets go of the body as soon as egress has it. @throws A2aFault, or Fault before anything was read */
   async carry(arrived: A2aRequest, body: Body): Promise<void> {
-    const { tenants, streams } = this.#parts;
+    const { tenants, streams, passage } = this.#parts;
     const { request, response, principal, rest, started = thisMoment() } = arrived;
     const section = tenants.require(principal.tenant);
-    const agent = findAgent(section, arrived.agent);
     const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
     let told = toldTo(arrived);
     try {
       const version = versionOf(request);
       const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
+      passage.requireCredential(principal);
+      const agent = findAgent(section, arrived.agent);
       const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
       const name = streams.nextName();
       await this.#pass({
@@ -119,7 +120,6 @@ export class A2a {
 
   async #pass(journey: A2aJourney): Promise<void> {
     const { passage } = this.#parts;
-    passage.requireCredential(journey.principal);
     const crossing = crossingOf(journey);
     await passage.pass(crossing, (decided) => this.#converse(surely(journey, decided), crossing, decided));
   }
@@ -139,10 +139,19 @@ export class A2a {
 }
 
 /** @throws Fault `not_found` */
-function findAgent({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget {
-  const found = agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
+function findAgent(section: IngressSection, agent: string | undefined): AgentTarget {
+  const found = agentOf(section, agent);
   if (found === undefined) throw noSuchAgent();
   return found;
+}
+
+/** How much may be sent; for no agent what is for the default one, so that nothing tells it from one that is hidden. @throws Fault `not_found` */
+function limitFor(section: IngressSection, agent: string | undefined): number {
+  return (agentOf(section, agent) ?? findAgent(section, undefined)).maxPayloadBytes;
+}
+
+function agentOf({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget | undefined {
+  return agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
 }
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
