@@ -15,7 +15,15 @@ const rpc = (method: string, params: object) => ({ body: rpcBody(method, params)
 beforeAll(async () => {
   [agent, oldest] = await Promise.all([startAgent("1.0"), startAgent("0.1")]);
   house = await startTestHouse({
-    tenants: { acme: tenantWith({ one: { agent }, first: { agent: oldest } }) },
+    tenants: {
+      acme: tenantWith({
+        one: { agent },
+        first: { agent: oldest },
+        again: { agent },
+        "first-again": { agent: oldest },
+      }),
+      other: tenantWith({ one: { agent }, first: { agent: oldest } }),
+    },
     replicas: { ingress: 2, "session-manager": 2 },
   });
 });
@@ -157,6 +165,40 @@ describe("A22: a context of another caller", () => {
     expect(new Set(seen).size).toBe(1);
     expect(seen[0]).not.toBe(contextId);
     expect(taskOf(await alice(sendBody("1.0", "echo", { contextId }), version)).contextId).toBe(contextId);
+  });
+
+  it.each([
+    ["by another name of the agent", "again", "first-again", "acme"],
+    ["of another tenant with the same agent", "one", "first", "other"],
+  ])("stands for another one at the agent for callers %s too, and so does a task id chosen", async (...where) => {
+    const [, endpoint, first, tenant] = where;
+    const version = { "a2a-version": "1.0" };
+    const { contextId } = taskOf(await caller(at("one"), house.key("a-1"))(sendBody("1.0", "echo"), version));
+    const bob = caller(at(endpoint), house.key("b-1", tenant));
+    expect(taskOf(await bob(sendBody("1.0", "echo", { contextId }), version)).contextId).toBe(contextId);
+    const told = agent.ledger.exchanges.at(-1)?.body.toString() ?? "";
+    expect(told).toContain('"contextId"');
+    expect(told).not.toContain(contextId);
+    const id = randomUUID();
+    const ids: unknown[] = [];
+    for (const [path, key] of [
+      ["first", house.key("a-1")],
+      [first, house.key("b-1", tenant)],
+    ] as const) {
+      const answer = await caller(at(path), key)(sendBody("0.1", "input", { id }), { "a2a-version": "0.1" });
+      expect(taskOf(answer).id).toBe(id);
+      const body = JSON.parse(oldest.ledger.exchanges.at(-1)?.body.toString() ?? "") as { params: { id: string } };
+      ids.push(body.params.id);
+    }
+    expect(ids[0]).toBe(id);
+    expect(ids[1]).not.toBe(id);
+  });
+
+  it("is one's own by another name of the agent", async () => {
+    const version = { "a2a-version": "1.0" };
+    const { contextId } = taskOf(await caller(at("one"), house.key("a-1"))(sendBody("1.0", "echo"), version));
+    await caller(at("again"), house.key("a-1"))(sendBody("1.0", "echo", { contextId }), version);
+    expect(agent.ledger.exchanges.at(-1)?.body.toString()).toContain(contextId);
   });
 
   it("and a task id of another caller that a client of 0.1 chose are new ones of its own", async () => {

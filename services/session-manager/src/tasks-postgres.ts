@@ -23,11 +23,14 @@ export const schema = {
   lockKey: 7_583_222,
 };
 
-/** Unknown and another's take the same way through the same indexes (A22). */
+/**
+ * Unknown and another's take the same way through the same indexes (A22). Taken is what anybody has at any agent, since two
+ * endpoints, of two tenants even, can be one agent; all but what the caller itself has at another one.
+ */
 const find = `
 select own.upstream, own.context, named.client as context_client, own.state, own.state_at, own.watch_egress, own.watch_stream,
-  exists (select from a2a_names as any_ where (any_.tenant, any_.server, any_.kind, any_.upstream)
-    = (claim.tenant, claim.server, claim.kind, claim.name)) as taken,
+  exists (select from a2a_names as any_ where (any_.kind, any_.upstream) = (claim.kind, claim.name)
+    and ((any_.tenant, any_.identity) <> (claim.tenant, claim.identity) or any_.server = claim.server)) as taken,
   a2a_salt.salt
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
   as claim (tenant, server, identity, kind, name, n)
