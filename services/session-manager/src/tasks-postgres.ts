@@ -74,6 +74,8 @@ delete from a2a_names where ctid = any (array(
 )) returning tenant, server, kind, upstream`;
 const tooMany = `
 select tenant, server, identity, count(*) - $1 as excess from a2a_names group by tenant, server, identity having count(*) > $1`;
+/** It goes through all that is kept, which is no reason to give a call more time. */
+const countTimeoutMs = 20_000;
 /** Ended tasks first. */
 const trim = `
 delete from a2a_names where ctid = any (array(
@@ -179,7 +181,8 @@ export class PostgresTasks implements AsyncDisposable {
   async forget({ ttlSeconds, mostPerCaller, atOnce }: Forgetting): Promise<ForgottenName[]> {
     return this.#database.use(async (client) => {
       const forgotten = (await client.query<ForgottenName>(forget, [ttlSeconds, atOnce])).rows;
-      const { rows: callers } = await client.query<CallerRow>(tooMany, [mostPerCaller]);
+      const count = { text: tooMany, values: [mostPerCaller], query_timeout: countTimeoutMs };
+      const { rows: callers } = await client.query<CallerRow>(count);
       for (const { tenant, server, identity, excess } of callers) {
         const { rows } = await client.query<ForgottenName>(trim, [
           ...[tenant, server, identity],
