@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { startTestHouse, type TestHouse } from "@sluice/testing";
+import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startAgent, type ReferenceAgent } from "../conformance-a2a/agents/agent.ts";
 import { caller, rpcBody, rpcOf, sendBody, speaking, taskOf, tenantWith } from "./a2a.ts";
@@ -216,4 +216,20 @@ describe("A22: a context of another caller", () => {
     expect(ids[1]).not.toBe(id);
     expect(ids[2]).toBe(id);
   });
+});
+
+it("A22: a task id that a client of 0.1 chose is its own, to get and to cancel, while its blocking send is under way", async () => {
+  const alice = caller(at("first"), house.key("a-1"));
+  const bob = caller(at("first"), house.key("b-1"));
+  const version = { "a2a-version": "0.1" };
+  const id = randomUUID();
+  const sent = alice(sendBody("0.1", "hang", { id }), version);
+  await until("the agent to be at it", () => oldest.gates.waiting.includes(id));
+  expect(taskOf(await alice(rpcBody("tasks/get", { id }), version)).id).toBe(id);
+  expect(rpcOf(await bob(rpcBody("tasks/cancel", { id }), version)).error?.code).toBe(-32001);
+  expect(rpcOf(await alice(rpcBody("tasks/cancel", { id }), version)).result).toMatchObject({
+    id,
+    status: { state: "canceled" },
+  });
+  expect(rpcOf(await sent).result).toMatchObject({ id, status: { state: "canceled" } });
 });
