@@ -23,11 +23,14 @@ export const schema = {
   lockKey: 7_583_222,
 };
 
-/** Unknown and another's take the same way through the same indexes (A22). */
+/**
+ * Unknown and another's take the same way through the same indexes (A22). Taken is what anybody has at any agent, since two
+ * endpoints, of two tenants even, can be one agent; all but what the caller itself has at another one.
+ */
 const find = `
 select own.upstream, own.context, named.client as context_client, own.state, own.state_at, own.watch_egress, own.watch_stream,
-  exists (select from a2a_names as any_ where (any_.tenant, any_.server, any_.kind, any_.upstream)
-    = (claim.tenant, claim.server, claim.kind, claim.name)) as taken,
+  exists (select from a2a_names as any_ where (any_.kind, any_.upstream) = (claim.kind, claim.name)
+    and ((any_.tenant, any_.identity) <> (claim.tenant, claim.identity) or any_.server = claim.server)) as taken,
   a2a_salt.salt
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
   as claim (tenant, server, identity, kind, name, n)
@@ -71,6 +74,8 @@ delete from a2a_names where ctid = any (array(
 )) returning tenant, server, kind, upstream`;
 const tooMany = `
 select tenant, server, identity, count(*) - $1 as excess from a2a_names group by tenant, server, identity having count(*) > $1`;
+/** It goes through all that is kept, which is no reason to give a call more time. */
+const countTimeoutMs = 20_000;
 /** Ended tasks first. */
 const trim = `
 delete from a2a_names where ctid = any (array(
@@ -176,7 +181,8 @@ export class PostgresTasks implements AsyncDisposable {
   async forget({ ttlSeconds, mostPerCaller, atOnce }: Forgetting): Promise<ForgottenName[]> {
     return this.#database.use(async (client) => {
       const forgotten = (await client.query<ForgottenName>(forget, [ttlSeconds, atOnce])).rows;
-      const { rows: callers } = await client.query<CallerRow>(tooMany, [mostPerCaller]);
+      const count = { text: tooMany, values: [mostPerCaller], query_timeout: countTimeoutMs };
+      const { rows: callers } = await client.query<CallerRow>(count);
       for (const { tenant, server, identity, excess } of callers) {
         const { rows } = await client.query<ForgottenName>(trim, [
           ...[tenant, server, identity],

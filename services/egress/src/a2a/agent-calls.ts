@@ -61,7 +61,7 @@ export class AgentCalls {
 
   /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
   async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
-    const { agents, directory, held } = this.#options;
+    const { agents, directory, held, registry } = this.#options;
     const { tenant, server } = call.head;
     const agent = agents.find(tenant, server);
     if (agent === undefined)
@@ -71,6 +71,7 @@ export class AgentCalls {
     const at = await directory.interfaceFor(agent, a2a.dialect, traceparent);
     const to = await this.#prepare({ call, inline, traceparent, a2a, agent, at, hold });
     try {
+      if (a2a.operation === "SendMessage" && at.dialect.version === "0.1") await registry.claim(call.head);
       return await (this.#ways[a2a.operation] ?? this.#unary)(to);
     } catch (error) {
       if (error instanceof Fault && error.kind === "upstream_failed") directory.doubt(agent);

@@ -37,6 +37,17 @@ export class TaskRegistry {
     return renames;
   }
 
+  /**
+   * Registers the name that a client of 0.1 has chosen for a task before the agent, one of 0.1 too, hears of it: it can be
+   * asked for and cancelled while its send is under way. @throws Fault like `note`
+   */
+  async claim(head: CallHead): Promise<void> {
+    const { named, known } = head.a2a ?? {};
+    if (named?.mayBeNew !== true || named.task === undefined || known?.task !== undefined) return;
+    const task = known?.renames?.tasks?.find(({ client }) => client === named.task)?.upstream ?? named.task;
+    await this.#register(registrationOf(head, { task }, known?.renames));
+  }
+
   async #note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
     const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
@@ -70,7 +81,7 @@ export class TaskRegistry {
 
 function registrationOf(
   { tenant, identity, server }: CallHead,
-  { task, context, state, stateAt }: Observed,
+  { task, context, state, stateAt }: Omit<Observed, "kind" | "isLast">,
   renames: Renames | undefined,
 ): TaskRegister {
   return {
