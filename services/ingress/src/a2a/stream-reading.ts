@@ -198,7 +198,9 @@ export class StreamReading {
     this.#source(head);
   }
 
+  /** What is kept of a stream goes on. */
   #begin(head: StreamHead): void {
+    this.#answer.goesOn();
     this.#source(head);
     this.#start(head);
   }
