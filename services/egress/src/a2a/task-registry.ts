@@ -48,7 +48,8 @@ export class TaskRegistry {
     await this.#register(registrationOf(head, { task }, known?.renames));
   }
 
-  async #note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+  async #note(head: CallHead, told: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+    const observed = inContext(head, told);
     const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
     const known = head.a2a?.known;
@@ -92,6 +93,16 @@ function registrationOf(
     ...(state !== undefined && { state }),
     ...(stateAt !== undefined && { stateAt }),
   };
+}
+
+/** A new task of which the agent does not tell its context, as streams of 0.1 never do, is in the one that the call named. */
+function inContext({ a2a }: CallHead, observed: Observed): Observed {
+  const named = a2a?.named.context;
+  const { task, context } = observed;
+  if (named === undefined || task === undefined || context !== undefined || a2a?.known?.task !== undefined)
+    return observed;
+  const upstream = a2a?.known?.renames?.contexts?.find(({ client }) => client === named)?.upstream;
+  return { ...observed, context: upstream ?? named };
 }
 
 /** Nothing but its state can be new. */
