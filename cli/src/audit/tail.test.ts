@@ -135,7 +135,9 @@ describe("sluice audit tail", () => {
     );
     const [, line] = await tail("--tenant", "tasks");
     expect(line).toMatch(
-      new RegExp(` 0\\.3 DeleteTaskPushNotificationConfig {2}planner/${task} {2}a2a-1 +12\\.3 +allow/200 input_required +default$`),
+      new RegExp(
+        ` 0\\.3 DeleteTaskPushNotificationConfig {2}planner/${task} {2}a2a-1 +12\\.3 +allow/200 input_required +default$`,
+      ),
     );
     expect(JSON.parse((await tail("--tenant", "tasks", "--json"))[0] ?? "")).toMatchObject({
       a2a_version: "0.3",
