@@ -81,6 +81,8 @@ delete from a2a_names where ctid = any (array(
 /** Tasks and contexts in Postgres. Where it does not answer, every method rejects. */
 export class PostgresTasks implements AsyncDisposable {
   readonly #database: Database;
+  #registered = 0;
+  #analyzeAt = 100;
 
   constructor(options: DatabaseOptions, timeoutMs: number) {
     this.#database = new Database(options, {
@@ -101,13 +103,25 @@ export class PostgresTasks implements AsyncDisposable {
     return claims.map((claim, index) => foundOf(claim, rows[index]));
   }
 
-  /** What is kept of each, undefined where it is another's; one after the other, and stored once it resolves. */
-  async register(registrations: readonly Registration[]): Promise<(Kept | undefined)[]> {
-    const text = "select a2a_register($1) as results";
+  /**
+   * What is kept of each, undefined where it is another's; one after the other, and known to everybody once it resolves.
+   * @param isKeptElsewhere nothing is lost should the database crash before it is on its disk
+   */
+  async register(registrations: readonly Registration[], isKeptElsewhere = false): Promise<(Kept | undefined)[]> {
+    const text = "select set_config('synchronous_commit', $2, true), a2a_register($1) as results";
     const [row] = await this.#query<{ results: (RegisteredRow | null)[] }>("register-tasks", text, [
       JSON.stringify(registrations),
+      isKeptElsewhere ? "off" : "on",
     ]);
+    this.#registered += registrations.length;
+    if (this.#registered >= this.#analyzeAt) this.#analyze();
     return registrations.map((_, index) => keptOf(row?.results[index] ?? null));
+  }
+
+  /** A table that has just grown is planned for as an empty one, and each name looked for among all of its caller's. */
+  #analyze(): void {
+    this.#analyzeAt *= 10;
+    void this.#query("analyze-tasks", "analyze a2a_names", []).catch(() => {});
   }
 
   /** Compare and set; what stands instead where that failed. */

@@ -1,6 +1,6 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
-import { Fault, toFault, type A2aOperation, type IngressSection } from "@sluice/contracts";
+import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { Body, readBody, requireType } from "../body.ts";
@@ -69,7 +69,7 @@ export class A2a {
       using body = await this.bodyOf(received);
       await this.carry({ ...received, started }, body);
     } catch (error) {
-      throw error instanceof RequestFault ? error : new A2aFault(inRpc(received, error), toldTo(received));
+      throw error instanceof RequestFault ? error : new A2aFault(error, toldTo(received));
     }
   }
 
@@ -136,12 +136,6 @@ export class A2a {
     const manner = isCard ? withGatewayCard(own, journey, { cards, budget }) : own;
     await passage.converse(crossing, decided, { response, head, manner, owner: undefined });
   }
-}
-
-/** JSON-RPC of A2A has an error of its own for what HTTP says with a status. */
-function inRpc({ rest }: A2aRequest, thrown: unknown): unknown {
-  const isType = rest === "" && thrown instanceof Fault && thrown.kind === "unsupported_media_type";
-  return isType ? new Fault("content_type_not_supported", thrown.message, { cause: thrown }) : thrown;
 }
 
 /** @throws Fault `not_found` */
