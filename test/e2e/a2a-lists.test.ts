@@ -18,6 +18,8 @@ let agent: FakeUpstream;
 let house: TestHouse;
 let asked: Record<string, unknown>[] = [];
 let [atOnce, mostAtOnce] = [0, 0];
+/** What is answered in place of a task, by its id. */
+const instead = new Map<string, object>();
 
 /** An agent whose tasks the test changes and takes away; `context` is what it is told, and `state` what the first part says. */
 const play: FakeUpstream["handler"] = async ({ message }, response) => {
@@ -39,7 +41,10 @@ const play: FakeUpstream["handler"] = async ({ message }, response) => {
   await new Promise((resolve) => setImmediate(resolve));
   atOnce--;
   asked.push(message?.params ?? {});
-  const task = kept.get(String(message?.params?.["id"]));
+  const id = String(message?.params?.["id"]);
+  const other = instead.get(id) ?? instead.get("*");
+  if (other !== undefined) return void answer(other);
+  const task = kept.get(id);
   return void answer(
     task === undefined ? { error: { code: -32001, message: "no such task" } } : { result: shown(task) },
   );
@@ -77,6 +82,7 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 beforeEach(() => {
   asked = [];
+  instead.clear();
 });
 
 const headers = (caller: string) => speaking(house.key(caller), { "a2a-version": "1.0" });
@@ -149,6 +155,24 @@ describe("ListTasks", () => {
     expect(new Set(asked.map(({ historyLength }) => historyLength))).toEqual(new Set([2]));
     const whole = await list({ includeArtifacts: true, pageSize: 2 });
     expect(whole.tasks.every(({ artifacts }) => artifacts !== undefined)).toBe(true);
+  });
+
+  it("A22: leaves out a task in whose place the agent tells another, whosesoever that is, and takes no note of it", async () => {
+    const [first = "", second = "", ...rest] = own(1).filter((id) => kept.has(id));
+    const shown = (id: string) => ({ result: { id, contextId: "c", status: { state: "TASK_STATE_FAILED" } } });
+    instead.set(first, shown(own(2)[0] ?? "")).set(second, shown("nobody's"));
+    expect(idsOf(await list({}))).toEqual(rest);
+    const answer = await call("main", "a-1", rpcBody("GetTask", { id: "nobody's" }));
+    expect(rpcOf(answer).error?.code).toBe(-32001);
+  });
+
+  it("leaves out a task that the agent fails to tell; where it tells none of them, that is its answer", async () => {
+    const [first = "", ...rest] = own(1).filter((id) => kept.has(id));
+    const failure = { error: { code: -32603, message: "this one is broken" } };
+    instead.set(first, failure);
+    expect(idsOf(await list({}))).toEqual(rest);
+    instead.set("*", failure);
+    expect((await call("main", "a-1", rpcBody("ListTasks", {}))).status).toBe(502);
   });
 
   it("is there by REST too", async () => {

@@ -127,7 +127,7 @@ describe("a reader", () => {
     const watches = [new MemoryWatch(house.house.of("ingress")), new MemoryWatch(house.house.of("egress"))];
     const piece = "y".repeat(200_000);
     const artifact = { artifactId: "b", parts: [{ text: piece }] };
-    const result = { artifactUpdate: { taskId: "task-of-large", contextId: "c", artifact } };
+    const result = { artifactUpdate: { taskId: "task-of-large", contextId: agent.task.contextId, artifact } };
     const event = `data: ${JSON.stringify({ jsonrpc: "2.0", id: stream?.id, result })}\n\n`;
     for (let sent = 0; sent < 520; sent++) {
       if (stream?.response.write(event) === false)

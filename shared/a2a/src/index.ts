@@ -15,6 +15,7 @@ export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
 export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";
+export { requestForTenant } from "./tenant.ts";
 export { taskEvent, TaskView, updatesOf01 } from "./task-view.ts";
 export { clientOf } from "./unsure.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";

@@ -200,6 +200,8 @@ describe("the other operations", () => {
       rest: "/tasks/a%2Fb?historyLength=2",
       body: undefined,
     });
+    const named = { id: "t", name: "tasks/theirs", "A2A-Version": "0.3", taskId: "y", historyLength: 1 };
+    expect(request(sides(rpc03, rest10, "GetTask"), named).rest).toBe("/tasks/t?historyLength=1");
     expect(restRequest(sides(rest10, rpc03, "GetTask"), "GET /tasks/t?historyLength=2&A2A-Version=1.0").body).toEqual({
       jsonrpc: "2.0",
       id: "r",

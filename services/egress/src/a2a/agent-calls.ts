@@ -9,7 +9,7 @@ import type { Agent, Agents } from "./agents.ts";
 import { hintsAtChange, readAnswer } from "./answers.ts";
 import type { HeldBytes, Hold } from "./held-bytes.ts";
 import type { PushOperations } from "./push-operations.ts";
-import { forTenant } from "./tenant-param.ts";
+import { forTenant, requireTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import type { Watches } from "./watches.ts";
@@ -84,6 +84,7 @@ export class AgentCalls {
     const { replies, maxAnswerBytes, pushes } = this.#options;
     const { call, a2a, at, hold } = to;
     const { http, rpcId } = call.head;
+    requireTenant(at, a2a);
     const sides: Sides = {
       client: clientOf(a2a, at.dialect),
       upstream: at.dialect,

@@ -51,8 +51,9 @@ export class TaskReader {
       const { bytes, complete } = await exchange.collect(maxBytes);
       if (!complete) throw new Fault("upstream_failed", "the task is too large to be told");
       const answer = answerFor(sides, { status, contentType: String(headers["content-type"] ?? ""), body: bytes });
-      const { result } = JSON.parse(answer.body.toString("utf8")) as { result?: unknown };
+      const { result } = JSON.parse(answer.body.toString("utf8")) as { result?: { readonly id?: unknown } };
       if (result === undefined) throw new Fault("upstream_failed", "the agent does not know its task");
+      if (result.id !== task) throw new Fault("upstream_failed", "the agent tells of another task");
       return Buffer.from(JSON.stringify({ task: result }));
     } finally {
       clearTimeout(timer);

@@ -4,6 +4,7 @@ import {
   decodeJson,
   encodeJson,
   Fault,
+  toFault,
   longestA2aId,
   subjects,
   type CallHead,
@@ -16,6 +17,7 @@ import type { Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import { readAnswer } from "./answers.ts";
+import { forTenant } from "./tenant-param.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 
 export interface TaskListsOptions {
@@ -80,14 +82,33 @@ export class TaskLists {
     const limit = wanted.pageSize ?? 50;
     const { tasks, total, cursor, isBadCursor } = await this.#ask(head, wanted, limit);
     if (isBadCursor === true) return invalid({ path: ["pageToken"], message: "is none of this list's" });
+    const fetched = await this.#fetchAll(to, tasks, wanted);
+    const shown = fetched.filter((task) => fits(task, wanted));
+    return { result: { tasks: shown, nextPageToken: cursor ?? "", pageSize: limit, totalSize: total } };
+  }
+
+  /** Those that the agent tells, in order. @throws Fault where it tells none because it fails, or is not to be asked any more */
+  async #fetchAll(to: AgentCall, entries: readonly Entry[], wanted: Wanted): Promise<Task[]> {
     const fetched: (Task | undefined)[] = [];
-    const entries = tasks.entries();
+    const failures: Fault[] = [];
+    const waiting = [...entries.entries()].toReversed();
     const work = async () => {
-      for (const [index, entry] of entries) fetched[index] = await this.#fetch(to, entry, wanted);
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        const [index, entry] = next;
+        fetched[index] = await this.#fetch(to, entry, wanted).catch((error: unknown) => {
+          const fault = to.call.ended ?? toFault(error);
+          if (fault.kind !== "upstream_failed") waiting.length = 0;
+          failures.push(fault);
+          return undefined;
+        });
+      }
     };
     await Promise.all(Array.from({ length: atOnce }, work));
-    const shown = fetched.filter((task) => task !== undefined && fits(task, wanted));
-    return { result: { tasks: shown, nextPageToken: cursor ?? "", pageSize: limit, totalSize: total } };
+    const told = fetched.filter((task) => task !== undefined);
+    const fault =
+      failures.find(({ kind }) => kind !== "upstream_failed") ?? (told.length === 0 ? failures[0] : undefined);
+    if (fault !== undefined) throw fault;
+    return told;
   }
 
   async #ask({ tenant, identity, server }: CallHead, wanted: Wanted, limit: number): Promise<TaskList> {
@@ -107,7 +128,7 @@ export class TaskLists {
     return list as TaskList;
   }
 
-  /** The task as its agent has it now; undefined where the agent has forgotten it. */
+  /** The task as its agent has it now; undefined where the agent has forgotten it, or tells another. @throws Fault */
   async #fetch(to: AgentCall, { id, renames, state }: Entry, wanted: Wanted): Promise<Task | undefined> {
     const sides: Sides = {
       client: own,
@@ -120,12 +141,13 @@ export class TaskLists {
     const { historyLength } = wanted;
     const params = { id: named, ...(typeof historyLength === "number" && { historyLength }) };
     const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id: 1, method: "GetTask", params }));
-    const fetching = { ...to, sides, request: requestFor(sides, { http: "POST", rest: "", body }) };
+    const fetching = { ...to, sides, request: forTenant(to.at, requestFor(sides, { http: "POST", rest: "", body })) };
     const { answer, observed } = await readAnswer(fetching, send(fetching));
     const translated = answerFor(sides, answer);
     const { result, error } = JSON.parse(translated.body.toString("utf8")) as Answer;
     if (error?.code === -32001) return undefined;
-    if (result === undefined) throw new Fault("upstream_failed", "the agent did not tell about one of the tasks");
+    if (result === undefined) throw new Fault("upstream_failed", "the agent did not tell about its tasks");
+    if (observed.task !== id) return undefined;
     if (observed.state !== state) this.#options.registry.tell(to.call.head, observed, renames);
     if (wanted.includeArtifacts === true) return result;
     const { artifacts: _artifacts, ...rest } = result;

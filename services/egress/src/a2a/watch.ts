@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Observed } from "@sluice/a2a";
 import { Fault, toFault, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Exchange } from "@sluice/relay";
 import { isEventStream, relayedHeaders } from "../headers.ts";
+import { interrupted, over } from "./task-states.ts";
 import type { WatchAgent } from "./watch-agent.ts";
 import { BadEvent, eventsOf, type AgentEvent } from "./watch-events.ts";
 import type { Snapshot, WatchStream } from "./watch-stream.ts";
+import type { WatchSubject } from "./watch-subject.ts";
 
 /** Before the agent is asked again whose stream broke off; after the last it is given up. */
 const pausesMs = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
@@ -18,30 +21,21 @@ const firstEventMs = 1_000;
 const headAfterMs = 3_000;
 
 const streamHeaders = { "content-type": "text/event-stream" };
-const over: ReadonlySet<string> = new Set([
-  "TASK_STATE_COMPLETED",
-  "TASK_STATE_FAILED",
-  "TASK_STATE_CANCELED",
-  "TASK_STATE_REJECTED",
-]);
-const interrupted: ReadonlySet<string> = new Set(["TASK_STATE_INPUT_REQUIRED", "TASK_STATE_AUTH_REQUIRED"]);
 
 export interface WatchOptions {
   readonly call: ActiveCall;
   readonly agent: WatchAgent;
   readonly stream: WatchStream;
   readonly claim: TaskWatch;
-  /** The task, where it is known from the start. */
-  readonly task: string | undefined;
-  /** Keeps what an event says of the task; gives back the names that came about with it. @throws Fault */
-  readonly onNews: (event: AgentEvent, isFirst: boolean) => Promise<Renames | undefined>;
+  readonly subject: WatchSubject;
+  /** Keeps what is said of the task, and whose it is where a name of it is new; gives back the names that came about with that. @throws Fault */
+  readonly onNews: (said: Observed, isNamed: boolean) => Promise<Renames | undefined>;
 }
 
 /** The one subscription to a task: from its first event to its end, however often the agent's stream breaks off. */
 export class Watch {
   readonly #options: WatchOptions;
   readonly #ready = Promise.withResolvers<void>();
-  #task: string | undefined;
   #state: string | undefined;
   #isOver = false;
   #failures = 0;
@@ -49,7 +43,6 @@ export class Watch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    this.#task = options.task;
     this.#ready.promise.catch(() => {});
   }
 
@@ -69,7 +62,7 @@ export class Watch {
 
   /** The upstream's id, once that is known. */
   get task(): string | undefined {
-    return this.#task;
+    return this.#options.subject.task;
   }
 
   /** Resolves when there is a first event. @throws Fault where there will be none */
@@ -138,7 +131,7 @@ export class Watch {
       status: 200,
       events: stream.events,
       ...(this.#state !== undefined && { taskState: this.#state }),
-      ...(this.#task !== undefined && { task: this.#task }),
+      ...(this.task !== undefined && { task: this.task }),
       ...(fault !== undefined && !isMoved && { fault: fault.kind, isError: true }),
     };
   }
@@ -147,7 +140,7 @@ export class Watch {
   async #goOn(): Promise<void> {
     const { call } = this.#options;
     if (call.ended !== undefined) throw call.ended;
-    if (this.#task === undefined) throw new Fault("upstream_failed", "the agent's stream broke off");
+    if (this.task === undefined) throw new Fault("upstream_failed", "the agent's stream broke off");
     const pauseMs = pausesMs[this.#failures];
     if (pauseMs === undefined) throw new Fault("upstream_failed", "the agent's stream broke off again and again");
     this.#failures++;
@@ -191,14 +184,11 @@ export class Watch {
   }
 
   async #take(event: AgentEvent): Promise<void> {
-    const { stream, onNews } = this.#options;
+    const { stream, subject } = this.#options;
     const { observed } = event;
-    const isFirst = this.#task === undefined && observed.task !== undefined;
+    const isNamed = subject.take(observed);
     const isNews = observed.state !== undefined && observed.state !== this.#state;
-    this.#task ??= observed.task;
-    if (observed.task !== undefined && observed.task !== this.#task)
-      throw new BadEvent("upstream_failed", "the agent's stream tells of another task than it began with");
-    const renames = isFirst || isNews ? await onNews(event, isFirst) : undefined;
+    const renames = isNamed || isNews ? await this.#note(observed, isNamed) : undefined;
     this.#state = observed.state ?? this.#state;
     this.#open(renames);
     await stream.send(event);
@@ -207,8 +197,17 @@ export class Watch {
     this.#ready.resolve();
   }
 
+  /** What is not this caller's stays so, however often the agent tells it. */
+  async #note(observed: Observed, isNamed: boolean): Promise<Renames | undefined> {
+    const { onNews, subject } = this.#options;
+    return await onNews({ ...observed, ...subject.names }, isNamed).catch((cause: unknown) => {
+      const { kind, message } = toFault(cause);
+      throw kind === "upstream_failed" ? new BadEvent(kind, message, { cause }) : cause;
+    });
+  }
+
   #open(renames: Renames | undefined): void {
-    this.#options.stream.open({ headers: this.#headers, task: this.#task, renames });
+    this.#options.stream.open({ headers: this.#headers, task: this.task, renames });
   }
 
   /** Subscribes anew; what is told first is the task as it is. */
@@ -277,12 +276,14 @@ export class Watch {
   }
 
   async #ask(): Promise<AgentEvent> {
-    return await this.#options.agent.task(this.#known);
+    const event = await this.#options.agent.task(this.#known);
+    this.#options.subject.require(event.observed);
+    return event;
   }
 
   get #known(): string {
-    if (this.#task === undefined) throw new Fault("upstream_failed", "the task is not known");
-    return this.#task;
+    if (this.task === undefined) throw new Fault("upstream_failed", "the task is not known");
+    return this.task;
   }
 
   /** @throws Fault where the watch ends meanwhile */

@@ -11,6 +11,7 @@ import type { TaskRegistry } from "./task-registry.ts";
 import { WatchAgent } from "./watch-agent.ts";
 import { WatchClaims, type Claim } from "./watch-claims.ts";
 import { WatchStream } from "./watch-stream.ts";
+import { WatchSubject } from "./watch-subject.ts";
 import { ViewBudget } from "./watch-views.ts";
 import { Watch } from "./watch.ts";
 
@@ -163,14 +164,15 @@ export class Watches {
       agent,
       stream,
       claim,
-      task,
-      onNews: async ({ observed }, isFirst) => {
-        if (!isFirst) {
-          registry.tell(call.head, observed, call.head.a2a?.known?.renames);
+      subject: new WatchSubject(task === undefined ? {} : { ...to.a2a.known?.task, task }),
+      onNews: async (said, isNamed) => {
+        if (!isNamed) {
+          registry.tell(call.head, said, call.head.a2a?.known?.renames);
           return undefined;
         }
-        if (observed.task !== undefined) this.#keep(keyOf(call, observed.task), watch);
-        return await registry.note(call.head, observed, claim);
+        if (said.task === undefined) return await registry.note(call.head, said);
+        this.#keep(keyOf(call, said.task), watch);
+        return await registry.note(call.head, said, claim);
       },
     });
     return watch;

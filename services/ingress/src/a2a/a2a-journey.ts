@@ -72,7 +72,7 @@ export function intentOf(journey: A2aJourney): Intent {
 /** What egress learns of a call. */
 export function callHeadOf(journey: A2aJourney, decided: Decided): HandedHead {
   const { request, section, agent, read, rest, publicUrl, isUnsure } = journey;
-  const { dialect, operation, named } = read;
+  const { dialect, operation, named, tenant } = read;
   const { session } = decided.admitted;
   const extensions = header(request, "a2a-extensions") ?? header(request, "x-a2a-extensions");
   return {
@@ -88,6 +88,7 @@ export function callHeadOf(journey: A2aJourney, decided: Decided): HandedHead {
       dialect,
       operation,
       named,
+      ...(tenant !== undefined && { tenant }),
       ...(isUnsure === true && { isUnsure }),
       ...(dialect.binding === "HTTP+JSON" && { rest }),
       ...(session?.ok === true && session.known !== undefined && { known: session.known }),

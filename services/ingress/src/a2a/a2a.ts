@@ -173,7 +173,7 @@ export function toldTo({ request, rest }: A2aRequest): Told {
 
 /** `A2A-Version`: the header, or else what the query says (A2A 1.0 §3.6.1). */
 export function versionOf(request: RequestHead): string | undefined {
-  const query = request.url?.split("?", 2)[1];
+  const query = request.url?.replace(/^[^?]*/, "");
   const version = header(request, "a2a-version") ?? (query && new URLSearchParams(query).get("A2A-Version"));
   return typeof version === "string" && version !== "" ? version : undefined;
 }
