@@ -27,10 +27,11 @@ export const configSchema = z.object({
     .optional(),
   /** What the addresses that agents are told are signed with, as egress has it; without one there are no push notifications. */
   PUSH_SIGNING_KEY: keyRing.optional(),
-  /** Bytes of one push notification; how many of one configuration are taken in a minute, by each replica; how many of one tenant may wait. */
+  /** Bytes of one push notification; how many of one configuration are taken in a minute, by each replica; how many, and how many bytes, of one tenant may wait. */
   PUSH_MAX_BODY_BYTES: integer(1_024, 768 * 1024).default(256 * 1024),
   PUSH_MAX_PER_MINUTE: integer(1, 1_000_000).default(600),
   PUSH_MAX_WAITING_PER_TENANT: integer(1, 1_000_000).default(4_096),
+  PUSH_MAX_BYTES_PER_TENANT: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(32 * 1024 ** 2),
   ADMISSION_TIMEOUT_MS: integer(100, 60_000).default(2_000),
   /** How long a client may take to send a request's head, and the whole of it. */
   HEADERS_TIMEOUT_MS: integer(1_000, 600_000).default(10_000),

@@ -34,17 +34,17 @@ export async function storeWhereRoom(
   throw new Fault("unavailable", "the message could not be stored");
 }
 
-/** How many messages a stream holds on subjects that match. @throws Fault */
-export async function countMessages(
+/** How many messages a stream holds on each subject that matches. @throws Fault */
+export async function countBySubject(
   bus: Bus,
   { stream, subjects }: { readonly stream: string; readonly subjects: string },
   timeoutMs: number,
-): Promise<number> {
+): Promise<ReadonlyMap<string, number>> {
   const question = encodeJson({ subjects_filter: subjects });
   const answer = await bus.ask(`$JS.API.STREAM.INFO.${stream}`, question, { timeoutMs });
   const { state } = decodeJson<{ state?: { subjects?: Record<string, number> } }>(answer.data);
   if (state === undefined) throw new Fault("unavailable", "the stream is not there");
-  return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
+  return new Map(Object.entries(state.subjects ?? {}));
 }
 
 /** Where a message was stored that JetStream says it stored. */

@@ -8,6 +8,8 @@ import type { Incoming } from "./incoming.ts";
 export interface Delivery {
   readonly subject: string;
   readonly data: Uint8Array;
+  /** Its place in the stream. */
+  readonly sequence: number;
   /** How often it was given to some replica, this time included. */
   readonly tries: number;
   /** Done with: the stream drops it. */
@@ -148,8 +150,12 @@ class HeldDelivery implements Delivery {
     this.#reply = reply ?? "";
   }
 
+  get sequence(): number {
+    return ackToken(this.#reply, 1);
+  }
+
   get tries(): number {
-    return triesOf(this.#reply);
+    return ackToken(this.#reply, 0) || 1;
   }
 
   ack(): void {
@@ -170,8 +176,8 @@ class HeldDelivery implements Delivery {
   }
 }
 
-/** `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.…` */
-function triesOf(reply: string): number {
+/** `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.…` */
+function ackToken(reply: string, behindTries: number): number {
   const tokens = reply.split(".");
-  return Number(tokens[tokens.length > 10 ? 6 : 4] ?? 1) || 1;
+  return Number(tokens[(tokens.length > 10 ? 6 : 4) + behindTries]) || 0;
 }

@@ -52,7 +52,7 @@ export class Deliverer {
   }
 
   /** Never throws: what is wrong here is tried again. */
-  async deliver({ data, tries }: Delivery): Promise<Verdict> {
+  async deliver({ data, tries }: Pick<Delivery, "data" | "tries">): Promise<Verdict> {
     const { head, body } = decodeHeadAndBody<PushHead>(data);
     const about = { id: head.id, at: head.at, reason: "", tries, bytes: body.length };
     try {

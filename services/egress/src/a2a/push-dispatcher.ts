@@ -2,6 +2,7 @@ import { store, WorkQueue, type AuditLog, type Bus, type Delivery } from "@sluic
 import { decodeHeadAndBody, encodeJson, streams, subjects, type Action, type PushHead } from "@sluice/contracts";
 import { describeError, type Log } from "@sluice/telemetry";
 import type { Deliverer, Verdict } from "./push-delivery.ts";
+import { Lane } from "./push-lane.ts";
 
 export interface DispatcherOptions {
   readonly bus: Bus;
@@ -10,8 +11,9 @@ export interface DispatcherOptions {
   readonly actions: Pick<AuditLog<Action>, "add">;
   readonly counted: (outcome: Verdict["is"]) => void;
   readonly ackWaitMs: number;
-  /** How many this replica has in hand at once. */
+  /** How many this replica has in hand at once, and of one tenant. */
   readonly mostHeld: number;
+  readonly mostHeldPerTenant: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
 }
@@ -26,6 +28,10 @@ const busyMs = 2_000;
 const betweenMs = 10;
 /** The pause grows by this part of a notification's age: geometrically, however often it was in whose hands. */
 const growth = 0.5;
+/** The pause of what was not tried grows so far. */
+const mostBusy = 8;
+/** Notifications of which it is known how often they were sent away untried. */
+const mostUntried = 20_000;
 const spread = 0.25;
 
 /**
@@ -35,8 +41,12 @@ const spread = 0.25;
 export class PushDispatcher implements AsyncDisposable {
   readonly #options: DispatcherOptions;
   readonly #queue: WorkQueue;
-  /** By configuration, in the order of arrival. */
-  readonly #lanes = new Map<string, Delivery[]>();
+  /** By configuration. */
+  readonly #lanes = new Map<string, Lane>();
+  /** How many are in hand, by tenant. */
+  readonly #shares = new Map<string, number>();
+  /** How often what waits was sent away without a try, by its place in the stream. */
+  readonly #untried = new Map<number, number>();
   readonly #held = new Set<Delivery>();
   readonly #running = new Set<Promise<void>>();
   readonly #holding: NodeJS.Timeout;
@@ -58,6 +68,7 @@ export class PushDispatcher implements AsyncDisposable {
     });
     this.#holding = setInterval(() => {
       for (const delivery of this.#held) delivery.working();
+      for (const [id, lane] of this.#lanes) if (lane.isOver(Date.now())) this.#lanes.delete(id);
     }, ackWaitMs / holdsPerAckWait);
   }
 
@@ -77,37 +88,52 @@ export class PushDispatcher implements AsyncDisposable {
     clearInterval(this.#holding);
   }
 
+  /** No configuration and no tenant has more in hand than its share: what is slow makes nobody else wait. */
   #take(delivery: Delivery): void {
-    const id = idOf(delivery);
+    const [id, tenant, now] = [idOf(delivery), tenantOf(delivery), Date.now()];
+    const lane = this.#lanes.get(id) ?? new Lane();
+    this.#lanes.set(id, lane);
+    const share = this.#shares.get(tenant) ?? 0;
+    if (share >= this.#options.mostHeldPerTenant)
+      return this.#sendAway(delivery, lane.sendAway(delivery, { now, atLeastMs: this.#busyMs(delivery) }));
+    if (!lane.admits(delivery, now)) return this.#sendAway(delivery, lane.sendAway(delivery, { now }));
     this.#held.add(delivery);
-    const lane = this.#lanes.get(id);
-    if (lane !== undefined) return void lane.push(delivery);
-    const fresh = [delivery];
-    this.#lanes.set(id, fresh);
-    const running = this.#run(id, fresh).finally(() => this.#running.delete(running));
+    this.#shares.set(tenant, share + 1);
+    lane.add(delivery);
+    if (lane.held.length > 1) return;
+    const running = this.#run(id, lane).finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
 
-  async #run(id: string, lane: Delivery[]): Promise<void> {
-    for (let first = lane[0]; first !== undefined; first = lane[0]) {
+  async #run(id: string, lane: Lane): Promise<void> {
+    const { held } = lane;
+    for (let first = held[0]; first !== undefined; first = held[0]) {
+      lane.tries(Date.now());
       const verdict = this.#stopping ? undefined : await this.#carry(first);
+      lane.tried(Date.now());
       if (verdict === undefined || verdict.is === "again" || verdict.is === "busy") {
-        const pauseMs = verdict === undefined ? 0 : this.#pauseOf(verdict);
-        for (const [place, one] of lane.splice(0).entries())
-          this.#letGo(one, () => one.nak(pauseMs + place * betweenMs));
+        const pauseMs = verdict === undefined ? 0 : this.#pauseOf(verdict, first);
+        for (const [place, one] of held.splice(0).entries()) {
+          this.#letGo(one);
+          if (one === first && verdict?.is === "again") one.nak(pauseMs);
+          else this.#sendAway(one, pauseMs + place * betweenMs);
+        }
       } else {
-        lane.shift();
-        this.#letGo(first, () => first.ack());
+        held.shift();
+        this.#letGo(first);
+        this.#untried.delete(first.sequence);
+        first.ack();
       }
     }
-    this.#lanes.delete(id);
+    if (lane.isOver(Date.now())) this.#lanes.delete(id);
   }
 
   /** What is told of it is kept before it is let go of. */
   async #carry(delivery: Delivery): Promise<Verdict | undefined> {
     const { log, bus, deliverer, actions, counted } = this.#options;
     try {
-      const verdict = await deliverer.deliver(delivery);
+      const tries = delivery.tries - (this.#untried.get(delivery.sequence) ?? 0);
+      const verdict = await deliverer.deliver({ data: delivery.data, tries });
       const { is, about } = verdict;
       counted(is);
       if (is === "dead") {
@@ -122,17 +148,42 @@ export class PushDispatcher implements AsyncDisposable {
     }
   }
 
-  #letGo(delivery: Delivery, say: () => void): void {
+  #letGo(delivery: Delivery): void {
+    const tenant = tenantOf(delivery);
+    const share = (this.#shares.get(tenant) ?? 1) - 1;
     this.#held.delete(delivery);
-    say();
+    if (share > 0) this.#shares.set(tenant, share);
+    else this.#shares.delete(tenant);
   }
 
-  #pauseOf({ is, about, retryAfterMs = 0 }: Verdict): number {
+  /** It was not tried: that does not count as a try. */
+  #sendAway(delivery: Delivery, pauseMs: number): void {
+    const { sequence } = delivery;
+    this.#untried.set(sequence, (this.#untried.get(sequence) ?? 0) + 1);
+    if (this.#untried.size > mostUntried) this.#untried.delete(this.#untried.keys().next().value ?? sequence);
+    delivery.nak(pauseMs);
+  }
+
+  #pauseOf({ is, about, retryAfterMs = 0 }: Verdict, delivery: Delivery): number {
+    if (is === "busy") return this.#busyMs(delivery);
     const { firstRetryMs, longestRetryMs } = this.#options;
     const age = (Date.now() - about.at) * growth;
-    const pauseMs = is === "busy" ? busyMs : Math.min(longestRetryMs, Math.max(firstRetryMs, age, retryAfterMs));
-    return pauseMs * (1 - spread + 2 * spread * Math.random());
+    return spreadOut(Math.min(longestRetryMs, Math.max(firstRetryMs, age, retryAfterMs)));
   }
+
+  /** The longer, the more often there was no room. */
+  #busyMs({ sequence }: Delivery): number {
+    return spreadOut(busyMs * Math.min(mostBusy, 1 + (this.#untried.get(sequence) ?? 0)));
+  }
+}
+
+function spreadOut(ms: number): number {
+  return ms * (1 - spread + 2 * spread * Math.random());
+}
+
+/** `<prefix>.<tenant>.<configuration>`: all of it but the configuration. */
+function tenantOf({ subject }: Delivery): string {
+  return subject.slice(0, subject.lastIndexOf("."));
 }
 
 function idOf({ data }: Delivery): string {

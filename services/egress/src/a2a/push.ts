@@ -18,8 +18,9 @@ import { Webhooks } from "./push-webhooks.ts";
 type PushContext = Context<EgressConfig & BaseConfig>;
 
 const mostHeld = 512;
-/** Of what is in hand, this many may wait for one host. */
-const waitingPerHost = 64;
+const mostHeldPerTenant = mostHeld / 8;
+/** Configurations that wait for one host: with all that they have in hand less than a tenant may have. */
+const waitingPerHost = 8;
 
 /** What calls need of push notifications. */
 export function openPushOperations(
@@ -65,6 +66,7 @@ export function startDispatching(
       counted: counterOf(context, () => dispatcher.pending()),
       ackWaitMs: config.PUSH_ACK_WAIT_MS,
       mostHeld,
+      mostHeldPerTenant,
       firstRetryMs: config.PUSH_RETRY_FIRST_MS,
       longestRetryMs: config.PUSH_RETRY_LONGEST_MS,
     }),

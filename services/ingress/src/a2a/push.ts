@@ -51,9 +51,9 @@ export class PushReceiver {
     const checked = await scanAsync(body.bytes, anything);
     if (!checked.ok) throw new Fault("parse_error", explain(checked.error));
     if (checked.root.kind !== "object") throw new Fault("invalid_request", "a notification is a JSON object");
-    await room.requireShare(told.tenant);
     const head: PushHead = { id: told.id, at: Date.now(), ...traceOf(request) };
     const message = { subject: subjects.push(told), payload: encodeHeadAndBody(head, body.bytes) };
+    await room.requireShare(told.tenant, { subject: message.subject, bytes: message.payload.length });
     if (!(await storeWhereRoom(bus, message, storeTimeoutMs))) throw tooMany(30);
   }
 
@@ -76,8 +76,9 @@ export function openPushReceiver(
   { bus, config }: Context<IngressConfig & BaseConfig>,
   budget: BodyBudget,
 ): PushReceiver | undefined {
-  const { PUSH_SIGNING_KEY: keys, PUSH_MAX_PER_MINUTE: perMinute, PUSH_MAX_WAITING_PER_TENANT: perTenant } = config;
+  const { PUSH_SIGNING_KEY: keys, PUSH_MAX_PER_MINUTE: perMinute } = config;
   if (keys === undefined) return undefined;
+  const perTenant = { messages: config.PUSH_MAX_WAITING_PER_TENANT, bytes: config.PUSH_MAX_BYTES_PER_TENANT };
   const room = new PushRoom(bus, { perMinute, perTenant });
   return new PushReceiver({ bus, keys, room, budget, maxBytes: config.PUSH_MAX_BODY_BYTES });
 }
