@@ -84,7 +84,11 @@ describe("docker-compose.yml", async () => {
     const base = await variablesIn("shared/runtime/src/config.ts");
     for (const name of serviceNames) {
       const known = [...base, ...(await variablesIn(`services/${name}/src/config.ts`))];
-      expect(known, name).toEqual(expect.arrayContaining(Object.keys(of(name).environment ?? {})));
+      const given = Object.keys(of(name).environment ?? {});
+      const unknown = given.filter(
+        (setting) => ![setting, setting.replace(/_FILE$/, "")].some((one) => known.includes(one)),
+      );
+      expect(unknown, name).toEqual([]);
     }
   });
 
@@ -93,6 +97,15 @@ describe("docker-compose.yml", async () => {
     for (const secret of Object.keys(holders)) expect(example).toMatch(new RegExp(`^${secret}=$`, "m"));
     const open = [...text.matchAll(/\$\{([A-Z_]+)(?!:\?|[A-Z_])/g)].map(([, name]) => name);
     expect(new Set(open)).toEqual(new Set(["PUBLIC_URL", "PUSH_NETWORKS", "UPSTREAM_NETWORKS"]));
+  });
+
+  it("hands on where it is set, and leaves away where not, what signs cards and where agents tell of their tasks", async () => {
+    const open = { PUSH_PUBLIC_URL: null, CARD_SIGNING_KEY: null, CARD_SIGNING_KEY_FILE: null };
+    expect(of("ingress").environment).toMatchObject(open);
+    expect(of("egress-a2a").environment).toMatchObject({ PUSH_PUBLIC_URL: null });
+    const example = await read(".env.example");
+    for (const name of [...Object.keys(open), "PUSH_NETWORKS"])
+      expect(example).toMatch(new RegExp(`^# ${name}=.`, "m"));
   });
 
   it("waits for the health of what each container needs", () => {

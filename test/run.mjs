@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { count, tally, uncited } from "./runner/tally.ts";
 import { runVitest } from "./runner/vitest.ts";
 
-const DEADLINE_MS = 20 * 60_000;
+const DEADLINE_MS = 45 * 60_000;
 
 process.chdir(new URL("..", import.meta.url).pathname);
 const args = process.argv.slice(2);

@@ -21,6 +21,10 @@ describe("the options of the benchmark", () => {
       "sse-20",
       "tools-list",
       "tools-list-uncached",
+      "a2a-send",
+      "a2a-stream-20",
+      "workstation-256",
+      "workstation-sse-20",
     ]);
     expect(() => readOptions(["--only", "baseline", "--workload", "federated-list"])).toThrow(
       "leaves nothing to do: a bare proxy has no federated-list",

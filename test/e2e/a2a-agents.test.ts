@@ -121,6 +121,26 @@ describe("an agent's card", () => {
     other.requests.length = 0;
     await send(at("planner/message:send"), { headers, body: restSend });
     expect(only(other).url).toBe("/rest/north/message:send");
+    other.requests.length = 0;
+    await send(at("planner/north/message:send"), { headers, body: restSend });
+    expect(only(other).url).toBe("/rest/north/message:send");
+  });
+
+  it.each(["beta", "acme"])("A22: is called for no tenant that its client chose (%s)", async (tenant) => {
+    const headers = headersOf("a-1", tenant);
+    const message = '"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"x"}]}';
+    const params = `{${message},"tenant":"victim"}`;
+    const rpc = `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${params}}`;
+    const asked = [
+      send(at("planner"), { headers, body: rpc }),
+      send(at("planner/victim/message:send"), { headers, body: restSend }),
+      send(at("planner/message:send"), { headers, body: params }),
+      send(at("planner/..%2Fvictim/message:send"), { headers, body: restSend }),
+    ];
+    const answers = await Promise.all(asked);
+    expect(answers.map(({ status }) => status)).toEqual([200, 400, 400, 400]);
+    expect(answers.map(({ text }) => text.includes("tenant") || text.includes("no name"))).not.toContain(false);
+    expect(JSON.stringify([agent.requests, other.requests])).not.toContain("victim");
   });
 });
 
@@ -148,21 +168,21 @@ describe("what reaches an agent", () => {
     const body = sendBody("1.0", "x");
     await send(at("planner/message:send"), { headers: headersOf(), body: restSend });
     const id = encodeURIComponent(`${new URL(agent.url).host} /rest/message`);
-    await send(at(`planner/tasks/${id}?historyLength=1&historyLength=0`), { method: "GET", headers: headersOf() });
+    await send(at(`planner/tasks/${id}?historyLength=1&x=a?b`), { method: "GET", headers: headersOf() });
     await send(at(`planner/tasks/${id}:cancel`), { headers: headersOf(), body: "{}" });
     await send(at("planner"), { headers: headersOf(), body });
     const seen = calls(agent);
     expect(seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
       "POST /rest/message:send",
-      `GET /rest/tasks/${id}?historyLength=1&historyLength=0`,
+      `GET /rest/tasks/${id}?historyLength=1&x=a?b`,
       `POST /rest/tasks/${id}:cancel`,
       "POST /rpc?x=1",
     ]);
     for (const request of [...seen, ...agent.requests.filter(({ url }) => url.includes("/.well-known/"))]) {
       const { method, url, headers, body: bytes } = request;
-      const [path = "", query = ""] = url.split("?", 2);
+      const [path = "", ...query] = url.split("?");
       const verifier = createVerifier({ mode: "strict", keyId: "k-1", secret: signingSecret });
-      const signed = { method, path, query, body: bytes };
+      const signed = { method, path, query: query.join("?"), body: bytes };
       expect(await verifier.verify(signed, headers as never), url).toMatchObject({ ok: true });
     }
   });

@@ -43,6 +43,10 @@ describe.each(clientDialects)("a client of $version by $binding", (dialect) => {
       expect(await client.get(task)).toMatchObject({ task, context, state: "completed" });
       await expect(client.cancel(task)).rejects.toMatchObject({ code: -32_002 });
       await expect(client.get(randomUUID())).rejects.toMatchObject({ code: -32_001 });
+      const subscription = client.subscribe(randomUUID())[Symbol.asyncIterator]();
+      const lost: unknown = await subscription.next().catch((error: unknown) => error);
+      expect(lost).toMatchObject({ code: -32_001 });
+      expect(String((lost as Error).cause)).not.toContain("Content-Type");
       expect(agent.ledger.hits).toBe(hits + 5);
     },
   );

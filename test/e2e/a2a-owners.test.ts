@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { startTestHouse, type TestHouse } from "@sluice/testing";
+import { startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startAgent, type ReferenceAgent } from "../conformance-a2a/agents/agent.ts";
 import { caller, rpcBody, rpcOf, sendBody, speaking, taskOf, tenantWith } from "./a2a.ts";
@@ -15,7 +15,15 @@ const rpc = (method: string, params: object) => ({ body: rpcBody(method, params)
 beforeAll(async () => {
   [agent, oldest] = await Promise.all([startAgent("1.0"), startAgent("0.1")]);
   house = await startTestHouse({
-    tenants: { acme: tenantWith({ one: { agent }, first: { agent: oldest } }) },
+    tenants: {
+      acme: tenantWith({
+        one: { agent },
+        first: { agent: oldest },
+        again: { agent },
+        "first-again": { agent: oldest },
+      }),
+      other: tenantWith({ one: { agent }, first: { agent: oldest } }),
+    },
     replicas: { ingress: 2, "session-manager": 2 },
   });
 });
@@ -159,6 +167,40 @@ describe("A22: a context of another caller", () => {
     expect(taskOf(await alice(sendBody("1.0", "echo", { contextId }), version)).contextId).toBe(contextId);
   });
 
+  it.each([
+    ["by another name of the agent", "again", "first-again", "acme"],
+    ["of another tenant with the same agent", "one", "first", "other"],
+  ])("stands for another one at the agent for callers %s too, and so does a task id chosen", async (...where) => {
+    const [, endpoint, first, tenant] = where;
+    const version = { "a2a-version": "1.0" };
+    const { contextId } = taskOf(await caller(at("one"), house.key("a-1"))(sendBody("1.0", "echo"), version));
+    const bob = caller(at(endpoint), house.key("b-1", tenant));
+    expect(taskOf(await bob(sendBody("1.0", "echo", { contextId }), version)).contextId).toBe(contextId);
+    const told = agent.ledger.exchanges.at(-1)?.body.toString() ?? "";
+    expect(told).toContain('"contextId"');
+    expect(told).not.toContain(contextId);
+    const id = randomUUID();
+    const ids: unknown[] = [];
+    for (const [path, key] of [
+      ["first", house.key("a-1")],
+      [first, house.key("b-1", tenant)],
+    ] as const) {
+      const answer = await caller(at(path), key)(sendBody("0.1", "input", { id }), { "a2a-version": "0.1" });
+      expect(taskOf(answer).id).toBe(id);
+      const body = JSON.parse(oldest.ledger.exchanges.at(-1)?.body.toString() ?? "") as { params: { id: string } };
+      ids.push(body.params.id);
+    }
+    expect(ids[0]).toBe(id);
+    expect(ids[1]).not.toBe(id);
+  });
+
+  it("is one's own by another name of the agent", async () => {
+    const version = { "a2a-version": "1.0" };
+    const { contextId } = taskOf(await caller(at("one"), house.key("a-1"))(sendBody("1.0", "echo"), version));
+    await caller(at("again"), house.key("a-1"))(sendBody("1.0", "echo", { contextId }), version);
+    expect(agent.ledger.exchanges.at(-1)?.body.toString()).toContain(contextId);
+  });
+
   it("and a task id of another caller that a client of 0.1 chose are new ones of its own", async () => {
     const id = randomUUID();
     const params = { id, message: { role: "user", parts: [{ type: "text", text: "input" }] } };
@@ -174,4 +216,20 @@ describe("A22: a context of another caller", () => {
     expect(ids[1]).not.toBe(id);
     expect(ids[2]).toBe(id);
   });
+});
+
+it("A22: a task id that a client of 0.1 chose is its own, to get and to cancel, while its blocking send is under way", async () => {
+  const alice = caller(at("first"), house.key("a-1"));
+  const bob = caller(at("first"), house.key("b-1"));
+  const version = { "a2a-version": "0.1" };
+  const id = randomUUID();
+  const sent = alice(sendBody("0.1", "hang", { id }), version);
+  await until("the agent to be at it", () => oldest.gates.waiting.includes(id));
+  expect(taskOf(await alice(rpcBody("tasks/get", { id }), version)).id).toBe(id);
+  expect(rpcOf(await bob(rpcBody("tasks/cancel", { id }), version)).error?.code).toBe(-32001);
+  expect(rpcOf(await alice(rpcBody("tasks/cancel", { id }), version)).result).toMatchObject({
+    id,
+    status: { state: "canceled" },
+  });
+  expect(rpcOf(await sent).result).toMatchObject({ id, status: { state: "canceled" } });
 });

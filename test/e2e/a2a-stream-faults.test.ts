@@ -78,6 +78,7 @@ describe("an agent's stream", () => {
     ["is no JSON", "{nothing"],
     ["answers another request", '{"jsonrpc":"2.0","id":99,"result":{"task":{"id":"x"}}}'],
     ["is a notification", '{"jsonrpc":"2.0","method":"x"}'],
+    ["A22: tells of another task", '{"jsonrpc":"2.0","id":1,"result":{"task":{"id":"task-of-held"}}}'],
     ["has 5 MB", JSON.stringify({ jsonrpc: "2.0", id: 1, result: { task: { id: "x".repeat(5_000_000) } } })],
   ])("A40: an event that %s ends the stream with an error, for everybody who reads", async (_what, data) => {
     const agent = agents.bad;
@@ -90,6 +91,7 @@ describe("an agent's stream", () => {
     for (const each of [reader, joined]) {
       expect(await each.finished()).toBe("end");
       expect(lastError(each)).toMatchObject({ code: expect.any(Number) as number });
+      expect(JSON.stringify(each.messages)).not.toContain("task-of-held");
     }
     expect(watch.riseMb).toBeLessThan(96);
     agent.breakOff();

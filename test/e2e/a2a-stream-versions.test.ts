@@ -114,6 +114,18 @@ function told(reader: Pick<EventReader, "events">): Told {
   return { chunks, states, tasks };
 }
 
+/** Since 0.2 a stream begins with the task, which is in a context. */
+function expectTaskFirst({ events }: Pick<EventReader, "events">): void {
+  const event = JSON.parse(events[0]?.data ?? "{}") as { readonly result?: Payload } & Payload;
+  const payload = event.result ?? event;
+  const task = payload.task ?? payload;
+  expect(payload.task !== undefined || payload.kind === "task").toBe(true);
+  expect(task).toMatchObject({
+    id: expect.stringMatching(/./) as string,
+    contextId: expect.stringMatching(/./) as string,
+  });
+}
+
 const chunks = (to: number) => Array.from({ length: to }, (_, at) => `chunk ${at + 1};`);
 const dialects: readonly Dialect[] = ["1.0", "0.3", "0.1", "1.0 REST", "0.3 REST"];
 const cells = ["one", "three", "first", "one-rest"].flatMap((name) =>
@@ -133,8 +145,9 @@ it.each(cells)(
     const others = await Promise.all(dialects.map((one, at) => read(one, name, at % 2, subscription(one, task))));
     for (const other of others) await until("what was before", () => told(other).chunks.length >= 2);
     agent.gates.release({ count: 4 });
-    for (const reader of [first, ...others]) {
+    for (const [at, reader] of [first, ...others].entries()) {
       expect(await reader.finished()).toBe("end");
+      if (([dialect, ...dialects][at] ?? dialect) !== "0.1") expectTaskFirst(reader);
       const { chunks: texts, states, tasks } = told(reader);
       expect(texts).toEqual(chunks(6));
       expect(states.at(-1)?.toLowerCase()).toMatch(/completed$/);
@@ -143,6 +156,23 @@ it.each(cells)(
     if (dialect === "0.1") expect(task).toBe(own);
   },
 );
+
+it("a task that begins by a stream at an agent of 0.1 is in the context that its client named, also for who joins", async () => {
+  const contextId = crypto.randomUUID();
+  const message = { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "chunks 2" }], contextId };
+  const body = { jsonrpc: "2.0", id: 1, method: "SendStreamingMessage", params: { message } };
+  const first = await read("1.0", "first", 0, { rest: "", body });
+  await until("the first events", () => told(first).states.length >= 1);
+  const joined = await read("1.0", "first", 1, subscription("1.0", told(first).tasks[0] ?? ""));
+  await until("the task", () => told(joined).states.length >= 1);
+  agents["0.1"].gates.release({ count: 2 });
+  for (const reader of [first, joined]) {
+    expect(await reader.finished()).toBe("end");
+    expectTaskFirst(reader);
+    const contexts = reader.events.map(({ data }) => /"contextId":"([^"]*)"/.exec(data)?.[1]);
+    expect(new Set(contexts)).toEqual(new Set([contextId]));
+  }
+});
 
 it("A21: egress killed with -9 under readers of three revisions on two replicas of ingress: each goes on with the task as it is, in its own words", async () => {
   const agent = agents["1.0"];

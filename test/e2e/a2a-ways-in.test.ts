@@ -131,7 +131,15 @@ describe("what the tenant left", () => {
 
   it("hides an agent that the rules deny as one that there is none of", async () => {
     const [hidden, none] = [await ask("one", { agentId: "b-1" }), await ask("none", { agentId: "b-1" })];
-    expect([hidden.status, rpcOf(hidden).error]).toEqual([none.status, rpcOf(none).error]);
+    expect([hidden.status, hidden.text]).toEqual([none.status, none.text]);
+    expect(JSON.parse(none.text)).toMatchObject({
+      id: JSON.parse(sendBody("1.0", "echo x")).id,
+      error: { code: 1404 },
+    });
+    for (const body of ["{", rpcBody("NoMethod", {}), rpcBody("GetTask", {})]) {
+      const [one, other] = await Promise.all(["one", "none"].map((at) => ask(at, { body, agentId: "b-1" })));
+      expect([one?.status, one?.text], body).toEqual([other?.status, other?.text]);
+    }
     const plain = await ask("tasks/get?id=7", { agentId: "b-1", method: "GET" });
     expect([plain.status, JSON.parse(plain.text).error]).toEqual([404, "not_found"]);
   });

@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from "node:http";
 import { Registry } from "@sluice/telemetry";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -62,6 +63,14 @@ async function registered() {
   return { ingress: list(ingress), admin: adminRoutes.map(({ method, path }) => ({ method, url: path })) };
 }
 
+/** A request to a route of the router's table, at what the configuration calls "main". */
+const ask = ({ method, url }: { method: string; url: string }, headers: OutgoingHttpHeaders) =>
+  send(house.house.url + url.replace(/:server|:agent/, "main"), {
+    method,
+    headers,
+    ...(method === "POST" && { body: call }),
+  });
+
 const unauthorized = refusal(1401, {
   error: "unauthorized",
   message: "send a valid API key in x-agent-api-key or as Authorization: Bearer",
@@ -70,8 +79,57 @@ const unauthorized = refusal(1401, {
 /** What proves itself by its path says no more than that it does not. */
 const notForPush = refusal(1401, { error: "unauthorized", message: "this is no address for push notifications" });
 
+/** The table in parts, each a test's work. */
+const areas = {
+  "below /mcp": {
+    isHere: (url: string) => url.startsWith("/mcp"),
+    known: [
+      "POST /mcp",
+      "GET /mcp",
+      "DELETE /mcp",
+      "POST /mcp/:server",
+      "HEAD /mcp",
+      "GET /mcp/sse",
+      "GET /mcp/:server/sse",
+      "POST /mcp/messages",
+      "POST /mcp/initialize",
+      "GET /mcp/tools/list",
+      "POST /mcp/tools/list",
+      "POST /mcp/tools/call",
+      "GET /mcp/resources/list",
+      "POST /mcp/resources/list",
+      "POST /mcp/resources/read",
+      "GET /mcp/registration",
+      "GET /mcp/:server/registration",
+    ],
+  },
+  "below /a2a": {
+    isHere: (url: string) => url.startsWith("/a2a"),
+    known: [
+      "POST /a2a",
+      "POST /a2a/:agent",
+      "GET /a2a/:agent/*",
+      "POST /a2a/:agent/*",
+      "DELETE /a2a/:agent/*",
+      "GET /a2a/agent-card",
+      "GET /a2a/:agent/.well-known/agent-card.json",
+      "POST /a2a/tasks/send",
+      "POST /a2a/tasks/sendSubscribe",
+      "GET /a2a/tasks/get",
+      "POST /a2a/tasks/get",
+      "POST /a2a/tasks/cancel",
+    ],
+  },
+  elsewhere: {
+    isHere: (url: string) => !/^\/(?:mcp|a2a)/.test(url),
+    known: ["GET /.well-known/agent.json", "GET /.well-known/jwks.json"],
+  },
+};
+
 describe("who is not known", () => {
+  let forged: ReturnType<typeof forgedCredentials>;
   beforeAll(async () => {
+    forged = forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") });
     const revoked = { headers: as(house.key("gone-1")), body: call };
     expect((await send(`${house.house.url}/mcp`, revoked)).status).toBe(200);
     await house.configure(tenants(["a-1"]));
@@ -84,62 +142,26 @@ describe("who is not known", () => {
     await until("the revoked key to be refused", async () => (await status()) === 401);
   });
 
-  it("A1: every route of the router's table answers 401 to every credential that is missing, garbage, revoked or forged; no message is on the bus", async () => {
-    const routes = (await registered()).ingress;
-    expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(
-      expect.arrayContaining([
-        "POST /mcp",
-        "GET /mcp",
-        "DELETE /mcp",
-        "POST /mcp/:server",
-        "HEAD /mcp",
-        "GET /mcp/sse",
-        "GET /mcp/:server/sse",
-        "POST /mcp/messages",
-        "POST /mcp/initialize",
-        "GET /mcp/tools/list",
-        "POST /mcp/tools/list",
-        "POST /mcp/tools/call",
-        "GET /mcp/resources/list",
-        "POST /mcp/resources/list",
-        "POST /mcp/resources/read",
-        "GET /mcp/registration",
-        "GET /mcp/:server/registration",
-        "POST /a2a",
-        "POST /a2a/:agent",
-        "GET /a2a/:agent/*",
-        "POST /a2a/:agent/*",
-        "DELETE /a2a/:agent/*",
-        "GET /a2a/agent-card",
-        "GET /a2a/:agent/.well-known/agent-card.json",
-        "GET /.well-known/agent.json",
-        "GET /.well-known/jwks.json",
-        "POST /a2a/tasks/send",
-        "POST /a2a/tasks/sendSubscribe",
-        "GET /a2a/tasks/get",
-        "POST /a2a/tasks/get",
-        "POST /a2a/tasks/cancel",
-      ]),
-    );
-    for (const { method, url } of [...routes, ...unregistered]) {
-      const forged = forgedCredentials({ key: house.key("a-1"), revoked: house.key("gone-1") });
-      const asked = Object.entries(forged).map(async ([name, headers]) => {
-        const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
-          method,
-          headers: { ...json, ...headers },
-          ...(method === "POST" && { body: call }),
+  it.each(Object.entries(areas))(
+    "A1: every route %s of the router's table answers 401 to every credential that is missing, garbage, revoked or forged; no message is on the bus",
+    async (_where, { isHere, known }) => {
+      const routes = (await registered()).ingress.filter(({ url }) => isHere(url));
+      expect(routes.map(({ method, url }) => `${method} ${url}`)).toEqual(expect.arrayContaining([...known]));
+      for (const { method, url } of [...routes, ...unregistered.filter((route) => isHere(route.url))]) {
+        const asked = Object.entries(forged).map(async ([name, headers]) => {
+          const answer = await ask({ method, url }, { ...json, ...headers });
+          const what = `${method} ${url} with ${name}`;
+          expect(answer.status, what).toBe(401);
+          expect(answer.headers["www-authenticate"], what).toBe('Bearer realm="sluice"');
+          const told = url.startsWith("/a2a/push/") && method === "POST" ? notForPush : unauthorized;
+          if (method !== "HEAD") expect(JSON.parse(answer.text), what).toEqual(told);
         });
-        const what = `${method} ${url} with ${name}`;
-        expect(answer.status, what).toBe(401);
-        expect(answer.headers["www-authenticate"], what).toBe('Bearer realm="sluice"');
-        const told = url.startsWith("/a2a/push/") && method === "POST" ? notForPush : unauthorized;
-        if (method !== "HEAD") expect(JSON.parse(answer.text), what).toEqual(told);
-      });
-      await Promise.all(asked);
-    }
-    expect(await spy.heard(landmark)).toEqual([]);
-    expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
-  });
+        await Promise.all(asked);
+      }
+      expect(await spy.heard(landmark)).toEqual([]);
+      expect(upstream.requests.map(({ message }) => message?.params?.["name"])).toEqual([spy.landmark]);
+    },
+  );
 
   it("A1: a path that the router cannot read answers 401 too, or 403 to a foreign page, and is not echoed", async () => {
     for (const path of [`/mcp/${"x".repeat(300)}`, "/mcp/%zz", "/%zz", "/mcp/%c0%af", "/mcp/%"]) {
@@ -184,11 +206,12 @@ describe("who is not known", () => {
     ];
     expect(routes).toContainEqual({ method: "GET", url: "/v1/status" });
     for (const { method, url } of routes) {
-      for (const authorization of credentials) {
+      const asked = credentials.map(async (authorization) => {
         const answer = await send(house.house.adminUrl + url, { method, headers: { authorization } });
         expect(answer.status, `${method} ${url} with "${authorization}"`).toBe(401);
         if (method !== "HEAD") expect(Object.keys(JSON.parse(answer.text)).sort()).toEqual(["error", "message"]);
-      }
+      });
+      await Promise.all(asked);
     }
     const known = await send(`${house.house.adminUrl}/v1/status`, {
       method: "GET",
@@ -256,40 +279,28 @@ describe("who comes from a foreign page or name", () => {
     "a, localhost",
   ];
 
-  it("A18: a foreign Origin answers 403 on every route, with and without a valid key; nothing is on the bus", async () => {
-    for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
-      for (const origin of origins) {
-        for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
-            method,
-            headers: { ...headers, origin },
-            ...(method === "POST" && { body: call }),
-          });
-          expect(answer.status, `${method} ${url} from "${origin}"`).toBe(403);
+  it.each([
+    { field: "origin", name: "Origin", values: origins },
+    { field: "host", name: "Host", values: hosts },
+  ])(
+    "A18: a foreign $name answers 403 on every route, with and without a valid key; nothing is on the bus",
+    async ({ field, values }) => {
+      const foreign = values.flatMap((value) => [
+        as(house.key("a-1"), { [field]: value }),
+        { ...json, [field]: value },
+      ]);
+      for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
+        const asked = foreign.map(async (headers) => {
+          const answer = await ask({ method, url }, headers);
+          expect(answer.status, `${method} ${url} with ${field} "${String(headers[field])}"`).toBe(403);
           expect(answer.everything).not.toMatch(/access-control-allow/i);
-          if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_origin");
-        }
+          if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe(`foreign_${field}`);
+        });
+        await Promise.all(asked);
       }
-    }
-    expect(await spy.heard(landmark)).toEqual([]);
-  });
-
-  it("A18: a foreign Host answers 403 on every route, with and without a valid key; nothing is on the bus", async () => {
-    for (const { method, url } of [...(await registered()).ingress, { method: "GET", url: "/elsewhere" }]) {
-      for (const host of hosts) {
-        for (const headers of [as(house.key("a-1")), json]) {
-          const answer = await send(house.house.url + url.replace(/:server|:agent/, "main"), {
-            method,
-            headers: { ...headers, host },
-            ...(method === "POST" && { body: call }),
-          });
-          expect(answer.status, `${method} ${url} as "${host}"`).toBe(403);
-          if (method !== "HEAD") expect(JSON.parse(answer.text).error.data.error).toBe("foreign_host");
-        }
-      }
-    }
-    expect(await spy.heard(landmark)).toEqual([]);
-  });
+      expect(await spy.heard(landmark)).toEqual([]);
+    },
+  );
 
   it("A18: a page of this machine may call, and is not told that every origin may", async () => {
     for (const origin of ["http://localhost:5173", "http://127.0.0.1", "https://[::1]:8443"]) {

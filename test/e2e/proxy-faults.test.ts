@@ -216,16 +216,20 @@ describe("settings", () => {
     });
   });
 
-  it.each(["claude", "vscode", "cursor"])(
-    "--print-config %s prints JSON without a secret, before anything is set",
-    async (client) => {
-      const { code, stdout } = await start({ PATH }, ["--print-config", client]);
-      expect([code, stdout]).toEqual([0, expect.stringContaining("http://127.0.0.1:8765/mcp")]);
-      const stdio = await start(environment("https://mcp.example.com/mcp"), ["--stdio", "--print-config", client]);
-      expect(JSON.parse(stdio.stdout)).toBeTypeOf("object");
-      expect(stdio.stdout).not.toContain(apiSecret);
-    },
-  );
+  it("a URL that is none and a reference that leads nowhere are named beside the others", async () => {
+    const wrong = { PATH, MCP_UPSTREAM_URL: "nonsense", MCP_API_SECRET: "${file:nowhere}", PORT: "x" };
+    const { code, stderr } = await start(wrong);
+    expect(code).toBe(2);
+    for (const name of ["MCP_UPSTREAM_URL", "MCP_API_KEY", "MCP_API_SECRET", "PORT"])
+      expect(stderr).toContain(`\n  ${name}: `);
+  });
+
+  it("--print-config prints JSON that starts this very program, before anything is set", async () => {
+    const { code, stdout } = await start({ PATH }, ["--print-config", "claude"]);
+    const { mcpServers } = JSON.parse(stdout) as { mcpServers: { sluice: { command: string; args: string[] } } };
+    const { command, args } = mcpServers.sluice;
+    expect([code, command, args]).toEqual([0, process.execPath, [sluice, "proxy", "--stdio"]]);
+  });
 });
 
 async function rssOf(pid: number): Promise<number> {

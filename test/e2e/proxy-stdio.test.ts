@@ -4,8 +4,8 @@ import { Client as ModernClient } from "@modelcontextprotocol/client";
 import { StdioClientTransport as ModernTransport } from "@modelcontextprotocol/client/stdio";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { FakeUpstream, until } from "@sluice/testing";
-import { expect, it, onTestFinished } from "vitest";
+import { answerJson, FakeUpstream, until } from "@sluice/testing";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { startEverything } from "./everything.ts";
 import { LegacyServer } from "./legacy-server.ts";
 import { startModernServer } from "./modern-server.ts";
@@ -83,16 +83,121 @@ it("what is no JSON, what gets no answer, and an upstream that is not there are 
   expect(await client.exit).toBe(0);
 });
 
+describe("a request gets exactly one answer, with its id", () => {
+  const request = { jsonrpc: "2.0", id: "r", method: "tools/list" };
+  const events = (...messages: object[]) => messages.map((data) => `data: ${JSON.stringify(data)}\n\n`).join("");
+  const progress = { jsonrpc: "2.0", method: "notifications/progress" };
+  const result = { jsonrpc: "2.0", id: "r", result: {} };
+  const error = { code: -32_600, message: "no" };
+  const failed = { id: "r", error: { code: 1502 } };
+
+  it.each([
+    ["JSON that is no message", 401, "application/json", '{"error":"unauthorized"}', [failed]],
+    ["a result of another", 200, "application/json", '{"jsonrpc":"2.0","id":"q","result":{}}', [failed]],
+    [
+      "an error without an id",
+      400,
+      "application/json",
+      JSON.stringify({ jsonrpc: "2.0", error }),
+      [{ id: "r", error }],
+    ],
+    ["nothing", 202, "text/plain", "", [failed]],
+    ["a stream that ends too early", 200, "text/event-stream", events(progress), [progress, failed]],
+    [
+      "a stream with the answer",
+      200,
+      "text/event-stream",
+      `id: 1\ndata:\n\n${events(progress, result)}`,
+      [progress, result],
+    ],
+  ])("where the upstream sends %s", async (_what, status, type, body, said) => {
+    await using upstream = await FakeUpstream.start(
+      (_request, response) => void response.writeHead(status, { "content-type": type }).end(body),
+    );
+    const client = talk(upstream.url);
+    client.say(request);
+    client.end();
+    for (const message of said) expect(await client.next()).toMatchObject(message);
+    expect(await client.exit).toBe(0);
+    expect(await client.nextLine()).toBeUndefined();
+  });
+});
+
+it("separators that Unicode knows are no line breaks, and bytes that are no text stay what they are", async () => {
+  await using upstream = await FakeUpstream.start(({ message }, response) =>
+    answerJson(response, { jsonrpc: "2.0", id: message?.id ?? 2, result: {} }),
+  );
+  const client = talk(upstream.url);
+  const line = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a\u2028b\u2029c\u0085"}}';
+  client.write(`${line}\r\n`);
+  expect(await client.next()).toMatchObject({ id: 1 });
+  client.write("x".repeat(2_000_000).concat("\n"));
+  expect(await client.next()).toMatchObject({ id: null, error: { code: 1413 } });
+  expect(upstream.requests.map(({ body }) => body.toString())).toEqual([line]);
+}, 30_000);
+
+it("a session that the upstream has ended is opened anew, and the request goes on in it", async () => {
+  await using server = await LegacyServer.start();
+  const client = talk(server.url);
+  client.say({ jsonrpc: "2.0", id: 0, method: "initialize", params: { protocolVersion: "2025-11-25" } });
+  expect(await client.next()).toMatchObject({ id: 0 });
+  client.say({ jsonrpc: "2.0", method: "notifications/initialized" });
+  await until("the server's stream", () => server.streams.size === 1);
+  server.forget();
+  for (const id of [1, 2]) client.say({ jsonrpc: "2.0", id, method: "tools/list" });
+  const answers = [await client.next(), await client.next()];
+  expect(
+    answers.map(({ id, result }) => [id, result !== undefined]).toSorted(([a], [b]) => Number(a) - Number(b)),
+  ).toEqual([
+    [1, true],
+    [2, true],
+  ]);
+  expect([server.opened, server.count("notifications/initialized")]).toEqual([2, 2]);
+  client.end();
+  expect(await client.exit).toBe(0);
+  expect(server.sessions.size).toBe(0);
+});
+
+it("a notification that the upstream keeps waiting holds up no request, and a stop ends what never ends", async () => {
+  await using upstream = await FakeUpstream.start(({ message }, response) => {
+    if (message?.method === "tools/list") answerJson(response, { jsonrpc: "2.0", id: message.id, result: {} });
+  });
+  const client = talk(upstream.url);
+  client.say({ jsonrpc: "2.0", method: "notifications/roots/list_changed" });
+  client.say({ jsonrpc: "2.0", id: 1, method: "tools/list" });
+  expect(await client.next()).toMatchObject({ id: 1, result: {} });
+  client.say({ jsonrpc: "2.0", id: 2, method: "initialize" });
+  await until("the request at the upstream", () => upstream.requests.some(({ message }) => message?.id === 2));
+  client.kill("SIGTERM");
+  expect(await client.next()).toMatchObject({ id: 2, error: { code: 1504 } });
+  expect(await client.exit).toBe(0);
+});
+
+it("a client that reads no more ends it", async () => {
+  await using upstream = await FakeUpstream.start(({ message }, response) =>
+    answerJson(response, { jsonrpc: "2.0", id: message?.id, result: {} }),
+  );
+  const client = talk(upstream.url);
+  client.stopReading();
+  client.say({ jsonrpc: "2.0", id: 1, method: "tools/list" });
+  expect(await client.exit).toBe(0);
+});
+
 function talk(upstream: string) {
   const { command, args, env } = startOf(upstream);
+  Object.assign(env, { MAX_BODY_BYTES: "1000000" });
   const child = spawn(command, args, { env, stdio: ["pipe", "pipe", "ignore"] });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.stdin.on("error", () => {});
+  const reader = createInterface({ input: child.stdout });
+  const lines = reader[Symbol.asyncIterator]();
   const nextLine = async () => (await lines.next()).value as string;
   return {
     write: (text: string) => child.stdin.write(text),
     say: (message: object) => child.stdin.write(`${JSON.stringify(message)}\n`),
     end: () => child.stdin.end(),
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    stopReading: () => void child.stdout.destroy(),
     nextLine,
     next: async () => JSON.parse(await nextLine()) as Record<string, unknown>,
     exit: new Promise<number | null>((resolve) => child.once("exit", resolve)),

@@ -1,5 +1,8 @@
 import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { answerEcho, answerJson, FakeUpstream, until, type ReceivedRequest } from "@sluice/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -69,6 +72,17 @@ describe("signatures", () => {
     },
   );
 
+  it.each([
+    ["/v1/mcp/", ["/v1/mcp/", "/v1/mcp/?x=1", "/v1/mcp/more"]],
+    ["/v1/mcp/?t=1", ["/v1/mcp/?t=1", "/v1/mcp/?t=1&x=1", "/v1/mcp/more"]],
+    ["", ["/mcp", "/mcp?x=1", "/mcp/more"]],
+  ])("/mcp stands for the endpoint %s to the letter", async (path, targets) => {
+    const { upstream, proxy } = await withUpstream({}, path);
+    for (const more of ["", "?x=1", "/more"]) await send(`${proxy.url}${more}`, { headers: json, body: call(1) });
+    expect(upstream.requests.map(({ url }) => url)).toEqual(targets);
+    expect(upstream.requests.every((request) => isSigned(request, "auth-gateway"))).toBe(true);
+  });
+
   it("sluice verify-signature agrees, and says why not", async () => {
     const { upstream, proxy } = await withUpstream({ SIGNING_MODE: "strict" });
     await send(proxy.url, { headers: json, body: "" });
@@ -81,6 +95,12 @@ describe("signatures", () => {
         env: environment(upstream.url),
       });
     expect((await verified("/mcp")).stdout).toBe("signed\n");
+    const dir = await mkdtemp(join(tmpdir(), "sluice-proxy-test-"));
+    onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    await writeFile(join(dir, ".env"), `MCP_API_KEY=${apiKey}\nMCP_API_SECRET='\${file:secret}'\n`);
+    await writeFile(join(dir, "secret"), apiSecret);
+    const args = [sluice, "verify-signature", "POST", "/mcp", "--mode", "strict", ...fields];
+    expect((await run(process.execPath, args, { cwd: dir, env: {} })).stdout).toBe("signed\n");
     await expect(verified("/mcp?more=1")).rejects.toMatchObject({
       code: 1,
       stdout: "not signed: signature_mismatch\n",
@@ -102,6 +122,9 @@ describe("what is relayed", () => {
         authorization: "Bearer mine",
         cookie: "mine=1",
         "Nats-Msg-Id": "mine",
+        Content_Length: "mine",
+        Transfer_Encoding: "mine",
+        Mcp_Session_Id: "mine",
         connection: "x-hop",
         "x-hop": "mine",
         "mcp-session-id": "kept",
@@ -211,6 +234,42 @@ it("A31: the secret, the key and what clients send are in no log line, at the lo
   await until("the log line", () => proxy.logged().some(({ msg }) => msg === "the upstream refuses"));
   const text = proxy.output.join("\n");
   for (const canary of [apiSecret, apiKey, "canary-"]) expect(text).not.toContain(canary);
+});
+
+it("A31: a secret is found in an error's body where the log line would cut it in two", async () => {
+  const { upstream, proxy } = await withUpstream();
+  upstream.handler = (_request, response) => void response.writeHead(500).end(`${"x".repeat(500)}${apiSecret}`);
+  await send(proxy.url, { headers: json, body: call(1) });
+  const line = await until("the log line", () => proxy.logged().find(({ msg }) => msg === "the upstream failed"));
+  expect(line["error"]).toBe(`${"x".repeat(500)}***`);
+});
+
+it("a refused request is logged with its reason", async () => {
+  const { proxy } = await withUpstream();
+  await send(proxy.url, { headers: { ...json, host: "evil.example" }, body: call(1) });
+  const line = await until("the log line", () => proxy.logged().find(({ msg }) => msg === "refused"));
+  expect(line).toMatchObject({
+    level: "warn",
+    fault: "foreign_host",
+    reason: expect.stringContaining("ALLOWED_HOSTS"),
+  });
+});
+
+it("a stop waits neither for streams of the server's own messages nor for connections that are kept alive", async () => {
+  const { upstream, proxy } = await withUpstream({ SHUTDOWN_DEADLINE_MS: "600000" });
+  const held = Promise.withResolvers<() => void>();
+  upstream.handler = (request, response) => {
+    if (request.method !== "GET") return held.resolve(() => answerEcho(request, response));
+    response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+  };
+  const listener = await fetch(proxy.url, { headers: listening });
+  const answer = fetch(proxy.url, { method: "POST", headers: json, body: call(1) });
+  const release = await held.promise;
+  const stopped = proxy.process.stop("SIGTERM", 30_000);
+  expect(await listener.text()).toBe("data: 1\n\n");
+  release();
+  expect((await answer).status).toBe(200);
+  expect((await stopped).code).toBe(0);
 });
 
 it("a stop lets calls under way finish, ends heartbeats, and is over before its deadline", async () => {

@@ -122,11 +122,11 @@ describe("sluice audit tail", () => {
     expect(calls.map(({ upstream }) => upstream)).toEqual(["calculator", null, "main"]);
   });
 
-  test("a call by A2A shows its version and operation, its task, and the task's state", async () => {
+  test("a call by A2A shows its version and operation, its agent and task, and the task's state, none of them cut", async () => {
     const task = "0b7f4c9e-3f0e-4a6e-9d35-1c6a0a1f7c11";
     await database.query(
       `insert into audit_events (event_id, call, kind, at, reported_by, bytes, tenant, agent_id, auth, label, protocol, era, http, path, method, server, trace, a2a_version, a2a_binding, message_kind)
-       values ('a2a-1.i', 'a2a-1', 'intent', now() - interval '3 hours', 'i1', 10, 'tasks', 'a', 'apiKey', 'a2a_proxy', 'a2a', 'modern', 'POST', '/a2a/planner', 'SendStreamingMessage', 'planner', 't', '0.3', 'JSONRPC', 'text')`,
+       values ('a2a-1.i', 'a2a-1', 'intent', now() - interval '3 hours', 'i1', 10, 'tasks', 'a', 'apiKey', 'a2a_proxy', 'a2a', 'modern', 'POST', '/a2a/planner', 'DeleteTaskPushNotificationConfig', 'planner', 't', '0.3', 'JSONRPC', 'text')`,
     );
     await database.query(
       `insert into audit_events (event_id, call, kind, at, reported_by, bytes, status, decision, rule, duration_ms, task, task_state)
@@ -135,7 +135,9 @@ describe("sluice audit tail", () => {
     );
     const [, line] = await tail("--tenant", "tasks");
     expect(line).toMatch(
-      new RegExp(` 0\\.3 SendStreamingMessage {2}${task} +a2a-1 +12\\.3 +allow/200 input_required +default$`),
+      new RegExp(
+        ` 0\\.3 DeleteTaskPushNotificationConfig {2}planner/${task} {2}a2a-1 +12\\.3 +allow/200 input_required +default$`,
+      ),
     );
     expect(JSON.parse((await tail("--tenant", "tasks", "--json"))[0] ?? "")).toMatchObject({
       a2a_version: "0.3",

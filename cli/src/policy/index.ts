@@ -16,6 +16,7 @@ interface Flags {
   readonly prompt?: string;
   readonly resource?: string;
   readonly a2a?: string;
+  readonly method?: string;
   readonly skill?: string;
   readonly server?: string;
   readonly args?: string;
@@ -45,6 +46,7 @@ export function addPolicyCommands(program: Command): void {
     .option("--prompt <name>", "or the prompt")
     .option("--resource <uri>", "or the resource")
     .option("--a2a <name>", "or the agent that is called, by the name of its A2A endpoint")
+    .option("--method <operation>", "what --a2a is asked for, as any revision calls it (default: SendMessage)")
     .option("--skill <id>", "or the skill that a card shows")
     .option("--server <name>", "must be a server of the tenant")
     .option("--args <json>", "the arguments as a JSON object, or @file")

@@ -49,7 +49,9 @@ async function proxy(flags: Flags): Promise<void> {
       : logOutput(output);
     const env = environmentWith(flags.env, process.env);
     if (flags.printConfig !== undefined) {
-      process.stdout.write(clientConfig(flags.printConfig, { env, stdio: flags.stdio === true, command: thisCommand() }));
+      process.stdout.write(
+        clientConfig(flags.printConfig, { env, stdio: flags.stdio === true, command: thisCommand() }),
+      );
       return;
     }
     const early = createLog("proxy", "info", to);

@@ -50,7 +50,7 @@ async function closed(server: Server, deadlineMs: number): Promise<void> {
 }
 
 function listenerOf(parts: ServerParts): RequestListener {
-  const { settings, log, metrics, upstream } = parts;
+  const { settings, log, metrics, upstream, beats } = parts;
   const { ALLOWED_HOSTS: allowedHosts, ALLOWED_ORIGINS: allowedOrigins, MCP_API_KEY, MCP_API_SECRET } = settings;
   const guard = createGuard({ allowedHosts, allowedOrigins });
   const report = reporter(log, [MCP_API_SECRET, MCP_API_KEY]);
@@ -66,6 +66,8 @@ function listenerOf(parts: ServerParts): RequestListener {
   return (request, response) => {
     const started = performance.now();
     response.on("error", () => {});
+    // Once nothing is accepted any more, a connection ends with its answer.
+    response.once("close", () => void (beats.stop.aborted && request.socket.destroySoon()));
     const target = request.url ?? "/";
     try {
       look(request, guard);

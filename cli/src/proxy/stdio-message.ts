@@ -44,7 +44,7 @@ export function readMessage(body: Buffer): Message | Fault {
   const said = (range: JsonRange | undefined) => textOf(body, range);
   const [methodName, version] = [said(method), said(metaVersion)];
   const rawId = id === undefined ? "null" : raw(body, id).toString("utf8");
-  const isAnswer = method === undefined && (result !== undefined || error?.kind === "object");
+  const answer = method === undefined ? answerOf(body, { rawId, result, error }) : {};
   return {
     ...(id !== undefined && methodName !== undefined && { id: rawId }),
     ...(methodName !== undefined && { method: methodName }),
@@ -52,10 +52,20 @@ export function readMessage(body: Buffer): Message | Fault {
     ...(said(agreed) !== undefined && { agreedVersion: said(agreed) as string }),
     ...(methodName === "notifications/cancelled" &&
       requestId !== undefined && { cancels: raw(body, requestId).toString("utf8") }),
-    ...(isAnswer && { answers: rawId }),
-    ...(isAnswer && error !== undefined && { error: raw(body, error).toString("utf8") }),
+    ...answer,
     headers: version === undefined ? {} : modernHeaders({ version, method: methodName, name: said(name) ?? said(uri) }),
   };
+}
+
+interface AnswerParts {
+  readonly rawId: string;
+  readonly result: JsonRange | undefined;
+  readonly error: JsonRange | undefined;
+}
+
+function answerOf(body: Buffer, { rawId, result, error }: AnswerParts): Pick<Message, "answers" | "error"> {
+  if (error?.kind === "object") return { answers: rawId, error: raw(body, error).toString("utf8") };
+  return result === undefined ? {} : { answers: rawId };
 }
 
 /** Whether a message answers the request with this id, an error without an id included: it came where only that answer can. */

@@ -122,8 +122,8 @@ export class StdioSession {
     const { id, isBatch } = asked.message;
     if (body !== undefined && body.length > 0 && (id !== undefined || isBatch)) {
       const message = readMessage(body);
-      if (!(message instanceof Fault) && (message.isBatch ?? message.answers) !== undefined)
-        await this.#pass(body, asked);
+      const isMeant = !(message instanceof Fault) && (id === undefined || isAnswerTo(id, message));
+      if (isMeant) await this.#pass(body, asked);
     }
     if (asked.isAnswered || (id === undefined && !(isBatch && status >= 400))) return undefined;
     const fault = unanswered(status);

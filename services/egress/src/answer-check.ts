@@ -1,8 +1,9 @@
 import { Fault } from "@sluice/contracts";
-import { compile, raw, scan } from "@sluice/json";
+import { compile, raw, scan, scanAsync, type Plan, type Scan } from "@sluice/json";
 import { observe, type Observation } from "./messages.ts";
 
 const wanted = compile([["id"], ["method"], ["error"], ["result"], ["result", "isError"]], []);
+const largeBytes = 256 * 1024;
 const unknown: Observation = { answers: undefined, isError: false };
 
 /**
@@ -12,7 +13,18 @@ const unknown: Observation = { answers: undefined, isError: false };
  */
 export function checkAnswer(bytes: Buffer, status: number, rpcId: string | undefined): Observation | undefined {
   if (rpcId === undefined) return undefined;
-  return status < 300 ? requireAnswer(bytes, rpcId) : observe(bytes);
+  return status < 300 ? requireAnswer(bytes, scan(bytes, wanted), rpcId) : observe(bytes);
+}
+
+/** As `checkAnswer`, in slices where the body is large, and of nothing but success. @throws Fault `upstream_failed` */
+export async function checkLargeAnswer(bytes: Buffer, status: number, rpcId: string | undefined): Promise<void> {
+  if (rpcId === undefined || status >= 300) return;
+  requireAnswer(bytes, await scanInSlices(bytes, wanted), rpcId);
+}
+
+/** What is large is read in slices, so that it holds up nobody. */
+export async function scanInSlices(bytes: Buffer, plan: Plan): Promise<Scan> {
+  return bytes.length > largeBytes ? await scanAsync(bytes, plan) : scan(bytes, plan);
 }
 
 /**
@@ -20,8 +32,7 @@ export function checkAnswer(bytes: Buffer, status: number, rpcId: string | undef
  * as its sender may not have been able to read the id (JSON-RPC 2.0 §5). What is JSON but more than the scanner reads
  * passes as it is.
  */
-function requireAnswer(bytes: Buffer, rpcId: string): Observation {
-  const seen = scan(bytes, wanted);
+function requireAnswer(bytes: Buffer, seen: Scan, rpcId: string): Observation {
   if (!seen.ok) {
     if (seen.error.kind === "invalid_json") throw new Fault("upstream_failed", "the upstream's answer is no JSON");
     return unknown;

@@ -52,8 +52,14 @@ export function forward({ head, upstream: at, connections, body, traceparent, pa
 }
 
 function elsewhere(upstream: Upstream, path: string): Upstream {
-  const [pathOnly = "", query = ""] = path.split("?", 2);
+  const [pathOnly, query] = cutQuery(path);
   return { ...upstream, path, pathOnly, query };
+}
+
+/** An address without its query, and that query, which may hold question marks. */
+export function cutQuery(address: string): readonly [string, string] {
+  const at = address.indexOf("?");
+  return at < 0 ? [address, ""] : [address.slice(0, at), address.slice(at + 1)];
 }
 
 /** A 401 is about the gateway's credentials here: the agent can't mend that, and must not take it for its own login. */

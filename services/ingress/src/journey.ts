@@ -1,12 +1,13 @@
-import { sessionNameOf, type CallHead, type IngressSection, type Intent } from "@sluice/contracts";
+import { sessionNameOf, type IngressSection, type Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
-import type { Admitted } from "./admission.ts";
 import type { Body } from "./body.ts";
 import type { HandedHead } from "./conversation.ts";
+import { handedOver } from "./handed-over.ts";
 import { forwardedHeaders } from "./headers.ts";
 import type { McpRequest } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
 import type { Moment } from "./outcome.ts";
+import type { Decided } from "./passage.ts";
 import { header, pathOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { namedServer, ownName, type Target } from "./target.ts";
@@ -61,30 +62,16 @@ export function intentOf(journey: Journey): Intent {
 }
 
 /** What egress learns of a request. */
-export function callHeadOf(
-  { request, principal, section, target, operation, byPath, span, name }: Journey,
-  { intent, admitted }: { intent: Intent; admitted: Admitted },
-): HandedHead {
-  const { session } = admitted;
+export function callHeadOf(journey: Journey, decided: Decided): HandedHead {
+  const { request, section, target, operation, byPath } = journey;
+  const { session } = decided.admitted;
   const sessionId = sessionOf({ request });
   return {
-    call: intent.call,
-    traceparent: span.traceparent,
-    tenant: principal.tenant,
-    ...whoOf(principal),
+    ...handedOver(journey, decided),
     server: target.name,
-    http: request.method as CallHead["http"],
     headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
-    era: operation.era,
     method: operation.method,
-    stream: name,
-    rule: admitted.policy.rule,
-    policyVersion: admitted.policyVersion,
-    ...(admitted.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
-    ...(intent.target !== undefined && { target: intent.target }),
-    ...(intent.targetKind !== undefined && { targetKind: intent.targetKind }),
-    ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(sessionId !== undefined &&
       session?.ok === true &&
       session.known === undefined && {

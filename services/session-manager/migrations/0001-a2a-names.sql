@@ -28,15 +28,21 @@ create table a2a_salt (salt text not null default gen_random_uuid()::text || gen
 insert into a2a_salt default values;
 
 -- What a caller's name can be: as it says, or the agent's, or none, where it calls something else so already.
-create function a2a_client(item jsonb, of_kind text) returns text language sql stable as $$
-  select wanted
-  from (values (1, item #>> array[of_kind, 'client']), (2, item #>> array[of_kind, 'upstream'])) as names (n, wanted)
-  where not exists (
-    select from a2a_names
-    where (tenant, server, identity, kind, client)
-      = (item ->> 'tenant', item ->> 'server', item ->> 'identity', of_kind, wanted)
-  )
-  order by n limit 1
+create function a2a_client(item jsonb, of_kind text) returns text language plpgsql stable as $$
+declare
+  wanted text;
+begin
+  foreach wanted in array array[item #>> array[of_kind, 'client'], item #>> array[of_kind, 'upstream']] loop
+    if not exists (
+      select from a2a_names
+      where (tenant, server, identity, kind, client)
+        = (item ->> 'tenant', item ->> 'server', item ->> 'identity', of_kind, wanted)
+    ) then
+      return wanted;
+    end if;
+  end loop;
+  return null;
+end
 $$;
 
 create function a2a_is_ended(state text) returns boolean language sql immutable as $$
@@ -52,7 +58,8 @@ $$;
 
 -- Keeps whose a task and a context are, the first one's. Of each what is kept then; null where one of them is another
 -- caller's, and then nothing is changed.
-create function a2a_register(items jsonb) returns jsonb language plpgsql as $$
+-- Plans are kept from when the table was small, for as long as a connection.
+create function a2a_register(items jsonb) returns jsonb language plpgsql set enable_seqscan = off as $$
 declare
   item         jsonb;
   kept_task    a2a_names;
@@ -64,9 +71,12 @@ begin
   for item in select value from jsonb_array_elements(items) loop
     if exists (
       select from a2a_names
-      where tenant = item ->> 'tenant' and server = item ->> 'server' and identity <> item ->> 'identity'
-        and (kind = 'task' and upstream = item #>> '{task,upstream}'
-          or kind = 'context' and upstream = item #>> '{context,upstream}')
+      where (tenant, server, kind, upstream) = (item ->> 'tenant', item ->> 'server', 'task', item #>> '{task,upstream}')
+        and identity <> item ->> 'identity'
+    ) or exists (
+      select from a2a_names
+      where (tenant, server, kind, upstream) = (item ->> 'tenant', item ->> 'server', 'context', item #>> '{context,upstream}')
+        and identity <> item ->> 'identity'
     ) then
       results := results || jsonb_build_array(null);
       continue;

@@ -18,6 +18,8 @@ export interface TaskWriterOptions {
 interface Waiting {
   readonly registration?: Registration;
   readonly watch?: TaskWatchChange;
+  /** Redis has it, or gets it before anybody is told. */
+  readonly isInRedis?: boolean;
   /** Under which it is kept elsewhere until it is stored. */
   readonly id?: string;
   readonly resolve?: (kept: Kept | undefined) => void;
@@ -65,15 +67,15 @@ export class TaskWriter implements AsyncDisposable {
   }
 
   /** Resolves to what is kept once it is stored. @throws where Postgres is away: then it is not stored later either */
-  store(registration: Registration): Promise<Kept | undefined> {
+  store(registration: Registration, isInRedis: boolean): Promise<Kept | undefined> {
     if (this.#isAway) return Promise.reject(new Fault("unavailable", "tasks can't be stored now"));
     const { promise, resolve, reject } = Promise.withResolvers<Kept | undefined>();
-    this.#add({ registration, resolve, reject });
+    this.#add({ registration, isInRedis, resolve, reject });
     return promise;
   }
 
   /** @throws Fault `unavailable` where too much waits */
-  storeLater(what: Pick<Waiting, "registration" | "watch" | "id">): void {
+  storeLater(what: Pick<Waiting, "registration" | "watch" | "id" | "isInRedis">): void {
     this.#add(what);
   }
 
@@ -127,7 +129,9 @@ export class TaskWriter implements AsyncDisposable {
 
   async #register(batch: readonly Waiting[]): Promise<void> {
     if (batch.length === 0) return;
-    const kept = await this.#postgres.register(batch.flatMap(({ registration }) => registration ?? []));
+    const isInRedis = batch.every((one) => one.isInRedis === true);
+    const registrations = batch.flatMap(({ registration }) => registration ?? []);
+    const kept = await this.#postgres.register(registrations, isInRedis);
     for (const [index, { registration, resolve }] of batch.entries()) {
       if (resolve !== undefined) resolve(kept[index]);
       else if (kept[index] === undefined && registration !== undefined) this.#options.onForeign(registration);

@@ -23,11 +23,14 @@ export const schema = {
   lockKey: 7_583_222,
 };
 
-/** Unknown and another's take the same way through the same indexes (A22). */
+/**
+ * Unknown and another's take the same way through the same indexes (A22). Taken is what anybody has at any agent, since two
+ * endpoints, of two tenants even, can be one agent; all but what the caller itself has at another one.
+ */
 const find = `
 select own.upstream, own.context, named.client as context_client, own.state, own.state_at, own.watch_egress, own.watch_stream,
-  exists (select from a2a_names as any_ where (any_.tenant, any_.server, any_.kind, any_.upstream)
-    = (claim.tenant, claim.server, claim.kind, claim.name)) as taken,
+  exists (select from a2a_names as any_ where (any_.kind, any_.upstream) = (claim.kind, claim.name)
+    and ((any_.tenant, any_.identity) <> (claim.tenant, claim.identity) or any_.server = claim.server)) as taken,
   a2a_salt.salt
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
   as claim (tenant, server, identity, kind, name, n)
@@ -71,6 +74,8 @@ delete from a2a_names where ctid = any (array(
 )) returning tenant, server, kind, upstream`;
 const tooMany = `
 select tenant, server, identity, count(*) - $1 as excess from a2a_names group by tenant, server, identity having count(*) > $1`;
+/** It goes through all that is kept, which is no reason to give a call more time. */
+const countTimeoutMs = 20_000;
 /** Ended tasks first. */
 const trim = `
 delete from a2a_names where ctid = any (array(
@@ -81,6 +86,8 @@ delete from a2a_names where ctid = any (array(
 /** Tasks and contexts in Postgres. Where it does not answer, every method rejects. */
 export class PostgresTasks implements AsyncDisposable {
   readonly #database: Database;
+  #registered = 0;
+  #analyzeAt = 100;
 
   constructor(options: DatabaseOptions, timeoutMs: number) {
     this.#database = new Database(options, {
@@ -101,13 +108,25 @@ export class PostgresTasks implements AsyncDisposable {
     return claims.map((claim, index) => foundOf(claim, rows[index]));
   }
 
-  /** What is kept of each, undefined where it is another's; one after the other, and stored once it resolves. */
-  async register(registrations: readonly Registration[]): Promise<(Kept | undefined)[]> {
-    const text = "select a2a_register($1) as results";
+  /**
+   * What is kept of each, undefined where it is another's; one after the other, and known to everybody once it resolves.
+   * @param isKeptElsewhere nothing is lost should the database crash before it is on its disk
+   */
+  async register(registrations: readonly Registration[], isKeptElsewhere = false): Promise<(Kept | undefined)[]> {
+    const text = "select set_config('synchronous_commit', $2, true), a2a_register($1) as results";
     const [row] = await this.#query<{ results: (RegisteredRow | null)[] }>("register-tasks", text, [
       JSON.stringify(registrations),
+      isKeptElsewhere ? "off" : "on",
     ]);
+    this.#registered += registrations.length;
+    if (this.#registered >= this.#analyzeAt) this.#analyze();
     return registrations.map((_, index) => keptOf(row?.results[index] ?? null));
+  }
+
+  /** A table that has just grown is planned for as an empty one, and each name looked for among all of its caller's. */
+  #analyze(): void {
+    this.#analyzeAt *= 10;
+    void this.#query("analyze-tasks", "analyze a2a_names", []).catch(() => {});
   }
 
   /** Compare and set; what stands instead where that failed. */
@@ -162,7 +181,8 @@ export class PostgresTasks implements AsyncDisposable {
   async forget({ ttlSeconds, mostPerCaller, atOnce }: Forgetting): Promise<ForgottenName[]> {
     return this.#database.use(async (client) => {
       const forgotten = (await client.query<ForgottenName>(forget, [ttlSeconds, atOnce])).rows;
-      const { rows: callers } = await client.query<CallerRow>(tooMany, [mostPerCaller]);
+      const count = { text: tooMany, values: [mostPerCaller], query_timeout: countTimeoutMs };
+      const { rows: callers } = await client.query<CallerRow>(count);
       for (const { tenant, server, identity, excess } of callers) {
         const { rows } = await client.query<ForgottenName>(trim, [
           ...[tenant, server, identity],

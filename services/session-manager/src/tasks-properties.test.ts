@@ -63,17 +63,22 @@ it("A22: whatever callers and agents do, in any order and at once, on any replic
         for (const { upstream } of [task, context].filter((one_) => one_ !== undefined)) own(upstream, one.caller);
       };
       for (const round of rounds) await Promise.all(round.map(step));
-      const look = async (replica: TasksReplica, caller: string, number: number) => {
+      const look = async (replica: TasksReplica, caller: string, number: number, elsewhere = {}) => {
+        const owner = { ...ownerOf(caller), ...elsewhere };
         const [task, context] = [name("t", number), name("c", number)];
-        const plain = await admitted(replica.tasks, ownerOf(caller), { task });
+        const plain = await admitted(replica.tasks, owner, { task });
         if (plain.ok) own(upstreamOf(plain, "tasks", task), caller);
-        const chosen = await admitted(replica.tasks, ownerOf(caller), { task, context, mayBeNew: true });
+        const chosen = await admitted(replica.tasks, owner, { task, context, mayBeNew: true });
         for (const upstream of [upstreamOf(chosen, "tasks", task), upstreamOf(chosen, "contexts", context)])
-          if (owners.has(upstream)) own(upstream, caller);
+          if (owners.has(upstream)) own(upstream, owner.tenant === run ? caller : `${owner.tenant} ${caller}`);
       };
       const numbers = [0, 1, 2, 3];
       for (const replica of replicas)
-        await Promise.all(callers.flatMap((caller) => numbers.map((number) => look(replica, caller, number))));
+        await Promise.all(
+          [{}, { server: "the same agent" }, { tenant: `another than ${run}` }].flatMap((elsewhere) =>
+            callers.flatMap((caller) => numbers.map((number) => look(replica, caller, number, elsewhere))),
+          ),
+        );
       for (const [upstream, identities] of owners) expect([upstream, [...identities]]).toHaveProperty("1.length", 1);
     }),
     { numRuns: 60 },

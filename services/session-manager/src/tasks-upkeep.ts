@@ -23,6 +23,7 @@ export class TasksUpkeep implements Disposable {
   #isThere = false;
   #isStopped = false;
   #forgotAt = 0;
+  #isForgetting = false;
 
   constructor(options: UpkeepOptions) {
     this.#options = options;
@@ -58,14 +59,22 @@ export class TasksUpkeep implements Disposable {
     if (!this.#isThere) return;
     if (redis.isReady && writer.size === 0)
       for (const [id, registration] of await redis.unstored()) writer.storeLater({ registration, id });
-    if (Date.now() - this.#forgotAt >= forgetEveryMs) await this.#forget();
+    if (!this.#isForgetting && Date.now() - this.#forgotAt >= forgetEveryMs) void this.#forget();
   }
 
-  /** Goes on at the next look while there is more. */
+  /** Goes on at the next look while there is more, and where it fails not before its time; no look waits for it. */
   async #forget(): Promise<void> {
-    const { redis, postgres, ttlSeconds, mostPerCaller } = this.#options;
-    const names = await postgres.forget({ ttlSeconds, mostPerCaller, atOnce: forgottenAtOnce });
-    if (redis.isReady) await redis.forget(names);
-    if (names.length < forgottenAtOnce) this.#forgotAt = Date.now();
+    const { redis, postgres, log, ttlSeconds, mostPerCaller } = this.#options;
+    this.#isForgetting = true;
+    this.#forgotAt = Date.now();
+    try {
+      const names = await postgres.forget({ ttlSeconds, mostPerCaller, atOnce: forgottenAtOnce });
+      if (names.length >= forgottenAtOnce) this.#forgotAt = 0;
+      if (redis.isReady) await redis.forget(names);
+    } catch (error) {
+      log.warn({ reason: error instanceof Error ? error.message : "unknown" }, "old tasks could not be forgotten");
+    } finally {
+      this.#isForgetting = false;
+    }
   }
 }

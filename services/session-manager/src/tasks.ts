@@ -60,12 +60,12 @@ export class KeptTasks implements Tasks {
     if (known === "other") return false;
     if (known === "same") return true;
     if (known === "kept") {
-      this.#writer.storeLater({ registration });
+      this.#writer.storeLater({ registration, isInRedis: true });
       return true;
     }
     let kept: Kept | undefined;
     try {
-      kept = await this.#writer.store(registration);
+      kept = await this.#writer.store(registration, known !== undefined);
     } catch (error) {
       if (known === undefined) throw error;
       return this.#claim(registration);

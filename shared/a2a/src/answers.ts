@@ -1,7 +1,7 @@
 import { Fault, type A2aOperation, type Dialect } from "@sluice/contracts";
 import { contentTypeOf, errorAnswer, readRestError, readRpcError, type A2aError } from "./errors.ts";
 import { aroundOf, wordsOf } from "./families.ts";
-import { isObject, objectsOf, parseBody, type JsonObject } from "./json-object.ts";
+import { isObject, member, objectsOf, parseBody, type JsonObject } from "./json-object.ts";
 import { namesTowards, renameValue } from "./names.ts";
 import { shapeOf } from "./shapes.ts";
 import type { Sides, WireAnswer } from "./wire.ts";
@@ -28,8 +28,20 @@ export function translateEvent(sides: Sides, data: Buffer): readonly Buffer[] {
   const around = aroundOf(sides);
   const event = isObject(outcome.result) ? wordsOf(upstream).readEvent(outcome.result, around) : undefined;
   if (event === undefined) return [];
-  const events = wordsOf(client).writeEvents(renamedEvent(sides, event), around);
-  return events.map((each) => envelope(client, each, rpcId));
+  const events = withBeginning(sides, renamedEvent(sides, event));
+  return events
+    .flatMap((each) => wordsOf(client).writeEvents(each, around))
+    .map((each) => envelope(client, each, rpcId));
+}
+
+/** A stream begins with its task since 0.2, also where the agent begins with what happens to it. */
+function withBeginning({ client, memory }: Sides, event: CoreEvent): readonly CoreEvent[] {
+  if (memory === undefined || memory.hasBegun) return [event];
+  memory.begin();
+  const { taskId: id, contextId, status = { state: "TASK_STATE_WORKING" } } = event.value;
+  const isUpdate = event.kind === "statusUpdate" || event.kind === "artifactUpdate";
+  if (client.version === "0.1" || !isUpdate || typeof id !== "string") return [event];
+  return [{ kind: "task", value: { id, ...member("contextId", contextId), status } }, event];
 }
 
 /** What an agent posts to a webhook (1.0 an event, before a task), in the words that the webhook's owner knows. */

@@ -76,6 +76,28 @@ describe("a fault of the gateway's", () => {
     });
   });
 
+  test("about a request that is none has status 200 by JSON-RPC, but 400 where it is no JSON; about its type the error that A2A has", () => {
+    for (const dialect of [rpc10, rpc03, rpc01]) {
+      expect(told(dialect, new Fault("invalid_request", "none"))).toMatchObject({
+        status: 200,
+        body: { id: 7, error: { code: -32600, message: "none" } },
+      });
+      expect(told(dialect, new Fault("method_not_found", "none"))).toMatchObject({ status: 200 });
+      expect(told(dialect, new Fault("parse_error", "no JSON"))).toMatchObject({
+        status: 400,
+        body: { error: { code: -32700 } },
+      });
+      expect(told(dialect, new Fault("unsupported_media_type", "no"))).toMatchObject({
+        status: 415,
+        body: { error: { code: -32005, message: "no" } },
+      });
+    }
+    expect(told(rest03, new Fault("unsupported_media_type", "no"))).toMatchObject({
+      status: 415,
+      body: { code: 1415 },
+    });
+  });
+
   test("about the version names those that are served", () => {
     const fault = new Fault("version_not_supported", "no", { details: { supported: ["0.3", "1.0"] } });
     expect(told(rpc10, fault)).toMatchObject({
@@ -123,4 +145,16 @@ describe("an error of the agent's", () => {
   ])("that is %s is an upstream's failure", (_what, body) => {
     expect(() => answered(rpc03, rpc10, 200, body)).toThrow(expect.objectContaining({ kind: "upstream_failed" }));
   });
+});
+
+test("an answer that is too large to be translated is none, and passes where nothing is to be translated", () => {
+  const given = { status: 200, contentType: "application/json", body: Buffer.alloc(8 * 1024 * 1024 + 1, " ") };
+  const dialect = (version: "0.3" | "1.0") => ({ version, binding: "JSONRPC" }) as const;
+  const to = (version: "0.3" | "1.0"): Sides => ({
+    client: dialect(version),
+    upstream: dialect("1.0"),
+    operation: "GetTask",
+  });
+  expect(() => answerFor(to("0.3"), given)).toThrow("more than 8 MiB, which is too large to be translated");
+  expect(answerFor(to("1.0"), given).body).toBe(given.body);
 });

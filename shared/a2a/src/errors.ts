@@ -89,7 +89,6 @@ const ownFaults: ReadonlySet<FaultKind> = new Set([
   "content_type_not_supported",
   "extended_card_not_configured",
   "version_not_supported",
-  "parse_error",
   "invalid_request",
   "invalid_params",
   "method_not_found",
@@ -97,12 +96,14 @@ const ownFaults: ReadonlySet<FaultKind> = new Set([
 
 /** A fault of the gateway's own as the client's dialect tells errors. */
 export function faultAnswer(dialect: Dialect, fault: Fault, rpcId?: string): WireAnswer {
-  return errorAnswer(dialect, errorOfFault(fault), rpcId);
+  return errorAnswer(dialect, errorOfFault(dialect, fault), rpcId);
 }
 
-function errorOfFault(fault: Fault): A2aError {
+function errorOfFault({ binding }: Dialect, fault: Fault): A2aError {
   const { code, message, data } = rpcErrorOf(fault);
   const error = { code, message: fault.kind === "task_not_found" ? "Task not found" : message, details: [] };
+  if (fault.kind === "unsupported_media_type" && binding === "JSONRPC")
+    return { ...error, code: -32005, status: fault.row.status };
   if (!ownFaults.has(fault.kind)) return { ...error, data, status: fault.row.status };
   const { supported } = fault.details;
   return Array.isArray(supported) ? { ...error, details: [infoOf(code, { supported: supported.join(", ") })] } : error;

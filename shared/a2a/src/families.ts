@@ -1,4 +1,4 @@
-import type { Dialect } from "@sluice/contracts";
+import type { Dialect, Named, Renames } from "@sluice/contracts";
 import { coreWords } from "./core-words.ts";
 import { firstWords } from "./first-words.ts";
 import { legacyWords, protoWords } from "./later-words.ts";
@@ -16,10 +16,16 @@ export function wordsOf({ version, binding }: Dialect): Words {
 /** What translating between two sides may know. */
 export function aroundOf({ client, named, context, hasTask, renames, memory }: Omit<Sides, "upstream">): Around {
   const task = client.version === "0.1" ? named?.task : undefined;
+  const inContext = context ?? contextFor(named, renames);
   return {
     ...(task !== undefined && { task }),
-    ...(context !== undefined && { context }),
+    ...(inContext !== undefined && { context: inContext }),
     hasTask: hasTask ?? (renames?.tasks ?? []).some(({ client: name }) => name === named?.task),
     memory: memory ?? new StreamMemory(),
   };
+}
+
+/** What the agent calls the context that a request names. */
+function contextFor(named: Named | undefined, renames: Renames | undefined): string | undefined {
+  return renames?.contexts?.find(({ client }) => client === named?.context)?.upstream ?? named?.context;
 }

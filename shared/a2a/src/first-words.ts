@@ -34,7 +34,7 @@ export const firstWords: Words = {
 
 function readTask(task: JsonObject, { memory, context }: Around): JsonObject {
   const { sessionId, status, artifacts, history, ...rest } = task;
-  const contextId = textOf(sessionId) ?? context ?? memory.context;
+  const contextId = textOf(sessionId) ?? context ?? memory.context ?? textOf(rest["id"]);
   if (contextId !== undefined) memory.heardOf(contextId);
   return {
     ...rest,
@@ -80,7 +80,7 @@ function readEvent(event: JsonObject, around: Around): CoreEvent | undefined {
   const { id, artifact, status, final: _final, ...rest } = event;
   const isTask = event["sessionId"] !== undefined || event["artifacts"] !== undefined || event["history"] !== undefined;
   if (isTask && isObject(status)) return { kind: "task", value: readTask(event, around) };
-  const contextId = around.context ?? around.memory.context ?? "";
+  const contextId = around.context ?? around.memory.context ?? textOf(id) ?? "";
   const about = { ...without(rest, ["taskId", "contextId"]), taskId: id, contextId };
   if (isObject(artifact)) return { kind: "artifactUpdate", value: { ...about, ...readArtifact(artifact, 0) } };
   return isObject(status) ? { kind: "statusUpdate", value: { ...about, status: readStatus(status, id) } } : undefined;
@@ -137,7 +137,7 @@ function readSend(params: JsonObject, { hasTask }: Around): JsonObject {
   };
 }
 
-/** Who sends the first message of a task chooses its id. */
+/** Who sends the first message of a task chooses its id, and the session where the client names none: it is called like the task. */
 function writeSend(params: JsonObject, _around: Around): JsonObject {
   const { message: sent, configuration, tenant: _tenant, ...rest } = params;
   const message = isObject(sent) ? sent : {};
@@ -146,10 +146,12 @@ function writeSend(params: JsonObject, _around: Around): JsonObject {
     throw new Fault("unsupported_operation", "the agent speaks A2A 0.1, where a message can't refer to other tasks");
   }
   const { taskPushNotificationConfig: webhook } = settings;
+  const known = textOf(message["taskId"]);
+  const id = known ?? chosenTask();
   return {
     ...without(rest, ["id", "sessionId"]),
-    id: textOf(message["taskId"]) ?? chosenTask(),
-    ...member("sessionId", textOf(message["contextId"])),
+    id,
+    ...member("sessionId", textOf(message["contextId"]) ?? (known === undefined ? id : undefined)),
     message: writeMessage(message),
     ...member("acceptedOutputModes", settings["acceptedOutputModes"]),
     ...member("historyLength", settings["historyLength"]),

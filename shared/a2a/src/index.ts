@@ -15,6 +15,7 @@ export { observeAnswer, observeEvent } from "./observe.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
 export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";
+export { requestForTenant } from "./tenant.ts";
 export { taskEvent, TaskView, updatesOf01 } from "./task-view.ts";
 export { clientOf } from "./unsure.ts";
 export type { Observed, ReadRequest, Sides, WireAnswer, WireRequest } from "./wire.ts";
@@ -26,6 +27,9 @@ export function requestFor(sides: Sides, request: WireRequest): WireRequest {
     : faulty("invalid_params", () => translateRequest(sides, request));
 }
 
+/** Translating holds up whoever else is served: a second of CPU for some 14 MiB. */
+const mostTranslatedBytes = 8 * 1024 * 1024;
+
 type Params = Readonly<Record<string, unknown>>;
 
 /** What a client's request asks for, as 1.0 names it, in the upstream's ids. @throws Fault */
@@ -35,7 +39,14 @@ export function paramsOf(sides: Omit<Sides, "upstream">, request: WireRequest): 
 
 /** The upstream's answer in the client's dialect; the very same bytes where that is the same and nothing is renamed. @throws Fault `upstream_failed` */
 export function answerFor(sides: Sides, answer: WireAnswer): WireAnswer {
-  return speakTheSame(sides) ? passAnswer(sides, answer) : fromAgent(() => translateAnswer(sides, answer));
+  if (speakTheSame(sides)) return passAnswer(sides, answer);
+  if (answer.body.length > mostTranslatedBytes) {
+    throw new Fault(
+      "upstream_failed",
+      `the agent's answer has more than ${mostTranslatedBytes / 1024 ** 2} MiB, which is too large to be translated`,
+    );
+  }
+  return fromAgent(() => translateAnswer(sides, answer));
 }
 
 /** The data of one event of the upstream's stream as the data of none, one or several events of the client's. @throws Fault `upstream_failed` */

@@ -1,4 +1,4 @@
-import { a2aVersions, Fault, type A2aOperation, type A2aVersion } from "@sluice/contracts";
+import { a2aOperations, a2aVersions, Fault, type A2aOperation, type A2aVersion } from "@sluice/contracts";
 
 type Methods = Readonly<Partial<Record<A2aOperation, string>>>;
 
@@ -28,19 +28,7 @@ const methods: Readonly<Record<A2aVersion, Methods>> = {
   },
   "0.2": before03,
   "0.3": { ...before03, GetExtendedAgentCard: "agent/getAuthenticatedExtendedCard" },
-  "1.0": sameNames([
-    "SendMessage",
-    "SendStreamingMessage",
-    "GetTask",
-    "CancelTask",
-    "ListTasks",
-    "SubscribeToTask",
-    "CreateTaskPushNotificationConfig",
-    "GetTaskPushNotificationConfig",
-    "ListTaskPushNotificationConfigs",
-    "DeleteTaskPushNotificationConfig",
-    "GetExtendedAgentCard",
-  ]),
+  "1.0": sameNames(a2aOperations.filter((operation) => operation !== "GetAgentCard")),
 };
 
 interface KnownMethod {

@@ -1,5 +1,16 @@
 import { Fault, type A2aOperation, type Dialect } from "@sluice/contracts";
-import { compile, explain, scan, text, value, type JsonRange, type Path, type Plan } from "@sluice/json";
+import {
+  compile,
+  explain,
+  scan,
+  scanAsync,
+  text,
+  value,
+  type JsonRange,
+  type Path,
+  type Plan,
+  type Scan,
+} from "@sluice/json";
 import { coreState, isTerminal } from "./states.ts";
 import type { Observed, WireAnswer } from "./wire.ts";
 
@@ -33,36 +44,51 @@ const plans: Readonly<Record<"rpc" | "rest", Readonly<Record<"direct" | "wrapped
   rest: { direct: direct([]), wrapped: wrapped([]) },
 };
 
+/** What is larger is read in slices, so that it holds up nobody. */
+const largeBytes = 256 * 1024;
+
 /** What an answer says. @throws Fault `upstream_failed` where nobody can be sure what it says. */
-export function observeAnswer(dialect: Dialect, operation: A2aOperation, answer: WireAnswer): Observed {
+export async function observeAnswer(dialect: Dialect, operation: A2aOperation, answer: WireAnswer): Promise<Observed> {
   if (dialect.binding === "HTTP+JSON" && answer.status >= 400) return { kind: "error", isLast: true };
   if (operation.includes("PushNotification") || operation.endsWith("AgentCard") || operation === "ListTasks") {
-    return observePlain(dialect, answer);
+    return await observePlain(dialect, answer);
   }
   const isTask = operation === "GetTask" || operation === "CancelTask";
   const isWrapped = !isTask && (dialect.version === "1.0" || dialect.binding === "HTTP+JSON");
   const isStream = operation === "SendStreamingMessage" || operation === "SubscribeToTask";
   const isSure = isTask || (dialect.version === "0.1" && !isStream);
-  return observe(dialect, answer.body, isWrapped ? "wrapped" : isSure ? "task" : "any");
+  const form = isWrapped ? "wrapped" : isSure ? "task" : "any";
+  const { body } = answer;
+  return observe({ dialect, body, form }, await readAll(body, planFor(dialect, form)));
 }
 
 /** What the data of one event says. @throws Fault `upstream_failed` where nobody can be sure what it says. */
 export function observeEvent(dialect: Dialect, data: Buffer): Observed {
-  return observe(dialect, data, dialect.version === "1.0" || dialect.binding === "HTTP+JSON" ? "wrapped" : "any");
+  const form = dialect.version === "1.0" || dialect.binding === "HTTP+JSON" ? "wrapped" : "any";
+  return observe({ dialect, body: data, form }, sureOf(scan(data, planFor(dialect, form))));
 }
 
-function observePlain({ binding }: Dialect, { body }: WireAnswer): Observed {
+async function observePlain({ binding }: Dialect, { body }: WireAnswer): Promise<Observed> {
   if (binding === "HTTP+JSON" || body.length === 0) return { kind: "other", isLast: true };
-  const [error] = read(body, plans.rpc.direct);
+  const [error] = await readAll(body, plans.rpc.direct);
   return { kind: error === undefined ? "other" : "error", isLast: true };
 }
 
 /** A result is `wrapped` in a member that says what it is, surely a `task`, or says itself what it is. */
 type Form = "wrapped" | "task" | "any";
 
-function observe(dialect: Dialect, body: Buffer, form: Form): Observed {
+interface Seen {
+  readonly dialect: Dialect;
+  readonly body: Buffer;
+  readonly form: Form;
+}
+
+function planFor({ binding }: Dialect, form: Form): Plan {
+  return plans[binding === "JSONRPC" ? "rpc" : "rest"][form === "wrapped" ? "wrapped" : "direct"];
+}
+
+function observe({ dialect, body, form }: Seen, values: Values): Observed {
   const isRpc = dialect.binding === "JSONRPC";
-  const values = read(body, plans[isRpc ? "rpc" : "rest"][form === "wrapped" ? "wrapped" : "direct"]);
   const [error, code] = values;
   if (error !== undefined && error.kind !== "null") return { kind: "error", isLast: true };
   if (!isRpc && code?.kind === "number") return { kind: "error", isLast: true };
@@ -120,8 +146,11 @@ function kindOf({ version }: Dialect, body: Buffer, of: (name: Member) => JsonRa
   return of("messageId") !== undefined || of("role") !== undefined ? "message" : "other";
 }
 
-function read(body: Buffer, plan: Plan): readonly (JsonRange | undefined)[] {
-  const seen = scan(body, plan);
+async function readAll(body: Buffer, plan: Plan): Promise<Values> {
+  return sureOf(body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan));
+}
+
+function sureOf(seen: Scan): Values {
   if (!seen.ok) {
     throw new Fault("upstream_failed", "the agent's answer cannot be read", { cause: new Error(explain(seen.error)) });
   }

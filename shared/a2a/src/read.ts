@@ -82,7 +82,11 @@ async function readRpc(request: Request, draft: Draft): Promise<ReadRequest> {
     throw new Fault("invalid_params", '"params" must be an object');
   }
   const named = namedByParams(body, seen, { ...draft, operation });
-  return finish(body, seen, { dialect: draft.dialect, operation, named, ...(rpcId !== undefined && { rpcId }) });
+  const tenant = optional("tenant", tenantIn(body, seen, draft.dialect));
+  return finish(body, seen, {
+    ...{ dialect: draft.dialect, operation, named, ...tenant },
+    ...(rpcId !== undefined && { rpcId }),
+  });
 }
 
 /** A method says more than the header, as long as both can be true. */
@@ -114,14 +118,16 @@ async function readRestCall(request: Request, draft: Draft): Promise<ReadRequest
   const { operation } = target;
   if (body.length === 0) {
     if (isSend(operation) || operation.startsWith("Create")) throw new Fault("invalid_params", "a body is needed");
-    return withWebhook({ dialect: draft.dialect, operation, named: namedByTarget(target, undefined, body) });
+    const named = namedByTarget(target, undefined, body);
+    return withWebhook({ dialect: draft.dialect, operation, named, ...tenantOf(target) });
   }
   const seen = await scanRequest(body, false);
   if ("error" in seen) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind !== "object") throw new Fault("invalid_params", "the body must be a JSON object");
   checkNames(seen, version);
   const named = isSend(operation) ? namedByMessage(body, seen, "message") : namedByTarget(target, seen, body);
-  return finish(body, seen, { dialect: draft.dialect, operation, named });
+  const tenant = tenantOf(target, tenantIn(body, seen, draft.dialect));
+  return finish(body, seen, { dialect: draft.dialect, operation, named, ...tenant });
 }
 
 function namedByParams(body: Buffer, seen: SeenRequest, of: Draft & { operation: A2aOperation }): Named {
@@ -181,6 +187,20 @@ function namedByTarget(target: RestTarget, seen: SeenRequest | undefined, body: 
     throw new Fault("invalid_params", "the body or the query names another task than the path");
   }
   return { ...optional("task", task), ...optional("context", context), ...optional("pushConfig", pushConfig) };
+}
+
+/** Only 1.0 has tenants, but some agent of another revision may read what is called like one. */
+function tenantIn(body: Buffer, seen: SeenRequest, { version }: Dialect): string | undefined {
+  const said = seen.at("tenant");
+  return version === "1.0" ? readId(body, said, "tenant") : text(body, said) || undefined;
+}
+
+/** @throws Fault where the path, the query and the body do not agree */
+function tenantOf({ tenant, query }: RestTarget, inBody?: string): { tenant?: string } {
+  const said = [tenant, ...query.getAll("tenant"), inBody].filter((each) => each !== undefined && each !== "");
+  if (new Set(said).size > 1)
+    throw new Fault("invalid_params", "the path, the query and the body name several tenants");
+  return optional("tenant", checked(said[0], "the tenant"));
 }
 
 async function finish(body: Buffer, seen: SeenRequest, read: Omit<ReadRequest, "hasWebhook">): Promise<ReadRequest> {

@@ -4,6 +4,7 @@ import { spellingsOf } from "./proto-names.ts";
 /** Paths below the parameters that tell what a request is about; the key names the value. */
 const wanted = {
   id: ["id"],
+  tenant: ["tenant"],
   sessionId: ["sessionId"],
   taskId: ["taskId"],
   contextId: ["contextId"],

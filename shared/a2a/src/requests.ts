@@ -108,7 +108,7 @@ function writeRestCall({ dialect, operation, around }: Step, params: JsonObject)
     if (dialect.version === "1.0") return has(config);
     return has({ parent: `tasks/${textOf(taskId) ?? ""}`, configId: textOf(id) ?? "", config });
   }
-  writeQuery(dialect, rest, target.query);
+  writeQuery({ dialect, operation, around }, rest, target.query);
   return { ...writeRest(dialect.version, target), body: Buffer.alloc(0) };
 }
 
@@ -131,8 +131,19 @@ function readNumber(name: string, value: string): number {
   return Number(value);
 }
 
-function writeQuery({ version }: Dialect, params: JsonObject, query: URLSearchParams): void {
+/** Query parameters that an operation has; whatever else stood there could name another task than the path. */
+const asked: Readonly<Partial<Record<A2aOperation, ReadonlySet<string>>>> = {
+  GetTask: new Set(["historyLength"]),
+  ListTasks: new Set([
+    ...["contextId", "status", "pageSize", "pageToken", "historyLength"],
+    ...["statusTimestampAfter", "lastUpdatedAfter", "includeArtifacts"],
+  ]),
+  ListTaskPushNotificationConfigs: new Set(["pageSize", "pageToken"]),
+};
+
+function writeQuery({ dialect: { version }, operation }: Step, params: JsonObject, query: URLSearchParams): void {
   for (const [name, value] of Object.entries(params)) {
+    if (asked[operation]?.has(name) !== true) continue;
     if (name === "status" && version !== "1.0") query.set(name, protoState(coreState(value)));
     else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
       query.set(name, String(value));

@@ -63,7 +63,8 @@ export function readRest(version: A2aVersion, http: Verb, rest: string): RestTar
   if (found !== undefined) return { ...found, query };
   const [, tenant, behind] = version === "1.0" ? (/^\/([^/]+)(\/.*)$/.exec(path) ?? []) : [];
   const behindTenant = behind === undefined ? undefined : findRoute(version, http, behind);
-  if (tenant !== undefined && behindTenant !== undefined) return { ...behindTenant, tenant: decode(tenant), query };
+  if (tenant !== undefined && behindTenant !== undefined)
+    return { ...behindTenant, tenant: decode(tenant, isNoTenant), query };
   if ((["GET", "POST", "DELETE"] as const).some((verb) => findRoute(version, verb, within) !== undefined)) {
     throw new Fault("method_not_allowed", `${http} is not what A2A ${version} has at this path`);
   }
@@ -97,24 +98,30 @@ function findRoute(version: A2aVersion, http: Verb, path: string): Omit<RestTarg
   return undefined;
 }
 
-function decode(segment: string): string {
+function decode(segment: string, isRefused = hasSteps): string {
   let decoded;
   try {
     decoded = decodeURIComponent(segment);
   } catch (cause) {
     throw new Fault("invalid_params", "an id in the path is not well encoded", { cause });
   }
-  if (isDots(decoded)) throw new Fault("invalid_params", "an id in the path is no name");
+  if (isRefused(decoded)) throw new Fault("invalid_params", "an id in the path is no name");
   return decoded;
 }
 
-/** Whoever resolves the address would take it for a step to another path. */
-function isDots(segment: string): boolean {
-  return segment === "." || segment === "..";
+/** Whoever decodes the address before resolving it would take a part of it for a step to another path; some cut off what follows a `;`. */
+function hasSteps(id: string): boolean {
+  return /(?:^|[/\\])\.{1,2}(?:[/\\;]|$)|\p{Cc}/u.test(id);
+}
+
+/** A tenant that is more than one segment to somebody, however often he decodes it. */
+function isNoTenant(tenant: string): boolean {
+  return hasSteps(tenant) || /[/\\%]/.test(tenant);
 }
 
 function encode(id: string | undefined): string {
-  if (id === undefined || id === "" || isDots(id)) throw new Fault("invalid_params", "this id has no place in a path");
+  if (id === undefined || id === "" || hasSteps(id))
+    throw new Fault("invalid_params", "this id has no place in a path");
   return encodeURIComponent(id);
 }
 

@@ -5,6 +5,7 @@
 export class StreamMemory {
   readonly #indexes = new Map<string, number>();
   #context: string | undefined;
+  #hasBegun = false;
 
   /** The number of an artifact: by order of appearance, but for those that were made of a number. */
   indexOf(artifactId: string): number {
@@ -24,5 +25,14 @@ export class StreamMemory {
 
   heardOf(context: string): void {
     this.#context = context;
+  }
+
+  /** Whether its reader has had an event. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  begin(): void {
+    this.#hasBegun = true;
   }
 }

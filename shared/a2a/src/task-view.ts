@@ -158,7 +158,7 @@ function applied(view: Event | undefined, event: Event, dialect: Dialect): Event
 /** A stream of 0.1 begins with what happens to a task that is new. */
 function begunWith({ whole, body }: Event, { version }: Dialect): Event | undefined {
   if (version !== "0.1") return undefined;
-  const task = { id: body["id"], status: { state: "submitted" } };
+  const task = { id: body["id"], status: { state: "submitted" }, artifacts: [] };
   return { kind: "task", body: task, whole: { ...whole, result: task } };
 }
 

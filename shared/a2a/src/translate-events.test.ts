@@ -61,6 +61,36 @@ describe("a stream", () => {
     ]);
   });
 
+  test("begins with the task since 0.2, where the agent begins with what happens to it", () => {
+    const working = { jsonrpc: "2.0", id: 1, result: { id: "t", status: { state: "working" }, final: false } };
+    const status = { state: "TASK_STATE_WORKING" };
+    const given = () => ({
+      ...sides(rpc10, rpc01, "SendStreamingMessage"),
+      named: { context: "mine" },
+      renames: { contexts: [{ client: "mine", upstream: "c" }] },
+      memory: new StreamMemory(),
+    });
+    const first = given();
+    const update = { result: { statusUpdate: { taskId: "t", contextId: "mine", status } } };
+    expect(events(first, working)).toMatchObject([
+      { result: { task: { id: "t", contextId: "mine", status } } },
+      update,
+    ]);
+    expect(events(first, working)).toMatchObject([update]);
+    const resumed = given();
+    resumed.memory.begin();
+    expect(events(resumed, working)).toMatchObject([update]);
+    const unnamed = { ...sides(rpc03, rpc01, "SendStreamingMessage"), memory: new StreamMemory() };
+    const chunk = { jsonrpc: "2.0", id: 1, result: { id: "t", artifact: { parts: [], index: 0 } } };
+    expect(events(unnamed, chunk)).toMatchObject([
+      { result: { kind: "task", id: "t", contextId: "t", status: { state: "working" } } },
+      { result: { kind: "artifact-update", taskId: "t", contextId: "t" } },
+    ]);
+    const old = { ...sides(rpc01, rpc03, "SendStreamingMessage"), memory: new StreamMemory() };
+    const told = { kind: "status-update", taskId: "t", contextId: "c", status: { state: "working" }, final: false };
+    expect(events(old, { jsonrpc: "2.0", id: 1, result: told })).toHaveLength(1);
+  });
+
   test("tells an error in the client's words", () => {
     const failed = { jsonrpc: "2.0", id: 1, error: { code: -32001, message: "gone" } };
     const info = {

@@ -100,9 +100,9 @@ const resultOf = (dialect: Dialect, body: Buffer) => {
 };
 const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 const answer = (body: Buffer) => ({ status: 200, contentType: "application/json", body });
-const kindsOfThrown = (work: () => unknown) => {
+const kindOfThrown = async (work: () => unknown) => {
   try {
-    work();
+    await work();
     return "nothing";
   } catch (thrown) {
     return thrown instanceof Fault ? "fault" : thrown;
@@ -170,7 +170,7 @@ describe("there and back", () => {
 describe("hostile or broken", () => {
   const pair = fc.tuple(fc.constantFrom(...dialects), fc.constantFrom(...dialects), fc.constantFrom(...a2aOperations));
 
-  test("documents end in a fault or not at all", () => {
+  test("documents end in a fault or not at all", async () => {
     const odd = fc.oneof(
       fc.json(),
       event.map((given) => JSON.stringify(given)),
@@ -184,26 +184,34 @@ describe("hostile or broken", () => {
       ),
       fc.string(),
     );
-    fc.assert(
-      fc.property(pair, odd, fc.constantFrom(200, 404, 500), ([client, upstream, operation], text, status_) => {
-        const given = sides(client, upstream, operation);
-        const body = Buffer.from(text);
-        const works = [
-          () => requestFor(given, { http: "POST", rest: client.binding === "JSONRPC" ? "" : "/tasks/7:cancel", body }),
-          () => answerFor(given, { ...answer(body), status: status_ }),
-          () => eventsFor(given, body),
-          () => observeAnswer(upstream, operation, answer(body)),
-          () => observeEvent(upstream, body),
-        ];
-        for (const work of works) expect(["nothing", "fault"]).toContain(kindsOfThrown(work));
-      }),
+    await fc.assert(
+      fc.asyncProperty(
+        pair,
+        odd,
+        fc.constantFrom(200, 404, 500),
+        async ([client, upstream, operation], text, status_) => {
+          const given = sides(client, upstream, operation);
+          const body = Buffer.from(text);
+          const works = [
+            () =>
+              requestFor(given, { http: "POST", rest: client.binding === "JSONRPC" ? "" : "/tasks/7:cancel", body }),
+            () => answerFor(given, { ...answer(body), status: status_ }),
+            () => eventsFor(given, body),
+            () => observeAnswer(upstream, operation, answer(body)),
+            () => observeEvent(upstream, body),
+          ];
+          for (const work of works) expect(["nothing", "fault"]).toContain(await kindOfThrown(work));
+        },
+      ),
       { numRuns: 300 },
     );
   });
 
-  test("nesting that is too deep ends in a fault", () => {
+  test("nesting that is too deep ends in a fault", async () => {
     const deep = `{"jsonrpc":"2.0","id":1,"result":{"id":"t","status":{"state":"x"},"metadata":${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}}}`;
-    expect(kindsOfThrown(() => answerFor(sides(rpc03, rpc10, "GetTask"), answer(Buffer.from(deep))))).toBe("fault");
+    expect(await kindOfThrown(() => answerFor(sides(rpc03, rpc10, "GetTask"), answer(Buffer.from(deep))))).toBe(
+      "fault",
+    );
   });
 
   test("names of JavaScript's own are members like others, and change nothing", () => {

@@ -169,6 +169,12 @@ describe("a send", () => {
     expect(() => request(sides(rpc10, rpc01, "SendMessage"), referring)).toThrow("can't refer");
   });
 
+  test("of 0.1 names no task or context but by its parameters (A22)", () => {
+    const hidden = { role: "user", parts: [], taskId: "o", contextId: "o", referenceTaskIds: ["o"] };
+    const sent = request(sides(rpc01, rpc10, "SendMessage"), { id: "t", message: hidden }).body;
+    expect(JSON.stringify(sent)).not.toContain('"o"');
+  });
+
   test("with a webhook says it in each revision's shape", () => {
     const webhook = { url: "https://w", token: "x", authentication: { scheme: "Bearer", credentials: "s" } };
     const legacy = { url: "https://w", token: "x", authentication: { schemes: ["Bearer"], credentials: "s" } };
@@ -194,6 +200,8 @@ describe("the other operations", () => {
       rest: "/tasks/a%2Fb?historyLength=2",
       body: undefined,
     });
+    const named = { id: "t", name: "tasks/theirs", "A2A-Version": "0.3", taskId: "y", historyLength: 1 };
+    expect(request(sides(rpc03, rest10, "GetTask"), named).rest).toBe("/tasks/t?historyLength=1");
     expect(restRequest(sides(rest10, rpc03, "GetTask"), "GET /tasks/t?historyLength=2&A2A-Version=1.0").body).toEqual({
       jsonrpc: "2.0",
       id: "r",

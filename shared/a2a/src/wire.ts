@@ -24,6 +24,8 @@ export interface ReadRequest {
   /** The JSON-RPC id as raw JSON. */
   readonly rpcId?: string;
   readonly named: Named;
+  /** The tenant that it wants at the agent (1.0 §4.4.6). */
+  readonly tenant?: string;
   /** Of the first part of a message: text, file or data. */
   readonly messageKind?: string;
   /** The message or the operation is about a webhook (inline push configuration, or one of its methods). */

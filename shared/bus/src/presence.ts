@@ -20,7 +20,7 @@ export function announce(bus: Bus, problems: () => readonly string[] = () => [])
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Watches the replicas of one service. While this process is cut off from the bus, nobody is called dead. */
+/** Watches the replicas of one service. Nobody is called dead for what this process missed: cut off from the bus, or stalled. */
 export class Presence implements Disposable {
   readonly #bus: Bus;
   readonly #lastHeard = new Map<string, number>();
@@ -28,6 +28,7 @@ export class Presence implements Disposable {
   readonly #timer: NodeJS.Timeout;
   readonly #off: () => void;
   #listeningSince = Date.now();
+  #sweptAt = Date.now();
 
   constructor(bus: Bus, service: ServiceName, onDead: (instance: string) => void) {
     this.#bus = bus;
@@ -61,14 +62,20 @@ export class Presence implements Disposable {
     if (!this.#lastHeard.has(instance)) this.#lastHeard.set(instance, Date.now());
   }
 
-  #forgive(): void {
-    this.#listeningSince = Date.now();
-    for (const instance of this.#lastHeard.keys()) this.#lastHeard.set(instance, Date.now());
+  /** Time in which this process could hear nobody counts against nobody; without a length all time so far. */
+  #forgive(ms = Number.POSITIVE_INFINITY): void {
+    const now = Date.now();
+    const later = (at: number) => Math.min(now, at + ms);
+    this.#listeningSince = later(this.#listeningSince);
+    for (const [instance, heard] of this.#lastHeard) this.#lastHeard.set(instance, later(heard));
   }
 
   #sweep(onDead: (instance: string) => void): void {
-    if (!this.#bus.connected) return;
     const now = Date.now();
+    const lateMs = now - this.#sweptAt - aliveEveryMs;
+    this.#sweptAt = now;
+    if (lateMs > aliveEveryMs) this.#forgive(lateMs);
+    if (!this.#bus.connected) return;
     for (const [instance, heard] of this.#lastHeard) {
       if (now - heard <= deadAfterMs) continue;
       this.#lastHeard.delete(instance);

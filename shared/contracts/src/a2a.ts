@@ -106,6 +106,8 @@ export interface A2aCall {
   /** Of a REST call: what stands behind the agent's address, as it came, with the query: `/tasks/7:cancel?x=1`. */
   readonly rest?: string;
   readonly named: Named;
+  /** The tenant that the client wants at the agent; which one it gets is not the client's choice. */
+  readonly tenant?: string;
   readonly known?: KnownTask;
   /** Somebody who reads asks again, because the stream is over before the task is. */
   readonly again?: {

@@ -22,6 +22,7 @@ const text = `tenants:
           - "del*"
       - { agentPattern: "*", mode: shadow, deniedTools: [read] }
       - { agentPattern: "a-*", allowedAgents: [plan*], deniedSkills: [drop] }
+      - { agentPattern: "a-*", when: "method == 'CancelTask'", deniedAgents: ["*"] }
     a2a: { endpoints: [{ name: planner, url: "https://planner.example.com" }, { name: coder, url: "https://c.example.com" }] }
 `;
 const accepted = { conf: readConf(text, { file, guard: createAddressGuard([]) }), file, text };
@@ -92,6 +93,19 @@ describe("explain (P5)", () => {
     expect(ask({ skill: "make", server: "planner" })).toMatchObject({ decision: "allow", rule: "default-allow" });
     expect(() => ask({ a2a: "nobody" })).toThrow("no agent nobody in a2a.endpoints");
     expect(() => ask({ skill: "make", server: "main" })).toThrow("no server main");
+  });
+
+  it("explains an operation of A2A as any revision calls it", () => {
+    for (const method of ["CancelTask", "tasks/cancel"])
+      expect(ask({ a2a: "planner", method })).toMatchObject({
+        decision: "deny",
+        rule: "accessRules[4].deniedAgents[0]",
+        at: { line: 18 },
+      });
+    for (const method of ["GetTask", "message/send", "tasks/sendSubscribe"])
+      expect(ask({ a2a: "planner", method })).toMatchObject({ decision: "allow" });
+    expect(() => ask({ a2a: "planner", method: "tools/call" })).toThrow("is no operation of A2A: SendMessage, ");
+    expect(() => ask({ tool: "read", method: "CancelTask" })).toThrow("goes with a2a alone");
   });
 
   it("prepares only the tenant that is asked about, and once for a configuration", () => {

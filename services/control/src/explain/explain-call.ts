@@ -1,5 +1,5 @@
 import { explain, type Operation } from "@sluice/access";
-import { Fault, type Agent, type Conf, type PolicyVerdict, type Tenant } from "@sluice/contracts";
+import { a2aOperationOf, Fault, type Agent, type Conf, type PolicyVerdict, type Tenant } from "@sluice/contracts";
 import type { Accepted } from "../configuration.ts";
 import { editionOf, type Place } from "./edition.ts";
 import type { ExplainedCall, Question } from "./question.ts";
@@ -67,12 +67,17 @@ function operationOf(question: Question, { name, tenant }: NamedTenant): Operati
 }
 
 /** What is done to what: the first that the question names. */
-function askedOf({ tool, prompt, resource, a2a, skill }: Question) {
+function askedOf({ tool, prompt, resource, a2a, method, skill }: Question) {
   if (tool !== undefined) return { protocol: "mcp", method: "tools/call", target: tool } as const;
   if (prompt !== undefined) return { protocol: "mcp", method: "prompts/get", target: prompt } as const;
   if (resource !== undefined) return { protocol: "mcp", method: "resources/read", target: resource } as const;
   return skill === undefined
-    ? ({ protocol: "a2a", method: "SendMessage", target: a2a, targetKind: "agents" } as const)
+    ? ({
+        protocol: "a2a",
+        method: a2aOperationOf(method ?? "SendMessage") ?? "SendMessage",
+        target: a2a,
+        targetKind: "agents",
+      } as const)
     : ({ protocol: "a2a", method: "GetAgentCard", target: skill, targetKind: "skills" } as const);
 }
 

@@ -1,3 +1,4 @@
+import { a2aOperationOf, a2aOperations } from "@sluice/contracts";
 import { z } from "zod";
 
 const name = z.string().min(1).max(2_048);
@@ -23,6 +24,13 @@ export const questionSchema = z
     prompt: name.optional(),
     resource: name.optional().describe("a URI"),
     a2a: name.optional().describe("an agent behind the gateway, by the name of its endpoint"),
+    method: z
+      .string()
+      .refine((method) => a2aOperationOf(method) !== undefined, {
+        error: `is no operation of A2A: ${a2aOperations.join(", ")}, or what another revision calls one`,
+      })
+      .optional()
+      .describe("with a2a: the operation, as any revision calls it; SendMessage unless given"),
     skill: name.optional().describe("the id of a skill, as agents' cards show it"),
     server: z.string().optional().describe("must be an endpoint of the tenant; rules are about the server's own names"),
     args: z
@@ -32,6 +40,10 @@ export const questionSchema = z
   })
   .refine((question) => askedKinds.filter((kind) => question[kind] !== undefined).length === 1, {
     error: "name one of tool, prompt, resource, a2a and skill",
+  })
+  .refine(({ method, a2a }) => method === undefined || a2a !== undefined, {
+    error: "goes with a2a alone",
+    path: ["method"],
   });
 export type Question = z.infer<typeof questionSchema>;
 

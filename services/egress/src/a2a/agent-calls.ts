@@ -9,7 +9,7 @@ import type { Agent, Agents } from "./agents.ts";
 import { hintsAtChange, readAnswer } from "./answers.ts";
 import type { HeldBytes, Hold } from "./held-bytes.ts";
 import type { PushOperations } from "./push-operations.ts";
-import { forTenant } from "./tenant-param.ts";
+import { forTenant, requireTenant } from "./tenant-param.ts";
 import type { TaskLists } from "./task-lists.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import type { Watches } from "./watches.ts";
@@ -61,7 +61,7 @@ export class AgentCalls {
 
   /** Resolves with nothing where the call's end is not seen here. @throws Fault where there is no answer */
   async carryOut({ call, inline, traceparent }: Carried, a2a: A2aCall): Promise<Ending | undefined> {
-    const { agents, directory, held } = this.#options;
+    const { agents, directory, held, registry } = this.#options;
     const { tenant, server } = call.head;
     const agent = agents.find(tenant, server);
     if (agent === undefined)
@@ -71,6 +71,7 @@ export class AgentCalls {
     const at = await directory.interfaceFor(agent, a2a.dialect, traceparent);
     const to = await this.#prepare({ call, inline, traceparent, a2a, agent, at, hold });
     try {
+      if (a2a.operation === "SendMessage" && at.dialect.version === "0.1") await registry.claim(call.head);
       return await (this.#ways[a2a.operation] ?? this.#unary)(to);
     } catch (error) {
       if (error instanceof Fault && error.kind === "upstream_failed") directory.doubt(agent);
@@ -84,6 +85,7 @@ export class AgentCalls {
     const { replies, maxAnswerBytes, pushes } = this.#options;
     const { call, a2a, at, hold } = to;
     const { http, rpcId } = call.head;
+    requireTenant(at, a2a);
     const sides: Sides = {
       client: clientOf(a2a, at.dialect),
       upstream: at.dialect,

@@ -1,4 +1,5 @@
 import type { Dialect } from "@sluice/contracts";
+import { cutQuery } from "../forward.ts";
 
 /** Where and how an agent takes calls: one of the interfaces that its card offers, or what the configuration says. */
 export interface AgentInterface {
@@ -31,11 +32,10 @@ export function isSame(one: Dialect, other: Dialect): boolean {
 }
 
 /** The path on an agent's origin of what stands behind its address, such as `/tasks/7?historyLength=1`. */
-export function pathOf({ path, tenant, dialect }: AgentInterface, rest: string): string {
+export function pathOf({ path, dialect }: AgentInterface, rest: string): string {
   if (dialect.binding === "JSONRPC") return path;
-  const [base = "", ownQuery] = path.split("?", 2);
-  const [behind = "", query] = rest.split("?", 2);
-  const queries = [ownQuery, query].filter((one) => one !== undefined && one !== "").join("&");
-  const below = tenant === undefined ? "" : `/${encodeURIComponent(tenant)}`;
-  return `${base.replace(/\/+$/, "")}${below}${behind}${queries === "" ? "" : `?${queries}`}`;
+  const [base, ownQuery] = cutQuery(path);
+  const [behind, query] = cutQuery(rest);
+  const queries = [ownQuery, query].filter((one) => one !== "").join("&");
+  return `${base.replace(/\/+$/, "")}${behind}${queries === "" ? "" : `?${queries}`}`;
 }

@@ -1,7 +1,7 @@
 import { observeAnswer, type Observed, type WireAnswer } from "@sluice/a2a";
 import { chunkBytes, Fault, type A2aOperation } from "@sluice/contracts";
 import { compile, raw, scan, value } from "@sluice/json";
-import { checkAnswer } from "../answer-check.ts";
+import { checkLargeAnswer, scanInSlices } from "../answer-check.ts";
 import { type Exchange, SseReader } from "@sluice/relay";
 import { isEventStream, relayedHeaders } from "../headers.ts";
 import { tooLarge } from "../replies.ts";
@@ -35,10 +35,10 @@ export async function readAnswer(to: AgentCall, exchange: Exchange): Promise<Age
     const body = isStream ? onlyEvent(received, to.maxAnswerBytes) : received;
     const relayed = relayedHeaders(isStream ? { ...headers, "content-type": "application/json" } : headers);
     const { operation, upstream } = sides;
-    if (upstream.binding === "JSONRPC") checkAnswer(body, status, idOf(request.body));
-    else if (status < 300 && !(body.length === 0 && mayBeEmpty.has(operation))) requireJson(body);
+    if (upstream.binding === "JSONRPC") await checkLargeAnswer(body, status, idOf(request.body));
+    else if (status < 300 && !(body.length === 0 && mayBeEmpty.has(operation))) await requireJson(body);
     const answer = { status, contentType: relayed["content-type"] ?? "", body };
-    return { headers: relayed, answer, observed: observed(to, answer) };
+    return { headers: relayed, answer, observed: await observed(to, answer) };
   } catch (error) {
     exchange.abort(error instanceof Fault ? error : new Fault("internal", "internal error", { cause: error }));
     throw error;
@@ -46,9 +46,9 @@ export async function readAnswer(to: AgentCall, exchange: Exchange): Promise<Age
 }
 
 /** What fails by its status may say so in words of its own. */
-function observed({ sides: { upstream, operation } }: AgentCall, answer: WireAnswer): Observed {
+async function observed({ sides: { upstream, operation } }: AgentCall, answer: WireAnswer): Promise<Observed> {
   try {
-    return observeAnswer(upstream, operation, answer);
+    return await observeAnswer(upstream, operation, answer);
   } catch (error) {
     if (answer.status < 400) throw error;
     return { kind: "error", isLast: true };
@@ -103,8 +103,8 @@ function idOf(body: Buffer): string | undefined {
   return id === undefined ? undefined : raw(body, id).toString("utf8");
 }
 
-function requireJson(body: Buffer): void {
-  const seen = scan(body, nothing);
+async function requireJson(body: Buffer): Promise<void> {
+  const seen = await scanInSlices(body, nothing);
   if (!seen.ok && seen.error.kind === "invalid_json")
     throw new Fault("upstream_failed", "the agent's answer is no JSON");
   if (seen.ok && seen.root.kind !== "object" && seen.root.kind !== "array")

@@ -110,12 +110,12 @@ describe("the interface that is spoken to", () => {
   });
 });
 
-test("a path stands below the interface's address, its tenant between them and the queries joined; JSON-RPC has one address", () => {
+test("a path stands below the interface's address, and the queries joined; JSON-RPC has one address", () => {
   const rest = { version: "1.0", binding: "HTTP+JSON" } as const;
   expect(pathOf({ dialect: rest, path: "/" }, "/message:send")).toBe("/message:send");
   expect(pathOf({ dialect: rest, path: "/a2a/?key=1" }, "/tasks/7?historyLength=2")).toBe(
     "/a2a/tasks/7?key=1&historyLength=2",
   );
-  expect(pathOf({ dialect: rest, path: "/a2a", tenant: "a/b" }, "/tasks")).toBe("/a2a/a%2Fb/tasks");
+  expect(pathOf({ dialect: rest, path: "/a2a?x=1" }, "/tasks?a=b?c=d&y=2")).toBe("/a2a/tasks?x=1&a=b?c=d&y=2");
   expect(pathOf({ dialect: { version: "1.0", binding: "JSONRPC" }, path: "/rpc/?x=1" }, "")).toBe("/rpc/?x=1");
 });

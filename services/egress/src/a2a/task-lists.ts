@@ -17,8 +17,8 @@ import type { Ending } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import { readAnswer } from "./answers.ts";
-import type { TaskRegistry } from "./task-registry.ts";
 import { forTenant } from "./tenant-param.ts";
+import type { TaskRegistry } from "./task-registry.ts";
 
 export interface TaskListsOptions {
   readonly bus: Bus;

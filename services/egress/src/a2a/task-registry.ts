@@ -37,7 +37,19 @@ export class TaskRegistry {
     return renames;
   }
 
-  async #note(head: CallHead, observed: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+  /**
+   * Registers the name that a client of 0.1 has chosen for a task before the agent, one of 0.1 too, hears of it: it can be
+   * asked for and cancelled while its send is under way. @throws Fault like `note`
+   */
+  async claim(head: CallHead): Promise<void> {
+    const { named, known } = head.a2a ?? {};
+    if (named?.mayBeNew !== true || named.task === undefined || known?.task !== undefined) return;
+    const task = known?.renames?.tasks?.find(({ client }) => client === named.task)?.upstream ?? named.task;
+    await this.#register(registrationOf(head, { task }, known?.renames));
+  }
+
+  async #note(head: CallHead, told: Observed, watch?: TaskWatch): Promise<Renames | undefined> {
+    const observed = inContext(head, told);
     const { task, context, state } = observed;
     if (task === undefined && context === undefined) return undefined;
     const known = head.a2a?.known;
@@ -70,7 +82,7 @@ export class TaskRegistry {
 
 function registrationOf(
   { tenant, identity, server }: CallHead,
-  { task, context, state, stateAt }: Observed,
+  { task, context, state, stateAt }: Omit<Observed, "kind" | "isLast">,
   renames: Renames | undefined,
 ): TaskRegister {
   return {
@@ -81,6 +93,16 @@ function registrationOf(
     ...(state !== undefined && { state }),
     ...(stateAt !== undefined && { stateAt }),
   };
+}
+
+/** A new task of which the agent does not tell its context, as streams of 0.1 never do, is in the one that the call named. */
+function inContext({ a2a }: CallHead, observed: Observed): Observed {
+  const named = a2a?.named.context;
+  const { task, context } = observed;
+  if (named === undefined || task === undefined || context !== undefined || a2a?.known?.task !== undefined)
+    return observed;
+  const upstream = a2a?.known?.renames?.contexts?.find(({ client }) => client === named)?.upstream;
+  return { ...observed, context: upstream ?? named };
 }
 
 /** Nothing but its state can be new. */

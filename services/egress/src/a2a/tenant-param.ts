@@ -1,23 +1,17 @@
-import type { WireRequest } from "@sluice/a2a";
-import { compile, scan } from "@sluice/json";
+import { requestForTenant, type WireRequest } from "@sluice/a2a";
+import { Fault, type A2aCall } from "@sluice/contracts";
 import type { AgentInterface } from "./agent-interface.ts";
 
-const params = compile([[], ["params"], ["params", "tenant"]], []);
-
-/** Names, in a JSON-RPC request that does not, the tenant that an agent's interface wants named (A2A 1.0 §4.4.6). */
-export function forTenant({ dialect, tenant }: AgentInterface, request: WireRequest): WireRequest {
-  if (tenant === undefined || dialect.binding !== "JSONRPC") return request;
-  const { body } = request;
-  const seen = scan(body, params);
-  const [root, given, named] = seen.ok ? seen.values : [];
-  if (root?.kind !== "object" || named !== undefined) return request;
-  const member = `"tenant":${JSON.stringify(tenant)}`;
-  if (given === undefined) return { ...request, body: inserted(body, root, `"params":{${member}}`) };
-  return given.kind === "object" ? { ...request, body: inserted(body, given, member) } : request;
+/**
+ * A client does not choose whose tasks it sees at an agent: it names the tenant of the interface, or none. What an agent
+ * before 1.0 gets of it means nothing there. @throws Fault `invalid_params`
+ */
+export function requireTenant({ tenant, dialect }: AgentInterface, { tenant: named }: Pick<A2aCall, "tenant">): void {
+  if (named === undefined || named === tenant || (tenant === undefined && dialect.version !== "1.0")) return;
+  throw new Fault("invalid_params", '"tenant" is not one that this agent is called for: leave it out');
 }
 
-/** The document with one more member at the front of an object. */
-function inserted(body: Buffer, into: { readonly start: number; readonly count: number }, member: string): Buffer {
-  const at = into.start + 1;
-  return Buffer.concat([body.subarray(0, at), Buffer.from(into.count > 0 ? `${member},` : member), body.subarray(at)]);
+/** Names in a request the tenant that an agent's interface wants named (A2A 1.0 §4.4.6). @throws Fault */
+export function forTenant({ dialect, tenant }: AgentInterface, request: WireRequest): WireRequest {
+  return tenant === undefined ? request : requestForTenant(dialect, tenant, request);
 }

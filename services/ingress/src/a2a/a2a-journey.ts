@@ -1,9 +1,10 @@
 import type { ReadRequest } from "@sluice/a2a";
-import type { CallHead, IngressSection, Intent, Renames } from "@sluice/contracts";
+import type { IngressSection, Intent, Renames } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import type { Body } from "../body.ts";
 import type { HandedHead } from "../conversation.ts";
+import { handedOver } from "../handed-over.ts";
 import { forwardedHeaders } from "../headers.ts";
 import type { Moment } from "../outcome.ts";
 import type { Decided } from "../passage.ts";
@@ -69,36 +70,25 @@ export function intentOf(journey: A2aJourney): Intent {
 }
 
 /** What egress learns of a call. */
-export function callHeadOf(journey: A2aJourney, { intent, admitted }: Decided): HandedHead {
-  const { request, principal, section, agent, read, rest, span, name, publicUrl, isUnsure } = journey;
-  const { dialect, operation, rpcId, named } = read;
-  const { policy, policyVersion, session } = admitted;
+export function callHeadOf(journey: A2aJourney, decided: Decided): HandedHead {
+  const { request, section, agent, read, rest, publicUrl, isUnsure } = journey;
+  const { dialect, operation, named, tenant } = read;
+  const { session } = decided.admitted;
   const extensions = header(request, "a2a-extensions") ?? header(request, "x-a2a-extensions");
   return {
-    call: intent.call,
-    traceparent: span.traceparent,
-    tenant: principal.tenant,
-    ...whoOf(principal),
+    ...handedOver(journey, decided),
     server: agent.name,
-    http: request.method as CallHead["http"],
     headers: forwardedHeaders(request.headers, {
       named: agent.forwardHeaders,
       credentials: section.keyHeaders,
       always,
     }),
-    era: "modern",
     method: operation,
-    target: agent.name,
-    targetKind: "agents",
-    stream: name,
-    rule: policy.rule,
-    policyVersion,
-    ...(policy.shadow !== undefined && { shadow: policy.shadow }),
-    ...(rpcId !== undefined && { rpcId }),
     a2a: {
       dialect,
       operation,
       named,
+      ...(tenant !== undefined && { tenant }),
       ...(isUnsure === true && { isUnsure }),
       ...(dialect.binding === "HTTP+JSON" && { rest }),
       ...(session?.ok === true && session.known !== undefined && { known: session.known }),

@@ -1,6 +1,6 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
-import { Fault, toFault, type A2aOperation, type IngressSection } from "@sluice/contracts";
+import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { Body, readBody, requireType } from "../body.ts";
@@ -69,14 +69,14 @@ export class A2a {
       using body = await this.bodyOf(received);
       await this.carry({ ...received, started }, body);
     } catch (error) {
-      throw error instanceof RequestFault ? error : new A2aFault(inRpc(received, error), toldTo(received));
+      throw error instanceof RequestFault ? error : new A2aFault(error, toldTo(received));
     }
   }
 
   /** What a request holds. @throws Fault */
   async bodyOf({ request, principal, agent, rest }: A2aHttpRequest): Promise<Body> {
     const { tenants, passage, budget } = this.#parts;
-    const { maxPayloadBytes } = findAgent(tenants.require(principal.tenant), agent);
+    const maxPayloadBytes = limitFor(tenants.require(principal.tenant), agent);
     passage.requireRoom();
     if (request.method !== "POST") return noBody();
     if (rest === "" || hasBody(request)) requireType(request, rest === "" ? "json" : "a2a");
@@ -85,16 +85,17 @@ export class A2a {
 
   /** Carries one call to its end; lets go of the body as soon as egress has it. @throws A2aFault, or Fault before anything was read */
   async carry(arrived: A2aRequest, body: Body): Promise<void> {
-    const { tenants, streams } = this.#parts;
+    const { tenants, streams, passage } = this.#parts;
     const { request, response, principal, rest, started = thisMoment() } = arrived;
     const section = tenants.require(principal.tenant);
-    const agent = findAgent(section, arrived.agent);
     const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
     let told = toldTo(arrived);
     try {
       const version = versionOf(request);
       const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
+      passage.requireCredential(principal);
+      const agent = findAgent(section, arrived.agent);
       const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
       const name = streams.nextName();
       await this.#pass({
@@ -119,7 +120,6 @@ export class A2a {
 
   async #pass(journey: A2aJourney): Promise<void> {
     const { passage } = this.#parts;
-    passage.requireCredential(journey.principal);
     const crossing = crossingOf(journey);
     await passage.pass(crossing, (decided) => this.#converse(surely(journey, decided), crossing, decided));
   }
@@ -138,17 +138,20 @@ export class A2a {
   }
 }
 
-/** JSON-RPC of A2A has an error of its own for what HTTP says with a status. */
-function inRpc({ rest }: A2aRequest, thrown: unknown): unknown {
-  const isType = rest === "" && thrown instanceof Fault && thrown.kind === "unsupported_media_type";
-  return isType ? new Fault("content_type_not_supported", thrown.message, { cause: thrown }) : thrown;
-}
-
 /** @throws Fault `not_found` */
-function findAgent({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget {
-  const found = agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
+function findAgent(section: IngressSection, agent: string | undefined): AgentTarget {
+  const found = agentOf(section, agent);
   if (found === undefined) throw noSuchAgent();
   return found;
+}
+
+/** How much may be sent; for no agent what is for the default one, so that nothing tells it from one that is hidden. @throws Fault `not_found` */
+function limitFor(section: IngressSection, agent: string | undefined): number {
+  return (agentOf(section, agent) ?? findAgent(section, undefined)).maxPayloadBytes;
+}
+
+function agentOf({ agentEndpoints }: IngressSection, agent: string | undefined): AgentTarget | undefined {
+  return agent === undefined ? agentEndpoints[0] : agentEndpoints.find(({ name }) => name === agent);
 }
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
@@ -179,7 +182,7 @@ export function toldTo({ request, rest }: A2aRequest): Told {
 
 /** `A2A-Version`: the header, or else what the query says (A2A 1.0 §3.6.1). */
 export function versionOf(request: RequestHead): string | undefined {
-  const query = request.url?.split("?", 2)[1];
+  const query = request.url?.replace(/^[^?]*/, "");
   const version = header(request, "a2a-version") ?? (query && new URLSearchParams(query).get("A2A-Version"));
   return typeof version === "string" && version !== "" ? version : undefined;
 }

@@ -9,6 +9,7 @@ import type { CardKeyring } from "./card-keys.ts";
 import { schemesOf } from "./card-security.ts";
 import { CardSources, type SourceCard } from "./card-sources.ts";
 import { anybody, visible, type Reader } from "./card-visibility.ts";
+import { KeptCards, type ServedCard } from "./kept-cards.ts";
 
 export interface CardsOptions {
   readonly bus: Bus;
@@ -21,26 +22,12 @@ export interface CardsOptions {
   readonly now?: () => number;
 }
 
-/** A card as it is sent. */
-export interface ServedCard {
-  readonly body: Buffer;
-  readonly etag: string;
-}
-
 /** An agent that a card is asked of. */
 export interface CardPlaceOf {
   readonly tenant: string;
   readonly agent: string;
 }
 
-interface Kept {
-  readonly card: Promise<ServedCard>;
-  readonly until: number;
-}
-
-/** What rules say of a caller may hang on more than their version: the time, say. */
-const keptMs = 30_000;
-const mostKept = 2_048;
 /** Where the keys are published. */
 export const jwksPath = "/.well-known/jwks.json";
 
@@ -48,13 +35,12 @@ export const jwksPath = "/.well-known/jwks.json";
 export class Cards {
   readonly #options: CardsOptions;
   readonly #sources: CardSources;
-  readonly #now: () => number;
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: KeptCards;
 
   constructor(options: CardsOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#sources = new CardSources(options.bus, this.#now);
+    this.#sources = new CardSources(options.bus, options.now);
+    this.#kept = new KeptCards(options.now);
   }
 
   /** Public keys of the gateway's signatures. */
@@ -69,12 +55,7 @@ export class Cards {
     const source = await this.#sources.of({ ...place, version });
     const reader = readerOf(principal);
     const key = JSON.stringify([version, place.tenant, place.agent, form, source.digest, source.isDoubtful, reader]);
-    const known = this.#kept.get(key);
-    if (known !== undefined && known.until > this.#now()) return await known.card;
-    const card = this.#make({ place, section, source, reader }, form);
-    this.#keep(key, { card, until: this.#now() + keptMs });
-    card.catch(() => this.#kept.delete(key));
-    return await card;
+    return await this.#kept.of(key, () => this.#make({ place, section, source, reader }, form));
   }
 
   /** An answer that shows an extended card, with that card as the gateway offers the agent. @throws Fault */
@@ -116,14 +97,6 @@ export class Cards {
   async #signed(document: Members, publicUrl: string): Promise<Members> {
     const { signing } = this.#options.keys;
     return signing === undefined ? document : await signCard(document, { ...signing, jku: publicUrl + jwksPath });
-  }
-
-  #keep(key: string, kept: Kept): void {
-    this.#kept.set(key, kept);
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= mostKept) break;
-      this.#kept.delete(oldest);
-    }
   }
 }
 

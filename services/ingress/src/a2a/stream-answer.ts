@@ -54,6 +54,11 @@ export class StreamAnswer implements Answer {
     this.#last = undefined;
   }
 
+  /** Its reader has had the beginning of the stream before. */
+  goesOn(): void {
+    this.#memory.begin();
+  }
+
   /** What the event says that was written last; undefined where that is not known. */
   get last(): Observed | undefined {
     const written = this.#last ?? nothing;

@@ -21,6 +21,15 @@ const pausesMs = [100, 300, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000];
 /** What may be different a moment later. */
 const passing: ReadonlySet<string> = new Set(["unavailable", "overloaded", "upstream_unavailable"]);
 
+/** Where a stream goes on. */
+interface Onward {
+  /** The watch that is no more. */
+  readonly gone: TaskWatch | undefined;
+  readonly isMoved: boolean;
+  /** The replica that is said to have the watch. */
+  readonly watch?: TaskWatch;
+}
+
 /** What is asked of egress, and whom to ask. */
 interface Question {
   readonly head: HandedHead;
@@ -62,7 +71,7 @@ export class StreamReading {
 
   async run(): Promise<void> {
     try {
-      await this.#read();
+      for (let onward = await this.#read(); onward !== undefined;) onward = await this.#again(onward);
       if (this.#isOwn) this.#conclude(this.#answer.fault);
     } catch (error) {
       if (!this.#answer.headersSent || this.#answer.destroyed) throw error;
@@ -72,36 +81,45 @@ export class StreamReading {
     }
   }
 
-  async #read(): Promise<void> {
+  /** Reads the first of its streams. Gives back where the task goes on, if it does elsewhere; so do all that read one. */
+  async #read(): Promise<Onward | undefined> {
     const { head, journey } = this.#call;
     const kept = await this.#kept();
     if (kept !== undefined) {
       const { end } = await this.#follow({ watch: kept.watch, after: kept.after, fromSequence: 1 }, () =>
         this.#begin(kept.head),
       );
-      if (end === "moved") return await this.#again();
-      if (end !== "lost") return;
-      if (this.#answer.headersSent) return void this.#answer.destroy();
+      if (end === "moved") return this.#moved;
+      if (end !== "lost") return undefined;
+      if (this.#answer.headersSent) {
+        this.#answer.destroy();
+        return undefined;
+      }
       this.#isOwn = false;
     }
     const subscribes = head.a2a?.operation === "SubscribeToTask";
     const watch = subscribes ? head.a2a?.known?.task?.watch : undefined;
     const body = subscribes ? new Body(Buffer.from(journey.body.bytes)) : journey.body;
-    await this.#ask({ head, body, watch });
+    return await this.#ask({ head, body, watch });
   }
 
   /** Asks egress, and reads what comes of it to its end. */
-  async #ask(question: Question): Promise<void> {
+  async #ask(question: Question): Promise<Onward | undefined> {
     let elsewhere: Elsewhere | undefined;
     try {
       elsewhere = await this.#converse(question);
     } catch (error) {
       if (question.watch === undefined || error instanceof ToldFault || this.#answer.destroyed) throw error;
       // Whoever had the watch is gone.
-      return await this.#again(question.watch, question.head.a2a?.again?.isMoved ?? false);
+      return { gone: question.watch, isMoved: question.head.a2a?.again?.isMoved ?? false };
     }
-    if (elsewhere?.kind === "moved") await this.#again();
-    else if (elsewhere?.kind === "follow") await this.#followed(elsewhere);
+    if (elsewhere?.kind === "moved") return this.#moved;
+    return elsewhere?.kind === "follow" ? await this.#followed(elsewhere) : undefined;
+  }
+
+  /** The stream that was read last is over before the task is. */
+  get #moved(): Onward {
+    return { gone: this.#watch, isMoved: true };
   }
 
   async #converse({ head, body, watch }: Question): Promise<Elsewhere | undefined> {
@@ -128,19 +146,19 @@ export class StreamReading {
   }
 
   /** Another stream has what was asked for: with the task as it is there, or still to be asked for there. */
-  async #followed({ head, snapshot }: Extract<Elsewhere, { kind: "follow" }>): Promise<void> {
+  async #followed({ head, snapshot }: Extract<Elsewhere, { kind: "follow" }>): Promise<Onward | undefined> {
     const told = head.follow;
     if (told === undefined) throw new Fault("internal", "a stream to follow has a name");
     this.#isOwn = true;
     const { watch, after, fromSequence = 1, rpcId } = told;
-    if (after === undefined) return await this.#again(watch, this.#pieces > 0, watch);
+    if (after === undefined) return { gone: watch, isMoved: this.#pieces > 0, watch };
     const { end } = await this.#follow({ watch, after, fromSequence }, () => {
       this.#source({ ...head, ...(rpcId !== undefined && { rpcId }) });
       this.#start(head);
       this.#answer.write(dataLines(snapshot, `${watch.stream}.${after}`));
     });
-    if (end === "moved") await this.#again();
-    else if (end === "lost") this.#answer.destroy();
+    if (end === "lost") this.#answer.destroy();
+    return end === "moved" ? this.#moved : undefined;
   }
 
   async #follow(
@@ -162,11 +180,14 @@ export class StreamReading {
   }
 
   /** The stream is over before the task is: asks where it goes on, until somebody knows; the connection stays. */
-  async #again(gone = this.#watch, isMoved = true, watch?: TaskWatch): Promise<void> {
+  async #again({ gone, isMoved, watch }: Onward): Promise<Onward | undefined> {
     const { streams } = this.#parts;
     const { head } = this.#call;
-    if (this.#answer.destroyed) return;
-    if (isMoved && this.#answer.last?.isLast === true) return void this.#answer.end();
+    if (this.#answer.destroyed) return undefined;
+    if (isMoved && this.#answer.last?.isLast === true) {
+      this.#answer.end();
+      return undefined;
+    }
     const task = this.#task ?? this.#answer.last?.task;
     if (task === undefined) throw lostFault();
     this.#isOwn = true;
@@ -198,7 +219,9 @@ export class StreamReading {
     this.#source(head);
   }
 
+  /** What is kept of a stream goes on. */
   #begin(head: StreamHead): void {
+    this.#answer.goesOn();
     this.#source(head);
     this.#start(head);
   }
