@@ -16,7 +16,7 @@ export default defineConfig({
           name: "unit",
           include: ["{shared,services}/*/src/**/*.test.ts", "{cli/src,scripts}/**/*.test.ts", OWN_TOOLS],
           testTimeout: 30_000,
-          retry: process.env.CI === undefined ? 0 : 1,
+          retry: 1,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -28,8 +28,8 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [OWN_TOOLS, "**/node_modules/**"],
           testTimeout: 60_000,
-          // Whole houses share two cores with others in CI: what fails there is tried once more, and told in the log.
-          retry: process.env.CI === undefined ? 0 : 1,
+          // Whole houses share two cores: what fails is tried once more, and told in the log.
+          retry: 1,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
