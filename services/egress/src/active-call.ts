@@ -1,4 +1,4 @@
-import { Fault, type A2aOperation, type CallHead, type Outcome } from "@sluice/contracts";
+import { Fault, isReading, isStreamed, type CallHead, type Outcome } from "@sluice/contracts";
 import { Unread } from "./unread.ts";
 
 /** More than this unread, and the upstream has to wait for the reader. */
@@ -7,17 +7,6 @@ const pauseBytes = 8 * 1024 * 1024;
 const abandonedBytes = 16 * 1024 * 1024;
 /** The same where somebody reads too slowly, and what sends cannot be made to wait. */
 const mostBytes = 32 * 1024 * 1024;
-
-/** What of A2A changes nothing: it may end with its client. */
-const readings: ReadonlySet<A2aOperation> = new Set([
-  "GetTask",
-  "ListTasks",
-  "GetTaskPushNotificationConfig",
-  "ListTaskPushNotificationConfigs",
-  "GetExtendedAgentCard",
-  "GetAgentCard",
-]);
-const streams: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
 
 export type Ending = Pick<Outcome, "status"> &
   Partial<Pick<Outcome, "fault" | "isError" | "events" | "task" | "taskState">>;
@@ -76,14 +65,14 @@ export class ActiveCall {
 
   get listening(): boolean {
     const { a2a, http, method } = this.head;
-    if (a2a !== undefined) return streams.has(a2a.operation);
+    if (a2a !== undefined) return isStreamed(a2a.operation);
     return http === "GET" || method === "subscriptions/listen";
   }
 
   /** It goes on when its client leaves: what is begun by A2A ends by A2A. */
   get outlivesClient(): boolean {
     const { a2a } = this.head;
-    return a2a !== undefined && !readings.has(a2a.operation);
+    return a2a !== undefined && !isReading(a2a.operation);
   }
 
   /** The ingress replica of whoever reads. */

@@ -38,11 +38,6 @@ export function isStorable(id: string): boolean {
   return !id.includes("\0") && id.isWellFormed();
 }
 
-/** The caller's name of what the upstream calls so. */
-export function clientName(upstream: string, renames: Renames[keyof Renames]): string {
-  return renames?.find((renamed) => renamed.upstream === upstream)?.client ?? upstream;
-}
-
 /** Those that differ on the two sides; undefined where none does. */
 export function renamesOf(tasks: readonly Renamed[], contexts: readonly Renamed[]): Renames | undefined {
   const differing = (pairs: readonly Renamed[]) => [

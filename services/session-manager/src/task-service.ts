@@ -1,5 +1,6 @@
 import type { Incoming } from "@sluice/bus";
 import {
+  clientNameOf,
   encodeJson,
   longestA2aId,
   subjects,
@@ -10,7 +11,7 @@ import {
 import { z } from "zod";
 import { read, type Serving } from "./serving.ts";
 import { questionOf, taskListOf } from "./task-list.ts";
-import { clientName, isStorable, type Registration } from "./task-names.ts";
+import { isStorable, type Registration } from "./task-names.ts";
 import type { Tasks } from "./tasks.ts";
 
 export interface TaskDeps extends Pick<Serving, "reply" | "ignored"> {
@@ -94,8 +95,8 @@ function registrationOf(asked: TaskRegister, now: number): Registration {
   const { tenant, identity, server, task, context, renames, state, stateAt = now, watch } = asked;
   return {
     ...{ tenant, identity, server },
-    ...(task !== undefined && { task: { client: clientName(task, renames?.tasks), upstream: task } }),
-    ...(context !== undefined && { context: { client: clientName(context, renames?.contexts), upstream: context } }),
+    ...(task !== undefined && { task: { client: clientNameOf(task, renames?.tasks), upstream: task } }),
+    ...(context !== undefined && { context: { client: clientNameOf(context, renames?.contexts), upstream: context } }),
     ...(state !== undefined && { state }),
     stateAt: Math.min(stateAt, now),
     ...(watch !== undefined && { watch }),

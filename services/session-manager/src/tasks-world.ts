@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Intent, Named, SessionVerdict } from "@sluice/contracts";
+import { upstreamNameOf, type Intent, type Named, type SessionVerdict } from "@sluice/contracts";
 import { startPostgres, startRedis, type Part } from "@sluice/launcher";
 import { databaseOptions } from "@sluice/runtime";
 import { closeRedis, openRedis } from "@sluice/runtime/redis";
@@ -98,5 +98,5 @@ export async function admitted(tasks: KeptTasks, caller: Owner, named: Named): P
 /** What a name of the client's stands for upstream. @throws where the call is refused */
 export function upstreamOf(verdict: SessionVerdict, kind: "tasks" | "contexts", client: string): string {
   if (!verdict.ok || verdict.known === undefined) throw new Error("refused");
-  return verdict.known.renames?.[kind]?.find((renamed) => renamed.client === client)?.upstream ?? client;
+  return upstreamNameOf(client, verdict.known.renames?.[kind]);
 }

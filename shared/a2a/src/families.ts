@@ -1,4 +1,4 @@
-import type { Dialect, Named, Renames } from "@sluice/contracts";
+import { upstreamNameOf, type Dialect, type Named, type Renames } from "@sluice/contracts";
 import { coreWords } from "./core-words.ts";
 import { firstWords } from "./first-words.ts";
 import { legacyWords, protoWords } from "./later-words.ts";
@@ -27,5 +27,5 @@ export function aroundOf({ client, named, context, hasTask, renames, memory }: O
 
 /** What the agent calls the context that a request names. */
 function contextFor(named: Named | undefined, renames: Renames | undefined): string | undefined {
-  return renames?.contexts?.find(({ client }) => client === named?.context)?.upstream ?? named?.context;
+  return named?.context === undefined ? undefined : upstreamNameOf(named.context, renames?.contexts);
 }

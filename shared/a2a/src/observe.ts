@@ -1,4 +1,4 @@
-import { Fault, type A2aOperation, type Dialect } from "@sluice/contracts";
+import { Fault, isStreamed, type A2aOperation, type Dialect } from "@sluice/contracts";
 import {
   compile,
   explain,
@@ -55,8 +55,7 @@ export async function observeAnswer(dialect: Dialect, operation: A2aOperation, a
   }
   const isTask = operation === "GetTask" || operation === "CancelTask";
   const isWrapped = !isTask && (dialect.version === "1.0" || dialect.binding === "HTTP+JSON");
-  const isStream = operation === "SendStreamingMessage" || operation === "SubscribeToTask";
-  const isSure = isTask || (dialect.version === "0.1" && !isStream);
+  const isSure = isTask || (dialect.version === "0.1" && !isStreamed(operation));
   const form = isWrapped ? "wrapped" : isSure ? "task" : "any";
   const { body } = answer;
   return observe({ dialect, body, form }, await readAll(body, planFor(dialect, form)));

@@ -35,6 +35,26 @@ export const a2aOperations = [
 ] as const;
 export type A2aOperation = (typeof a2aOperations)[number];
 
+const streamed: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
+const readings: ReadonlySet<A2aOperation> = new Set([
+  "GetTask",
+  "ListTasks",
+  "GetTaskPushNotificationConfig",
+  "ListTaskPushNotificationConfigs",
+  "GetExtendedAgentCard",
+  "GetAgentCard",
+]);
+
+/** Whether such a call is answered with a stream of events. */
+export function isStreamed(operation: A2aOperation): boolean {
+  return streamed.has(operation);
+}
+
+/** Whether such a call changes nothing at the agent, so that it may end with its client. */
+export function isReading(operation: A2aOperation): boolean {
+  return readings.has(operation);
+}
+
 /** Characters of a task's, context's or push configuration's id; a longer one is refused. */
 export const longestA2aId = 256;
 /** Tasks that one message may refer to. */
@@ -80,6 +100,16 @@ export interface TaskWatch {
   readonly egress: string;
   /** `<instance>.<number>`, as in `subjects.stream`. */
   readonly stream: string;
+}
+
+/** What the caller calls what the upstream calls so; the same where nothing else is said. */
+export function clientNameOf(upstream: string, names: Renames[keyof Renames]): string {
+  return names?.find((renamed) => renamed.upstream === upstream)?.client ?? upstream;
+}
+
+/** What the upstream calls what the caller calls so; the same where nothing else is said. */
+export function upstreamNameOf(client: string, names: Renames[keyof Renames]): string {
+  return names?.find((renamed) => renamed.client === client)?.upstream ?? client;
 }
 
 /** What session-manager knows of what a call names; all of it is the caller's. */

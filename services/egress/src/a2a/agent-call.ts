@@ -1,5 +1,5 @@
 import type { Sides, WireRequest } from "@sluice/a2a";
-import type { A2aCall, A2aOperation } from "@sluice/contracts";
+import { isStreamed, type A2aCall } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Exchange } from "@sluice/relay";
 import { forward } from "../forward.ts";
@@ -24,7 +24,6 @@ export interface AgentCall {
   readonly traceparent: string;
 }
 
-const streaming: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
 /** What the gateway itself says of every request. */
 const ownFields = new Set(["content-type", "accept", "a2a-version", "a2a-extensions", "x-a2a-extensions"]);
 
@@ -34,7 +33,7 @@ const ownFields = new Set(["content-type", "accept", "a2a-version", "a2a-extensi
  */
 export function send(to: AgentCall, request = to.request, operation = to.sides.operation): Exchange {
   const { call, a2a, agent, at, traceparent } = to;
-  const streams = streaming.has(operation);
+  const streams = isStreamed(operation);
   const connections = streams ? agent.streams : agent.calls;
   connections.requireRoom();
   const { forwardHeaders } = agent.endpoint;

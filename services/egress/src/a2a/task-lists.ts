@@ -1,12 +1,13 @@
 import { answerFor, paramsOf, requestFor, type Sides } from "@sluice/a2a";
 import type { Bus } from "@sluice/bus";
 import {
+  Fault,
+  clientNameOf,
   decodeJson,
   encodeJson,
-  Fault,
-  toFault,
   longestA2aId,
   subjects,
+  toFault,
   type CallHead,
   type Dialect,
   type TaskList,
@@ -137,7 +138,7 @@ export class TaskLists {
       rpcId: "1",
       ...(renames !== undefined && { renames }),
     };
-    const named = renames?.tasks?.find(({ upstream }) => upstream === id)?.client ?? id;
+    const named = clientNameOf(id, renames?.tasks);
     const { historyLength } = wanted;
     const params = { id: named, ...(typeof historyLength === "number" && { historyLength }) };
     const body = Buffer.from(encodeJson({ jsonrpc: "2.0", id: 1, method: "GetTask", params }));

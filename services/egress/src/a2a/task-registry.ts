@@ -1,10 +1,11 @@
 import type { Observed } from "@sluice/a2a";
 import type { Bus } from "@sluice/bus";
 import {
+  Fault,
   decodeJson,
   encodeJson,
-  Fault,
   subjects,
+  upstreamNameOf,
   type CallHead,
   type KnownTask,
   type Renamed,
@@ -44,7 +45,7 @@ export class TaskRegistry {
   async claim(head: CallHead): Promise<void> {
     const { named, known } = head.a2a ?? {};
     if (named?.mayBeNew !== true || named.task === undefined || known?.task !== undefined) return;
-    const task = known?.renames?.tasks?.find(({ client }) => client === named.task)?.upstream ?? named.task;
+    const task = upstreamNameOf(named.task, known?.renames?.tasks);
     await this.#register(registrationOf(head, { task }, known?.renames));
   }
 
@@ -101,8 +102,7 @@ function inContext({ a2a }: CallHead, observed: Observed): Observed {
   const { task, context } = observed;
   if (named === undefined || task === undefined || context !== undefined || a2a?.known?.task !== undefined)
     return observed;
-  const upstream = a2a?.known?.renames?.contexts?.find(({ client }) => client === named)?.upstream;
-  return { ...observed, context: upstream ?? named };
+  return { ...observed, context: upstreamNameOf(named, a2a?.known?.renames?.contexts) };
 }
 
 /** Nothing but its state can be new. */

@@ -77,8 +77,7 @@ export class Watch {
 
   /** Goes on with what the agent answers by an event stream. @throws Fault where nothing was sent yet */
   async run(exchange: Exchange): Promise<Ending> {
-    const { headers } = await exchange.head;
-    this.#headers = relayedHeaders(headers);
+    this.#headers = relayedHeaders((await exchange.head).headers);
     return await this.#until(async () => {
       const head = setTimeout(() => this.#open(undefined), headAfterMs);
       await this.#read(exchange).finally(() => clearTimeout(head));
@@ -172,7 +171,7 @@ export class Watch {
       exchange.abort(new Fault("client_left", "the stream is over"));
       call.detach(exchange);
     }
-    if (this.#state !== undefined && interrupted.has(this.#state)) this.#isOver = true;
+    this.#endIfInterrupted();
     return count;
   }
 
@@ -210,7 +209,7 @@ export class Watch {
     this.#options.stream.open({ headers: this.#headers, task: this.task, renames });
   }
 
-  /** Subscribes anew; what is told first is the task as it is. */
+  /** Subscribes anew; what is told first is the task as it is. An agent that has no more to say of one that goes on may never have. */
   async #subscribe(): Promise<void> {
     const { agent } = this.#options;
     const exchange = agent.subscribe(this.#known);
@@ -223,7 +222,10 @@ export class Watch {
     }
     const events = await this.#joined(exchange);
     if (events === "refused") await this.#poll();
-    else if (events !== "broken" && !this.#isOver && events <= 1) await this.#settle();
+    else if (events !== "broken" && !this.#isOver && events <= 1) {
+      this.#endIfInterrupted();
+      await this.#poll();
+    }
   }
 
   /** Reads a subscription whose first word is to be the task: the agent is asked for it where it is not. */
@@ -254,10 +256,9 @@ export class Watch {
     return count;
   }
 
-  /** The agent has nothing more to say of a task that is not over: it may never. */
-  async #settle(): Promise<void> {
+  /** Whoever waits for its client says no more until it hears of him. */
+  #endIfInterrupted(): void {
     if (this.#state !== undefined && interrupted.has(this.#state)) this.#isOver = true;
-    else await this.#poll();
   }
 
   /** Asks for the task until it is over; what has changed is told. */
@@ -270,7 +271,7 @@ export class Watch {
       if (last?.equals(event.data) === true) call.lastActivity = lastActivity;
       else await this.#take(event);
       last = event.data;
-      if (this.#state !== undefined && interrupted.has(this.#state)) this.#isOver = true;
+      this.#endIfInterrupted();
       if (!this.#isOver) await this.#pause(pauseMs);
     }
   }

@@ -1,22 +1,11 @@
 import { answerFor, clientOf, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
-import type { A2aOperation, Dialect, ReplyHead } from "@sluice/contracts";
+import { isReading, isStreamed, type A2aOperation, type Dialect, type ReplyHead } from "@sluice/contracts";
 import type { AgentBudget } from "../budget.ts";
 import type { HandedHead } from "../conversation.ts";
 import type { Manner, Rewrite } from "../manner.ts";
 import { dataLines, errorLines, readsEventsAlone } from "./event-lines.ts";
 import { allRenames, type A2aJourney } from "./a2a-journey.ts";
 
-/** What may last for hours: nothing but the life of the replica that has it says whether it goes on. */
-const unlimited: ReadonlySet<A2aOperation> = new Set(["SendMessage", "SendStreamingMessage", "SubscribeToTask"]);
-/** What has no effect at the agent, so that nobody misses it. */
-const reading: ReadonlySet<A2aOperation> = new Set([
-  "GetTask",
-  "ListTasks",
-  "GetTaskPushNotificationConfig",
-  "ListTaskPushNotificationConfigs",
-  "GetExtendedAgentCard",
-  "GetAgentCard",
-]);
 /** Of what an answer says of its bytes, that which is not true of others. */
 const ofBytes = new Set(["content-type", "content-length", "etag", "content-md5", "content-digest", "digest"]);
 
@@ -39,8 +28,8 @@ export function a2aMannerOf({ read, agent }: A2aJourney, head: HandedHead, budge
   };
   return {
     protocol: "a2a",
-    ...(!unlimited.has(operation) && { responseTimeoutMs: agent.responseTimeoutMs }),
-    onLeaving: reading.has(operation) ? "cancel" : "nothing",
+    ...(!lastsForHours(operation) && { responseTimeoutMs: agent.responseTimeoutMs }),
+    onLeaving: isReading(operation) ? "cancel" : "nothing",
     lastEvent: (fault) => errorLines(faultAnswer(dialect, fault, rpcId).body).toString("utf8"),
     rewriteOf: (reply) => {
       if (reply.dialect === undefined) return undefined;
@@ -75,4 +64,9 @@ export function headersFor<Value extends string | number>(
   const kept = Object.entries(headers).filter(([name]) => !ofBytes.has(name));
   const named = kept.map(([name, value]) => [/^(?:x-)?a2a-extensions$/.test(name) ? extensions : name, value]);
   return { ...(Object.fromEntries(named) as Record<string, Value>), "content-type": contentType };
+}
+
+/** Nothing but the life of the replica that has it says whether it goes on. */
+function lastsForHours(operation: A2aOperation): boolean {
+  return operation === "SendMessage" || isStreamed(operation);
 }

@@ -1,6 +1,6 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
-import { toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
+import { isStreamed, toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { Body, readBody, requireType } from "../body.ts";
@@ -15,7 +15,6 @@ import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
 import { callHeadOf, intentOf, surely, type A2aJourney, type AgentTarget } from "./a2a-journey.ts";
 import { a2aMannerOf } from "./a2a-manner.ts";
 import type { Cards } from "./cards.ts";
-import { isStreaming } from "./event-lines.ts";
 import { withGatewayCard } from "./extended-card.ts";
 import { carryStream, type StreamParts } from "./stream.ts";
 
@@ -129,7 +128,7 @@ export class A2a {
     const { response, principal } = journey;
     const head = callHeadOf(journey, decided);
     const budget = all.of(principal);
-    if (isStreaming(journey.read.operation))
+    if (isStreamed(journey.read.operation))
       return await carryStream(this.#parts, { journey, crossing, decided, head, budget });
     const own = a2aMannerOf(journey, head, budget);
     const isCard = journey.read.operation === "GetExtendedAgentCard";

@@ -1,18 +1,12 @@
-import type { A2aOperation, Dialect } from "@sluice/contracts";
+import { isStreamed, type A2aOperation, type Dialect } from "@sluice/contracts";
 
-const streaming: ReadonlySet<A2aOperation> = new Set(["SendStreamingMessage", "SubscribeToTask"]);
 const dataField = Buffer.from("data: ");
 const errorField = Buffer.from("event: error\n");
-
-/** Whether such a call is answered with a stream of events. */
-export function isStreaming(operation: A2aOperation): boolean {
-  return streaming.has(operation);
-}
 
 /** Whether its client reads errors out of a stream of events alone, as clients of 0.2 and 0.3 do (JSON-RPC, status 200). */
 export function readsEventsAlone({ version, binding }: Dialect, operation: A2aOperation | undefined): boolean {
   const isOld = version === "0.2" || version === "0.3";
-  return isOld && binding === "JSONRPC" && operation !== undefined && isStreaming(operation);
+  return isOld && binding === "JSONRPC" && operation !== undefined && isStreamed(operation);
 }
 
 /** An event that holds this; JSON has line breaks only between its tokens. */

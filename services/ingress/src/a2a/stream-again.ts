@@ -1,5 +1,5 @@
 import { requestFor, type Sides } from "@sluice/a2a";
-import { Fault, type A2aCall, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
+import { Fault, clientNameOf, type A2aCall, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
 import type { HandedHead } from "../conversation.ts";
 
@@ -21,7 +21,7 @@ export interface Asked {
 export function againOf({ head, stream, task, renames, again }: Asked): { head: HandedHead; body: Body } {
   const { a2a } = head;
   if (a2a === undefined) throw new Fault("internal", "this is no call by A2A");
-  const client = renames?.tasks?.find(({ upstream }) => upstream === task)?.client ?? task;
+  const client = clientNameOf(task, renames?.tasks);
   const rpcId = head.rpcId ?? "1";
   const sides: Sides = {
     ...{ client: own, upstream: a2a.dialect, operation: "SubscribeToTask", rpcId },
