@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { asBuffer, Fault, toFault } from "@sluice/contracts";
-import type { Exchange } from "@sluice/relay";
+import { isEventStream, type Exchange } from "@sluice/relay";
 import { relayedFields, type ClientFields } from "./fields.ts";
 import { beat, listensInVain, type Beats } from "./heartbeat.ts";
 import { endOf, type Told } from "./report.ts";
 import type { Settings } from "./settings.ts";
 import type { Sent, Upstream } from "./upstream.ts";
-import { headWithin, isEventStream, SilenceWatch } from "./waiting.ts";
+import { headWithin, SilenceWatch } from "./waiting.ts";
 
 /** A body of up to so many bytes goes on in one piece, which costs less than a stream. */
 const smallBytes = 256 * 1024;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault } from "@sluice/contracts";
-import { SseReader, type Exchange, type ReceivedHeaders } from "@sluice/relay";
+import { isEventStream, SseReader, type Exchange, type ReceivedHeaders } from "@sluice/relay";
 import type { StdioParts } from "./stdio.ts";
-import { headWithin, isEventStream, SilenceWatch } from "./waiting.ts";
+import { headWithin, SilenceWatch } from "./waiting.ts";
 
 /** What an answer or an event may have. */
 const mostBytes = 64 * 1024 * 1024;

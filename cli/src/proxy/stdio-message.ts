@@ -1,5 +1,6 @@
 import { Fault } from "@sluice/contracts";
 import { compile, explain, raw, scan, text as textOf, type JsonRange } from "@sluice/json";
+import { encodeHeaderValue } from "@sluice/relay";
 
 /** What of a message decides how it travels. */
 export interface Message {
@@ -85,14 +86,8 @@ function modernHeaders({
 }) {
   const isNamed = method === "tools/call" || method === "prompts/get" || method === "resources/read";
   return {
-    "mcp-protocol-version": headerText(version),
-    ...(method !== undefined && { "mcp-method": headerText(method) }),
-    ...(isNamed && name !== undefined && { "mcp-name": headerText(name) }),
+    "mcp-protocol-version": encodeHeaderValue(version),
+    ...(method !== undefined && { "mcp-method": encodeHeaderValue(method) }),
+    ...(isNamed && name !== undefined && { "mcp-name": encodeHeaderValue(name) }),
   };
-}
-
-/** Values that are not header-safe travel as `=?base64?…?=`. */
-function headerText(value: string): string {
-  const isSafe = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !value.startsWith("=?base64?");
-  return isSafe ? value : `=?base64?${Buffer.from(value).toString("base64")}?=`;
 }

@@ -1,4 +1,4 @@
-import type { Exchange, ReceivedHeaders } from "@sluice/relay";
+import { isEventStream, type Exchange, type ReceivedHeaders } from "@sluice/relay";
 import { timedOut } from "./upstream.ts";
 
 /** The head of an answer, unless it takes longer; 0 for no bound. @throws Fault `upstream_timeout` */
@@ -31,8 +31,4 @@ export class SilenceWatch implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
   }
-}
-
-export function isEventStream(headers: ReceivedHeaders): boolean {
-  return /^text\/event-stream\s*(?:;|$)/i.test(String(headers["content-type"] ?? ""));
 }

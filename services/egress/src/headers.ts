@@ -1,5 +1,5 @@
 import type { Agent } from "@sluice/contracts";
-import { endsHere } from "@sluice/relay";
+import { endsHere, isEventStream, type ReceivedHeaders } from "@sluice/relay";
 
 /** What an upstream may not set on the gateway's own origin, and what the gateway sets itself. */
 const notRelayed = new Set(["content-length", "mcp-session-id", "set-cookie", "alt-svc", "strict-transport-security"]);
@@ -31,6 +31,6 @@ export function relayedHeaders(received: Record<string, string | string[] | unde
 }
 
 /** Whether an answer is a stream of events. */
-export function isEventStream(status: number, headers: Record<string, string | string[] | undefined>): boolean {
-  return status === 200 && /^text\/event-stream\s*(;|$)/i.test(String(headers["content-type"] ?? ""));
+export function isStreamAnswer(status: number, headers: ReceivedHeaders): boolean {
+  return status === 200 && isEventStream(headers);
 }

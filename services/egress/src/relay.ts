@@ -5,7 +5,7 @@ import { checkAnswer } from "./answer-check.ts";
 import type { Exchange, ReceivedHeaders } from "@sluice/relay";
 import { unswayed } from "./definitions/unswayed.ts";
 import { abandon, forward } from "./forward.ts";
-import { isEventStream, relayedHeaders } from "./headers.ts";
+import { isStreamAnswer, relayedHeaders } from "./headers.ts";
 import { hideListed, hideWatched, isListMethod, type ListFilter } from "./messages.ts";
 import type { Principals } from "./principals.ts";
 import { tooLarge, type Replies } from "./replies.ts";
@@ -111,7 +111,7 @@ export class Relay {
       if (head.session !== undefined || headers[sessionHeader] !== undefined)
         Object.assign(relayed, await this.#session({ call, inline, traceparent }, { status, headers }));
       const answer = { call, exchange, status, headers: relayed, page };
-      return isEventStream(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
+      return isStreamAnswer(status, headers) ? await this.#stream(answer) : await this.#unary(answer);
     } catch (error) {
       const given = headers[sessionHeader];
       if (head.session === undefined && typeof given === "string") abandon(given, { head, upstream, traceparent });

@@ -3,7 +3,7 @@ import { chunkBytes, Fault, type A2aOperation } from "@sluice/contracts";
 import { compile, raw, scan, value } from "@sluice/json";
 import { checkLargeAnswer, scanInSlices } from "../answer-check.ts";
 import { type Exchange, SseReader } from "@sluice/relay";
-import { isEventStream, relayedHeaders } from "../headers.ts";
+import { isStreamAnswer, relayedHeaders } from "../headers.ts";
 import { tooLarge } from "../replies.ts";
 import type { AgentCall } from "./agent-call.ts";
 
@@ -31,7 +31,7 @@ export async function readAnswer(to: AgentCall, exchange: Exchange): Promise<Age
     if (status >= 300 && status < 400) throw new Fault("upstream_failed", `the agent redirects (${status})`);
     if (Number(headers["content-length"]) > to.maxAnswerBytes) throw tooLarge();
     const received = await collect(to, exchange);
-    const isStream = isEventStream(status, headers);
+    const isStream = isStreamAnswer(status, headers);
     const body = isStream ? onlyEvent(received, to.maxAnswerBytes) : received;
     const relayed = relayedHeaders(isStream ? { ...headers, "content-type": "application/json" } : headers);
     const { operation, upstream } = sides;

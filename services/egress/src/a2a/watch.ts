@@ -3,7 +3,7 @@ import type { Observed } from "@sluice/a2a";
 import { Fault, toFault, type Dialect, type Renames, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Exchange } from "@sluice/relay";
-import { isEventStream, relayedHeaders } from "../headers.ts";
+import { isStreamAnswer, relayedHeaders } from "../headers.ts";
 import { interrupted, over } from "./task-states.ts";
 import type { WatchAgent } from "./watch-agent.ts";
 import { BadEvent, eventsOf, type AgentEvent } from "./watch-events.ts";
@@ -214,7 +214,7 @@ export class Watch {
     const { agent } = this.#options;
     const exchange = agent.subscribe(this.#known);
     const { status, headers } = await exchange.head;
-    if (!isEventStream(status, headers)) {
+    if (!isStreamAnswer(status, headers)) {
       exchange.abort(new Fault("client_left", "this is no stream"));
       this.#options.call.detach(exchange);
       if (status >= 500 || status === 429) throw new Fault("upstream_failed", `the agent answered with ${status}`);

@@ -5,7 +5,7 @@ import type { Exchange } from "@sluice/relay";
 import type { Replies } from "../replies.ts";
 import { send, type AgentCall } from "./agent-call.ts";
 import type { Agents } from "./agents.ts";
-import { isEventStream } from "../headers.ts";
+import { isStreamAnswer } from "../headers.ts";
 import type { HeldBytes } from "./held-bytes.ts";
 import type { TaskRegistry } from "./task-registry.ts";
 import { WatchAgent } from "./watch-agent.ts";
@@ -56,7 +56,7 @@ export class Watches {
   async #begin(to: AgentCall, unary: Unary): Promise<Ending> {
     const exchange = send(to);
     const { status, headers } = await exchange.head;
-    if (!isEventStream(status, headers)) return await unary(to, exchange);
+    if (!isStreamAnswer(status, headers)) return await unary(to, exchange);
     const watch = this.#watch(to, undefined);
     return await this.#until(to, watch, () => watch.run(exchange));
   }
@@ -119,7 +119,7 @@ export class Watches {
   async #open(to: AgentCall, watch: Watch, unary: Unary): Promise<Ending> {
     const exchange = send(to);
     const { status, headers } = await exchange.head;
-    if (isEventStream(status, headers)) return await this.#until(to, watch, () => watch.run(exchange));
+    if (isStreamAnswer(status, headers)) return await this.#until(to, watch, () => watch.run(exchange));
     if (await watch.isUnderWay().catch(() => false)) {
       exchange.abort(new Fault("client_left", "the task is polled"));
       to.call.detach(exchange);

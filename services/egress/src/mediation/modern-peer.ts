@@ -1,5 +1,6 @@
 import { Fault } from "@sluice/contracts";
-import { encodeHeaderValue, paramHeaders, type ToolSchemas } from "./param-headers.ts";
+import { encodeHeaderValue } from "@sluice/relay";
+import { paramHeaders, type ToolSchemas } from "./param-headers.ts";
 import { deafSink, type About, type Client, type Ids, type Peer, type Sink, type Wanted } from "./peer.ts";
 import {
   isObject,

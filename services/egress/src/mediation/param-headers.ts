@@ -1,3 +1,4 @@
+import { encodeHeaderValue } from "@sluice/relay";
 import { isObject, objectOf, type Members } from "./rpc.ts";
 
 /** Finds a tool's input schema; undefined where the upstream has no such tool. */
@@ -5,12 +6,6 @@ export type ToolSchemas = (tool: string, signal: AbortSignal) => Promise<Members
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-const plain = /^(?![ \t])(?!=\?base64\?.*\?=$)[\x20-\x7e\t]*(?<![ \t])$/;
-
-/** A header's value; what is not plain ASCII travels as base64 (MCP 2026-07-28, Streamable HTTP, Value Encoding). */
-export function encodeHeaderValue(value: string): string {
-  return plain.test(value) ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
-}
 
 /** What a header's value stands for; undefined for broken base64. */
 export function decodeHeader(value: string): string | undefined {

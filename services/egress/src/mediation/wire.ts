@@ -1,6 +1,6 @@
 import { Fault, type CallHead } from "@sluice/contracts";
 import { unswayed } from "../definitions/unswayed.ts";
-import { type Exchange, type ReceivedHeaders, SseReader } from "@sluice/relay";
+import { isEventStream, SseReader, type Exchange, type ReceivedHeaders } from "@sluice/relay";
 import { forward } from "../forward.ts";
 import type { Upstream } from "../upstreams.ts";
 import { parseJson, readMessage, type RpcMessage } from "./rpc.ts";
@@ -103,7 +103,7 @@ export class Received {
   }
 
   get isStream(): boolean {
-    return /^text\/event-stream\s*(;|$)/i.test(String(this.headers["content-type"] ?? ""));
+    return isEventStream(this.headers);
   }
 
   /** @throws HttpRefusal where the status says no and the body says nothing. */
