@@ -140,6 +140,7 @@ export class Egress {
     const { head } = call;
     this.#parts.outcomes.add({
       call: head.call,
+      tenant: head.tenant,
       at: Date.now(),
       decision: ending.fault === "tool_quarantined" ? "deny" : "allow",
       durationMs: call.durationMs,

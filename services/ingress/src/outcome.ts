@@ -22,6 +22,7 @@ export function outcomeOf(
   const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
   return {
     call: intent.call,
+    tenant: intent.tenant,
     at: Date.now(),
     decision: denied || admitted === undefined ? "deny" : "allow",
     status,

@@ -4,6 +4,8 @@ export * from "./access-rule.ts";
 export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
+export * from "./audit-config.ts";
+export * from "./trail.ts";
 export * from "./authentication.ts";
 export * from "./call.ts";
 export * from "./caller-identity.ts";

@@ -39,6 +39,12 @@ export const subjects = {
   auditAll: "gw.audit.v1.>",
   /** Messages that the audit service could not read, kept with the reason. */
   auditDead: "gw.dead.v1.audit",
+  /** One stored event of a log as compliance gets it (`TrailEntry`), in the order of the log; captured by the TRAIL stream. */
+  trail: (log: string) => `gw.trail.v1.${log}`,
+  trailAll: "gw.trail.v1.>",
+  /** Signed checkpoints of a log; captured by the CHECKPOINTS stream. */
+  checkpoint: (log: string) => `gw.checkpoint.v1.${log}`,
+  checkpointAll: "gw.checkpoint.v1.>",
   /** What an agent told of a task to who asked to be told (A2A push notifications), until the client has it. */
   push: ({ tenant, id }: { readonly tenant: string; readonly id: string }) => `gw.push.v1.${tenant}.${id}`,
   pushAll: "gw.push.v1.>",
@@ -98,6 +104,8 @@ export const deadAfterMs = 5_000;
 export const streams = {
   audit: { name: "AUDIT", subjects: [subjects.admitAll, subjects.auditAll] },
   dead: { name: "AUDIT_DEAD", subjects: [subjects.auditDead] },
+  trail: { name: "TRAIL", subjects: [subjects.trailAll] },
+  checkpoints: { name: "CHECKPOINTS", subjects: [subjects.checkpointAll] },
   push: { name: "PUSH", subjects: [subjects.pushAll] },
   pushDead: { name: "PUSH_DEAD", subjects: [subjects.pushDead] },
   replies: { name: "REPLIES", subjects: [subjects.streamAll] },

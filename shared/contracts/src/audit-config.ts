@@ -1,0 +1,138 @@
+import { z } from "zod";
+import { secretReference } from "./secret-reference.ts";
+
+/** The section `audit` of a tenant. Names come from seed 001 (agent-audit-log). */
+
+/** Header fields that hold credentials are never captured. */
+const secretHeaders = /^(?:authorization|proxy-authorization|cookie|set-cookie|x-agent-api-key|x-api-key)$/i;
+
+const captureFieldSchema = z
+  .strictObject({
+    /** Of the request: the client's, or one that the gateway adds for the upstream, such as x-verified-agent-id. */
+    header: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,128}$/, "must be the name of a header field")
+      .refine((name) => !secretHeaders.test(name), "holds a credential: it is never captured")
+      .optional(),
+    /** RFC 9535, of the JSON-RPC message, or of the body where it is none. */
+    jsonPath: z.string().min(1).max(512).optional(),
+    /** Under which name it stands in the event. */
+    as: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "must be letters, digits and _, at most 64"),
+    /** Only of what comes this way: a path of seed 001, as limits have them. */
+    onPath: z.string().startsWith("/").max(256).optional(),
+  })
+  .refine(({ header, jsonPath }) => (header === undefined) !== (jsonPath === undefined), {
+    error: "give header or jsonPath, one of them",
+  });
+export type CaptureField = z.infer<typeof captureFieldSchema>;
+
+export const captureFieldsSchema = z.strictObject({
+  request: z.array(captureFieldSchema).max(32).default([]),
+  response: z.array(captureFieldSchema).max(32).default([]),
+});
+export type CaptureFields = z.infer<typeof captureFieldsSchema>;
+
+/** What is kept of messages themselves: nothing unless said. */
+export const keptContentSchema = z.strictObject({
+  requests: z.boolean().default(false),
+  responses: z.boolean().default(false),
+  /** Of each of them at most so many bytes. */
+  maxBytes: z
+    .int()
+    .min(1)
+    .max(512 * 1024)
+    .default(64 * 1024),
+});
+export type KeptContent = z.infer<typeof keptContentSchema>;
+
+export const eventFormats = ["structured-json", "cloudevents", "ocsf", "cef"] as const;
+export type EventFormat = (typeof eventFormats)[number];
+
+export const eventFormatSchema = z.strictObject({
+  type: z.enum(eventFormats).default("structured-json"),
+  includeTimestamp: z.boolean().default(true),
+  includeCorrelationId: z.boolean().default(true),
+  includeDuration: z.boolean().default(true),
+  includeRequestPath: z.boolean().default(true),
+});
+
+const url = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" });
+
+const ofEveryDestination = {
+  /** Distinguishes it in metrics and logs, and keeps its place when others come and go. */
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and dashes")
+    .optional(),
+  /** The tenant's `eventFormat` unless said. */
+  format: z.enum(eventFormats).optional(),
+  batchSize: z.int().min(1).max(5_000).default(50),
+  flushIntervalMs: z.int().min(50).max(3_600_000).default(5_000),
+};
+
+export const destinationSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("http"),
+    ...ofEveryDestination,
+    url,
+    /** Sent with each batch; each value is a reference to a secret. */
+    headers: z.record(z.string().regex(/^[A-Za-z0-9-]{1,128}$/), secretReference).default({}),
+    timeoutMs: z.int().min(100).max(300_000).default(10_000),
+  }),
+  z.strictObject({
+    type: z.literal("file"),
+    ...ofEveryDestination,
+    path: z.string().min(1),
+    /** A new file is begun when one has this size, and so many are kept. */
+    maxBytes: z
+      .int()
+      .min(1_024)
+      .default(100 * 1024 * 1024),
+    maxFiles: z.int().min(1).max(10_000).default(10),
+  }),
+  z.strictObject({
+    type: z.literal("syslog"),
+    ...ofEveryDestination,
+    host: z.string().min(1).max(253),
+    port: z.int().min(1).max(65_535).default(6_514),
+    transport: z.enum(["tls", "tcp", "udp"]).default("tls"),
+    /** RFC 5424 §6.2.1; 13 is log audit. */
+    facility: z.int().min(0).max(23).default(13),
+  }),
+  z.strictObject({
+    type: z.literal("s3"),
+    ...ofEveryDestination,
+    /** Another endpoint than Amazon's, such as MinIO's. */
+    endpoint: url.optional(),
+    region: z.string().min(1).max(64).default("us-east-1"),
+    bucket: z.string().min(3).max(63),
+    prefix: z.string().max(512).default(""),
+    accessKeyId: secretReference,
+    secretAccessKey: secretReference,
+  }),
+  z.strictObject({
+    type: z.literal("splunk-hec"),
+    ...ofEveryDestination,
+    url,
+    token: secretReference,
+    index: z.string().max(128).optional(),
+    sourcetype: z.string().max(128).default("sluice:audit"),
+  }),
+]);
+export type Destination = z.infer<typeof destinationSchema>;
+
+/** Where events go, and for how long they are kept. */
+const consumed = {
+  destinations: z.array(destinationSchema).max(16).default([]),
+  eventFormat: eventFormatSchema.prefault({}),
+  /** For ever unless said. */
+  retentionDays: z.int().min(1).max(36_500).optional(),
+};
+
+export const gatewayAuditSchema = z.strictObject(consumed);
+export const tenantAuditSchema = z.strictObject({
+  ...consumed,
+  captureFields: captureFieldsSchema.prefault({}),
+  content: keptContentSchema.prefault({}),
+});
+export type TenantAudit = z.infer<typeof tenantAuditSchema>;
