@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { actionSchema } from "./action.ts";
-import { contentSchema, emitterSchema, intentSchema, outcomeSchema, refusalsSchema, streamEventSchema } from "./audit.ts";
+import {
+  contentSchema,
+  emitterSchema,
+  intentSchema,
+  outcomeSchema,
+  refusalsSchema,
+  streamEventSchema,
+} from "./audit.ts";
 
 /**
  * What services bring to the AUDIT stream beside admission messages, in batches (`TrailBatch`). `intent` is of calls that were
