@@ -16,7 +16,6 @@ export default defineConfig({
           name: "unit",
           include: ["{shared,services}/*/src/**/*.test.ts", "{cli/src,scripts}/**/*.test.ts", OWN_TOOLS],
           testTimeout: 30_000,
-          retry: 1,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -28,8 +27,6 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [OWN_TOOLS, "**/node_modules/**"],
           testTimeout: 60_000,
-          // Whole houses share two cores: what fails is tried once more, and told in the log.
-          retry: 1,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Bus, ConfHistory } from "@sluice/bus";
@@ -62,9 +62,10 @@ const cli = async (...args: string[]) =>
   (await run(process.execPath, [sluice, "conf", ...args, "--data", house.dataDir])).stdout;
 const rollback = (version: number) => adminCall(house, { path: "/v1/conf/rollback", body: { version } });
 
-/** Saves the file as it will be read, and waits until the history has it. */
+/** Saves the file as editors do, at once and whole, and waits until the history has it. */
 async function edit(text: string): Promise<number> {
-  await writeFile(file(), text);
+  await writeFile(`${file()}.new`, text);
+  await rename(`${file()}.new`, file());
   await until("the edit in the history", async () => (await shown("current")) === text);
   return (await status()).version;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { tally, uncited } from "./tally.ts";
+import { failedFiles, replaced, tally, uncited } from "./tally.ts";
 import type { Report } from "./tally.ts";
 
 describe("the counts of a run", () => {
@@ -30,6 +30,24 @@ describe("the counts of a run", () => {
       failed: 1,
       remarks: ["failed outside its tests: a.test.ts no such file"],
     });
+  });
+});
+
+describe("files that are run again", () => {
+  const named = (name: string, statuses: Record<string, string>) => ({
+    ...reportOf(statuses).testResults[0]!,
+    name,
+  });
+  const report = { testResults: [named("a", { one: "passed", two: "failed" }), named("b", { three: "passed" })] };
+
+  it("are those in which something failed", () => {
+    expect(failedFiles(report)).toEqual(["a"]);
+  });
+
+  it("count as they ended the second time, and where they did not run as the first time", () => {
+    const again = { testResults: [named("a", { one: "passed", two: "passed" })] };
+    expect(tally(replaced(report, again))).toMatchObject({ passed: 3, failed: 0 });
+    expect(tally(replaced(report))).toMatchObject({ passed: 2, failed: 1 });
   });
 });
 

@@ -37,6 +37,19 @@ export function tally(report: Report, selected = false): Tally {
   return total;
 }
 
+/** The names of the files in which something failed. */
+export function failedFiles(report: Report): string[] {
+  return report.testResults
+    .filter((file) => file.status === "failed" || file.assertionResults.some(({ status }) => status === "failed"))
+    .map(({ name }) => name);
+}
+
+/** The report with the results of the files that another run ran again. */
+export function replaced(report: Report, again: Report = { testResults: [] }): Report {
+  const byName = new Map(again.testResults.map((file) => [file.name, file]));
+  return { testResults: report.testResults.map((file) => byName.get(file.name) ?? file) };
+}
+
 /** The lines for the promises of the manifest that no passed test cites: an id is cited as a word of the full title. */
 export function uncited(manifest: Record<string, string>, report: Report): string[] {
   const passed = report.testResults.flatMap((file) =>

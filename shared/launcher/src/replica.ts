@@ -102,8 +102,10 @@ async function untilReady(
 ): Promise<void> {
   const giveUpAt = Date.now() + readyTimeoutMs;
   while (Date.now() < giveUpAt) {
-    if (!child.running)
+    if (!child.running) {
+      await child.exit;
       throw new LaunchError(`${service} could not start (its log: ${logFile})${await reasonIn(logFile)}`);
+    }
     const answer = await fetch(`${health}/ready`).catch(() => undefined);
     await answer?.body?.cancel();
     if (answer?.status === 200) return;

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
@@ -35,7 +35,7 @@ export interface ServiceProcess {
   readonly name: string;
   readonly pid: number;
   readonly running: boolean;
-  /** Settles when the process has ended, whatever ended it. */
+  /** Settles when the process has ended, whatever ended it, and all that it said is in its log. */
   readonly exit: Promise<ServiceExit>;
   /** Sends the signal to the process; false where it is gone. */
   kill(signal: NodeJS.Signals): boolean;
@@ -59,14 +59,17 @@ export async function spawnService(service: ServiceCommand): Promise<ServiceProc
   if (pid === undefined) throw await spawnFailure(service, child);
   const stopSignal = service.stopSignal ?? "SIGTERM";
   guard(pid, stopSignal);
-  const exit = whenEnded(child, pid);
+  const ended = whenEnded(child, pid);
   for (const output of [child.stdout, child.stderr]) {
     createInterface({ input: output }).on("line", (line) => {
       log?.write(`${line}\n`);
       service.onLine?.(line);
     });
   }
-  void exit.then(() => log?.end());
+  const exit = ended.then(async (how) => {
+    await flushed(log);
+    return how;
+  });
   return handle({ name: service.name, pid, child, exit, stopSignal });
 }
 
@@ -122,6 +125,14 @@ async function spawnFailure(service: ServiceCommand, child: ChildProcess): Promi
   child.once("error", resolve);
   const cause = await promise;
   return new LaunchError(`${service.name} can't be started: ${service.command}: ${cause.message}`, { cause });
+}
+
+/** Where the log can't be written nobody waits for it. */
+function flushed(log: WriteStream | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (log === undefined || log.destroyed) resolve();
+  else log.once("close", resolve).end();
+  return promise;
 }
 
 async function openLog(file: string) {
