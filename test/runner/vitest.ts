@@ -7,6 +7,8 @@ import { isatty } from "node:tty";
 import type { Report } from "./tally.ts";
 
 const KILL_AFTER_MS = 20_000;
+/** Workers and the processes that tests start load the same modules again and again. */
+const COMPILED = join(import.meta.dirname, "../../.sluice/parts/compiled");
 
 export interface Run {
   /** Why vitest ended badly, if it did. */
@@ -36,7 +38,10 @@ export async function runVitest(args: string[], deadlineMs: number): Promise<Run
 
 async function vitest(args: string[], deadlineMs: number): Promise<string | undefined> {
   const program = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
-  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { NODE_COMPILE_CACHE: COMPILED, ...process.env },
+  });
   // A terminal sends its interrupt to vitest too; twice would make vitest leave without cleaning up.
   const inTerminal = [0, 1, 2].some((fd) => isatty(fd));
   process.on("SIGINT", () => inTerminal || child.kill("SIGINT"));

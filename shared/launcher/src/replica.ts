@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceName } from "@sluice/contracts";
+import { cacheDirOf } from "./binaries.ts";
 import { freePort } from "./free-port.ts";
 import { LaunchError } from "./part.ts";
 import { spawnService, type ServiceProcess } from "./spawn-service.ts";
@@ -61,6 +63,11 @@ export const nodeArguments: readonly string[] = [
   register,
 ];
 
+/** What node has compiled before it need not compile again: a third of the CPU of a service's start. */
+function compiled(): NodeJS.ProcessEnv {
+  return { NODE_COMPILE_CACHE: join(cacheDirOf(process.env), "compiled") };
+}
+
 export async function startReplica({ service, number, logFile, env, port }: ReplicaOptions): Promise<Replica> {
   const healthPort = await freePort();
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !notInherited.includes(name)));
@@ -68,7 +75,13 @@ export async function startReplica({ service, number, logFile, env, port }: Repl
     name: service,
     command: process.execPath,
     args: [...nodeArguments, serviceMain(service)],
-    env: { ...inherited, OTEL_SERVICE_NAME: `sluice-${service}`, ...env, HEALTH_PORT: String(healthPort) },
+    env: {
+      ...compiled(),
+      ...inherited,
+      OTEL_SERVICE_NAME: `sluice-${service}`,
+      ...env,
+      HEALTH_PORT: String(healthPort),
+    },
     logFile,
   });
   const health = `http://127.0.0.1:${healthPort}`;
