@@ -39,9 +39,8 @@ export class UnknownCallers implements Disposable {
     const refused = (socket: Pick<Socket, "remoteAddress"> | undefined, kind: Pick<Refused, "status" | "fault">) =>
       this.refused({ ...kind, peer: peerOf(socket) });
     server.prependListener("clientError", (error: NodeJS.ErrnoException, socket) => {
-      const kind = unread[error.code ?? ""];
-      // Whoever hangs up within a request's head has not asked for anything.
-      if (error.code !== "ECONNRESET") refused(socket as Socket, kind ?? { status: 400, fault: "invalid_request" });
+      const { code = "" } = error;
+      if (!hangUps.has(code)) refused(socket as Socket, unread[code] ?? { status: 400, fault: "invalid_request" });
     });
     server.prependListener("tlsClientError", (_error: Error, socket: Socket) => refused(socket, noHandshake));
   }
@@ -51,6 +50,8 @@ export class UnknownCallers implements Disposable {
   }
 }
 
+/** Whoever hangs up within a request's head has not asked for anything; who does within its body leaves an attempt. */
+const hangUps: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "HPE_INVALID_EOF_STATE"]);
 /** As node:http answers them. */
 const unread: Readonly<Record<string, Pick<Refused, "status" | "fault">>> = {
   HPE_HEADER_OVERFLOW: { status: 431, fault: "headers_too_large" },

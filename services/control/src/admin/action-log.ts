@@ -1,12 +1,15 @@
 import { Tally, type AuditLog } from "@sluice/bus";
 import { toFault, type Action } from "@sluice/contracts";
 
-/** Refused calls that are alike are counted for so long and then leave one event. */
+/** Calls that are alike, and refused or change nothing, are counted for so long and then leave one event. */
 const summaryMs = 60_000;
 const mostGroups = 1_000;
 
 /** Who did what to what. */
 export type Deed = Pick<Action, "operator" | "action" | "tenant" | "subject">;
+
+/** What is summed up together. */
+type Alike = Pick<Action, "operator" | "action" | "result" | "fault">;
 
 /** A deed that is on record and not over. */
 export interface BegunDeed {
@@ -18,18 +21,18 @@ export interface BegunDeed {
 export class ActionLog implements Disposable {
   readonly #log: AuditLog;
   readonly #instance: string;
-  readonly #refused: Tally<Pick<Action, "operator" | "action" | "fault">>;
+  readonly #alike: Tally<Alike>;
   #number = 0;
 
   constructor(log: AuditLog, instance: string) {
     this.#log = log;
     this.#instance = instance;
-    this.#refused = new Tally({
+    this.#alike = new Tally({
       everyMs: summaryMs,
       mostGroups,
       leavesFirst: true,
-      coarse: ({ fault }) => ({ action: "*", fault }),
-      tell: ({ group, count }) => this.#tell({ ...group, result: "refused", count }),
+      coarse: ({ result, fault }) => ({ action: "*", result, ...(fault !== undefined && { fault }) }),
+      tell: ({ group, count }) => this.#tell({ ...group, count }),
     });
   }
 
@@ -54,12 +57,27 @@ export class ActionLog implements Disposable {
 
   /** The first of its kind leaves an event at once, those of the next minute one together. */
   refused(deed: Deed, fault: string): void {
-    const { operator, action } = deed;
-    if (this.#refused.add({ operator, action, fault })) this.#tell({ ...deed, result: "refused", fault, count: 1 });
+    this.#count(deed, { result: "refused", fault });
+  }
+
+  /** What changes nothing; summed up like what is refused. */
+  looked(deed: Deed): void {
+    this.#count(deed, { result: "noted" });
+  }
+
+  /** What came about by other ways than the admin API. */
+  noted(deed: Deed, fault?: string): void {
+    this.#tell({ ...deed, ...(fault === undefined ? { result: "noted" } : { result: "refused", fault }) });
   }
 
   [Symbol.dispose](): void {
-    this.#refused[Symbol.dispose]();
+    this.#alike[Symbol.dispose]();
+  }
+
+  #count(deed: Deed, ending: Pick<Action, "result" | "fault">): void {
+    const { operator, action } = deed;
+    const isFirst = this.#alike.add({ ...(operator !== undefined && { operator }), action, ...ending });
+    if (isFirst) this.#tell({ ...deed, ...ending, count: 1 });
   }
 
   #tell(action: Omit<Action, "id" | "at">): void {

@@ -19,11 +19,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
+const quiet = { onChanged: () => {}, onRefused: () => {} };
+
 /** The operators as this file makes them. */
 async function read(text: string): Promise<Operators> {
   await writeFile(file, text);
   const operators = new Operators(rootToken);
-  const followed = await followOperators({ file, operators, log: createLog("test", "silent"), onChanged: () => {} });
+  const followed = await followOperators({ file, operators, log: createLog("test", "silent"), ...quiet });
   followed[Symbol.dispose]();
   return operators;
 }
@@ -69,7 +71,7 @@ describe("the operators file", () => {
 
   it("is refused where it cannot be read", async () => {
     const operators = new Operators(rootToken);
-    const options = { file: join(dir, "missing"), operators, log: createLog("test", "silent"), onChanged: () => {} };
+    const options = { file: join(dir, "missing"), operators, log: createLog("test", "silent"), ...quiet };
     await expect(followOperators(options)).rejects.toThrow(/missing can't be read: ENOENT/);
   });
 });

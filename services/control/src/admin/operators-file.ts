@@ -39,13 +39,20 @@ export interface FollowedOperators {
   readonly operators: Operators;
   readonly log: Log;
   readonly onChanged: () => void;
+  readonly onRefused: () => void;
 }
 
 /**
  * Keeps the operators as the file has them. An edit that can't be read changes nothing and is logged.
  * @throws ConfigError where the file is unusable at the start
  */
-export async function followOperators({ file, operators, log, onChanged }: FollowedOperators): Promise<Disposable> {
+export async function followOperators({
+  file,
+  operators,
+  log,
+  onChanged,
+  onRefused,
+}: FollowedOperators): Promise<Disposable> {
   let text = await read(file);
   operators.replace(entriesOf(file, text));
   let complaint = "";
@@ -60,9 +67,10 @@ export async function followOperators({ file, operators, log, onChanged }: Follo
       onChanged();
     } catch (error) {
       const message = error instanceof Error ? error.message : "unknown";
-      if (message !== complaint)
-        log.error({ problem: message }, "the operators file is refused; the last good one stays");
+      if (message === complaint) return;
       complaint = message;
+      log.error({ problem: message }, "the operators file is refused; the last good one stays");
+      onRefused();
     }
   };
   return watchFile(file, () => void refresh());

@@ -126,7 +126,11 @@ async function carryOut(route: AdminRoute, request: FastifyRequest, { parts, act
   const { params, query, body, operator } = request;
   if (operator === undefined) throw new Fault("unauthorized", "nobody is known to ask");
   const input: RouteInput<unknown, unknown, unknown> = { params, query, body, operator };
-  if (route.change === undefined) return route.handle(input, parts);
+  if (route.change === undefined) {
+    const answer = await route.handle(input, parts);
+    actions.looked(deedOf(route, request));
+    return answer;
+  }
   const begun = await actions.begin(deedOf(route, request, route.change.subject?.(input)));
   try {
     const answer = await route.handle(input, parts);
