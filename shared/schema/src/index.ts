@@ -1,0 +1,3 @@
+export * from "./audit.ts";
+export * from "./migrate.ts";
+export * from "./scram.ts";
