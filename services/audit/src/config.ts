@@ -4,6 +4,9 @@ import { z } from "zod";
 /** What audit reads from the environment beside the base settings. */
 export const configSchema = z.object({
   DATABASE_URL: databaseUrl,
+  /** With which the trail is read for operators; and what calls said, which nobody can read there without it. */
+  AUDIT_READER_DATABASE_URL: databaseUrl.optional(),
+  AUDIT_CONTENT_DATABASE_URL: databaseUrl.optional(),
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,
@@ -13,3 +16,4 @@ export const configSchema = z.object({
   AUDIT_BATCH_EVENTS: integer(1, 10_000).default(500),
   AUDIT_BATCH_WAIT_MS: integer(0, 60_000).default(50),
 });
+export type AuditConfig = z.output<typeof configSchema>;

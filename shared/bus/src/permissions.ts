@@ -112,7 +112,10 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
+  audit: [
+    consume(streams.audit.name, "audit"),
+    { publish: [subjects.auditDead], subscribe: [subjects.ask("audit", "*")] },
+  ],
   control: [
     {
       publish: [
@@ -124,6 +127,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${definitionsBucket}.>`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },
