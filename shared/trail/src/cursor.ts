@@ -17,7 +17,7 @@ export function cursorOf({ atMicros, id }: Place): string {
 /** @throws Fault `invalid_request` */
 export function placeOf(cursor: string): Place {
   const [form, atMicros, id, ...rest] = parse(cursor);
-  const isPlace = form === version && typeof atMicros === "string" && /^-?\d{1,17}$/.test(atMicros);
+  const isPlace = form === version && typeof atMicros === "string" && /^-?\d{1,16}$/.test(atMicros);
   if (!isPlace || typeof id !== "string" || id.includes("\0") || rest.length > 0)
     throw new Fault("invalid_request", "cursor: must be the `next` of a page");
   return { atMicros, id };
