@@ -81,7 +81,15 @@ describe("against the definition", () => {
         expect(edge.size).toBe(size + more);
         expect(copied.size).toBe(size);
       }),
-      { numRuns: 12, examples: [[65_536, 1], [65_535, 257], [131_071, 2], [256, 0]] },
+      {
+        numRuns: 12,
+        examples: [
+          [65_536, 1],
+          [65_535, 257],
+          [131_071, 2],
+          [256, 0],
+        ],
+      },
     );
   }, 60_000);
 
@@ -93,7 +101,7 @@ describe("against the definition", () => {
       "1/0",
       "0/256",
     ]);
-    for (const { level, index, hashes } of tiles.filter((tile) => tile.level === 0))
+    for (const { index, hashes } of tiles.filter((tile) => tile.level === 0))
       expect(hashesOf(hashes)).toEqual(leaves.slice(index * 256, (index + 1) * 256));
     expect(edge.root).toEqual(rootOf(leaves));
   });
