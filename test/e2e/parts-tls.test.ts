@@ -2,6 +2,7 @@ import { copyFile, chown, mkdtemp, chmod, rm, stat, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, startNats, startPostgres, startRedis } from "@sluice/launcher";
+import { auditSchema, connect, migrate } from "@sluice/schema";
 import { FakeUpstream, startTestHouse, TestAuthority, until, type TestHouse } from "@sluice/testing";
 import { Redis } from "ioredis";
 import pg from "pg";
@@ -52,6 +53,8 @@ async function redisWithTls(): Promise<string> {
 async function postgresWithTls(): Promise<string> {
   const part = await startPostgres({ dataDir: file("postgres") });
   stack.defer(() => part.stop());
+  const owner = await connect(part.url);
+  await migrate(owner, auditSchema).finally(() => owner.end());
   const { uid, gid } = await stat(file("postgres/cluster/pgdata"));
   for (const name of ["local.pem", "local-key.pem", "ca.pem"]) {
     const own = file(`postgres/cluster/pgdata/${name}`);

@@ -9,6 +9,8 @@ export const configSchema = z.object({
   /** With which the trail is read for operators; and what calls said, which nobody can read there without it. */
   AUDIT_READER_DATABASE_URL: databaseUrl.optional(),
   AUDIT_CONTENT_DATABASE_URL: databaseUrl.optional(),
+  /** How often events that are older than retentionDays are looked for. */
+  AUDIT_RETENTION_INTERVAL_MS: integer(1_000, 86_400_000).default(86_400_000),
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,

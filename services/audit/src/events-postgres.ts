@@ -5,6 +5,7 @@ import { auditSchema } from "@sluice/schema";
 import type { ClientBase } from "pg";
 import { Edges } from "./edges-postgres.ts";
 import type { NewEvent } from "./event-row.ts";
+import { excessOf } from "./standing.ts";
 import { insertEvents, type Growth, type Leaf } from "./insert-events.ts";
 import { lockLogs, readStored, type Stored } from "./read-stored.ts";
 import { Sealing } from "./sealing.ts";
@@ -17,8 +18,11 @@ export interface Events {
    * @throws Unstorable where the rows themselves are refused, TrailBroken where the store is not what it was; anything else is a matter of time.
    */
   store(events: readonly NewEvent[]): Promise<number>;
-  /** Rejects while the store can't be reached. */
-  check(): Promise<void>;
+  /**
+   * Rejects while the store can't be reached, or is not what this version needs.
+   * @returns what this login may do to the trail and should not
+   */
+  check(): Promise<string | undefined>;
 }
 
 /** The store takes these rows neither now nor later. */
@@ -29,7 +33,7 @@ export class Unstorable extends Error {
 /** Somebody else stored it in that moment: it is stored already when it is tried again. */
 const uniqueViolation = "23505";
 
-/** Events in the tables of the trail, which the owner of the database makes. */
+/** Events in the tables of the trail, which the owner of the database makes (`sluice audit migrate`). */
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
   readonly #edges = new Edges();
@@ -50,8 +54,8 @@ export class PostgresEvents implements Events, AsyncDisposable {
     return this.#database.use((client) => this.#transaction(client, events)).catch(sortOut);
   }
 
-  check(): Promise<void> {
-    return this.#database.check();
+  check(): Promise<string | undefined> {
+    return this.#database.use(excessOf);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import { Emitters } from "./emitters.ts";
 import type { Events } from "./events-postgres.ts";
 import type { OpenCalls } from "./open-calls-postgres.ts";
 import { Reconciler } from "./reconciler.ts";
+import { Standing } from "./standing.ts";
 import { Writer } from "./writer.ts";
 
 export interface AuditOptions {
@@ -55,10 +56,11 @@ export function startAudit(context: AuditContext, options: AuditOptions): void {
   const backlog = new Backlog({ bus, metrics, log });
   const reconcile = reconciling(context, options, metrics);
   let reachable = false;
+  const standing = new Standing(log);
   const looking = repeat(lookEveryMs, async () => {
     reachable = await events.check().then(
-      () => true,
-      () => false,
+      (excess) => (standing.found(excess), true),
+      (error: unknown) => (standing.missed(error), false),
     );
     metrics.lag.set(await queue.pending().catch(() => 0));
     const stream = await backlog.look();
@@ -66,9 +68,14 @@ export function startAudit(context: AuditContext, options: AuditOptions): void {
   });
   scope.use(looking);
   context.requireReady(() => reachable && queue.open && writer.trouble === undefined);
-  context.complain(() => [...(writer.trouble === undefined ? [] : [writer.trouble]), ...backlog.problems]);
+  context.complain(() => [
+    ...(writer.trouble === undefined ? [] : [writer.trouble]),
+    ...backlog.problems,
+    ...standing.problems,
+  ]);
   context.report(() => ({
     postgres: reachable ? "connected" : "disconnected",
+    ...standing.report(),
     stream: queue.open ? "open" : "waiting",
     storing: writer.trouble ?? "ok",
     ...backlog.told,
