@@ -57,6 +57,7 @@ export function intentOf(journey: Journey): Intent {
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    ...(operation.argumentsHash !== undefined && { argumentsHash: operation.argumentsHash }),
     ...(kept !== undefined && { resumes: kept.called }),
   };
 }
@@ -72,6 +73,7 @@ export function callHeadOf(journey: Journey, decided: Decided): HandedHead {
     headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
     method: operation.method,
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
+    ...(byPath !== undefined && byPath.method !== operation.method && { calledBy: byPath.method }),
     ...(sessionId !== undefined &&
       session?.ok === true &&
       session.known === undefined && {

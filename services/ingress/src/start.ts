@@ -16,6 +16,7 @@ import { publicUrlOf, type IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
 import { openIdentity } from "./identity.ts";
+import { KeptRequests } from "./kept-requests.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { Passage } from "./passage.ts";
@@ -51,7 +52,8 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit });
+  const kept = new KeptRequests({ audit, metrics, keptOf: (tenant) => tenants.require(tenant).kept });
+  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit, kept });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });

@@ -93,7 +93,8 @@ export class CardDesk {
       trace: span.traceId,
       ...intentOf(asked, principal, place),
     };
-    const crossing = { principal, intent, body, started, shape: { deniedWith200: false }, cut: () => {} };
+    const { headers } = asked.request;
+    const crossing = { principal, intent, headers, body, started, shape: { deniedWith200: false }, cut: () => {} };
     try {
       const { admitted, end } = await passage.admit(crossing);
       try {
