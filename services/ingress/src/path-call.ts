@@ -42,7 +42,18 @@ export interface PathCall {
 const version = "2026-07-28";
 const prefix = "io.modelcontextprotocol/";
 const largeBytes = 256 * 1024;
-const plan = compile([["jsonrpc"], ["id"], ["method"], ["params"], ["params", "_meta"], ["_meta"], ["name"], ["uri"], ["arguments"], ["params", "arguments"]]);
+const plan = compile([
+  ["jsonrpc"],
+  ["id"],
+  ["method"],
+  ["params"],
+  ["params", "_meta"],
+  ["_meta"],
+  ["name"],
+  ["uri"],
+  ["arguments"],
+  ["params", "arguments"],
+]);
 const ofSession = /^(?:mcp-session-id|mcp-param-.*|last-event-id)$/;
 
 /** @throws Fault `parse_error` or `invalid_request` for what is no JSON object. */

@@ -67,7 +67,10 @@ function compiled(text: string): JSONPathQuery {
     const { message, token } = error;
     const reason = message.replace(/ \(.*:\d+\)$/s, "");
     const pattern = /filter function '(?:match|search)'/.test(message) ? ": patterns are not available" : "";
-    throw new FieldPathProblem(`${reason}${pattern}${meantBy(text)}`, Math.min(token.index, Math.max(0, text.length - 1)));
+    throw new FieldPathProblem(
+      `${reason}${pattern}${meantBy(text)}`,
+      Math.min(token.index, Math.max(0, text.length - 1)),
+    );
   }
 }
 
