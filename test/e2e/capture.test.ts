@@ -59,7 +59,18 @@ beforeAll(async () => {
       tenants: {
         acme: { ...behind, audit: parse(seed) as object },
         plain: behind,
-        open: { ...behind, audit: { content: { requests: true, responses: true, maxBytes: 64 } } },
+        open: {
+          ...behind,
+          audit: {
+            content: { requests: true, responses: true, maxBytes: 64 },
+            captureFields: {
+              request: [
+                { jsonPath: "$.params.configuration.pushNotificationConfig", as: "config" },
+                { jsonPath: "$..token", as: "token" },
+              ],
+            },
+          },
+        },
       },
     }),
   );
@@ -159,6 +170,21 @@ describe("P7: seed 001's captureFields", () => {
     });
     expect(row?.answered).toBe(sha256(JSON.stringify(said(answer).result)));
   });
+
+  it.each([
+    ["of its own revision", "/a2a/v0"],
+    ["of another revision", "/a2a/v1"],
+  ])("give those of the last event of a stream of an agent %s, with its digest", async (_which, path) => {
+    const message = { kind: "message", messageId: "m-2", role: "user", parts: [{ kind: "text", text: "echo hi" }] };
+    const rpc = { jsonrpc: "2.0", id: 1, method: "message/stream", params: { message } };
+    const answer = await post(path, JSON.stringify(rpc), { headers: { accept: "text/event-stream" } });
+    const events = [...answer.body.toString().matchAll(/^data: (.*)$/gm)].map(([, data = ""]) => data);
+    const { result } = JSON.parse(events.at(-1) ?? "") as { result: object };
+    expect(result).toMatchObject({ status: { state: "completed" } });
+    const [row] = await recorded(answer);
+    expect(row).toMatchObject({ captured: { protocolMethod: "message/stream" } });
+    expect(row?.answered).toBe(sha256(JSON.stringify(result)));
+  });
 });
 
 describe("the digests of arguments and result", () => {
@@ -242,6 +268,25 @@ describe("A31: content and credentials", () => {
     const hex = Buffer.from(canary).toString("hex");
     const content = await house.query("select 1 from audit_content where encode(data, 'hex') like $1", [`%${hex}%`]);
     expect(content).toEqual([]);
+    expect(await house.logs()).not.toContain(canary);
+  });
+
+  it("are kept of no request that has a webhook's credential in it", async () => {
+    const message = { kind: "message", messageId: "m-3", role: "user", parts: [{ kind: "text", text: "echo hi" }] };
+    const pushNotificationConfig = { url: "https://hooks.example.com/", token: canary };
+    const params = { message, configuration: { pushNotificationConfig } };
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "message/send", params });
+    const { trace } = await post("/a2a/v0", body, { tenant: "open", headers: {} });
+    const kept = await until("its content is on record", async () => {
+      const rows = await house.query<{ data: string; bytes: string; captured: object }>(
+        `select encode(data, 'escape') as data, said.bytes, audit_calls.captured from audit_content join audit_events as said using (event_id)
+         join audit_calls using (call) where audit_calls.trace = $1 and said.part = 'request'`,
+        [trace],
+      );
+      return rows.length > 0 ? rows : undefined;
+    });
+    expect(kept).toMatchObject([{ data: "", bytes: String(Buffer.byteLength(body)) }]);
+    expect(kept[0]?.captured).toEqual({ config: { url: pushNotificationConfig.url } });
     expect(await house.logs()).not.toContain(canary);
   });
 });

@@ -37,6 +37,8 @@ export class AnswerRecord {
   #isOut = false;
   /** The one answer, or the last event that answers. */
   #said: Buffer | undefined;
+  /** Of that, what the digest is of. */
+  #part: Buffer | undefined;
   /** Of an answer that goes through in parts. */
   #sha256: Hash | undefined;
 
@@ -59,6 +61,11 @@ export class AnswerRecord {
   /** The client gets something else, which is not known here. */
   leaveOut(): void {
     this.#isOut = true;
+  }
+
+  /** What the digest of the whole answer is of, where somebody has found that already. */
+  seen(part: Buffer | undefined): void {
+    this.#part = part;
   }
 
   whole(body: Buffer): void {
@@ -113,7 +120,7 @@ export class AnswerRecord {
 
   #hashOf(said: Buffer | undefined): string | undefined {
     if (said === undefined) return this.#sha256?.digest("hex");
-    return said.length === 0 ? undefined : hash("sha256", answeredPart(said), "hex");
+    return said.length === 0 ? undefined : hash("sha256", this.#part ?? answeredPart(said), "hex");
   }
 
   /** Undefined where it can't be said in the client's words: then the client was told a fault. */

@@ -41,18 +41,18 @@ export class KeptRequests {
     const kept = this.#options.keptOf(intent.tenant);
     if (kept === undefined) return intent;
     if (kept.contentBytes !== undefined) this.#tell(intent, holdsSecret ? 0 : kept.contentBytes, body);
-    const captured = this.#captured(kept, { intent, headers, body });
+    const captured = this.#captured(kept, { intent, headers, body, holdsSecret });
     return captured === undefined ? intent : { ...intent, captured };
   }
 
-  #captured(kept: Kept, { intent, headers, body }: SentRequest): Captured | undefined {
+  #captured(kept: Kept, { intent, headers, body, holdsSecret }: SentRequest): Captured | undefined {
     let captures = this.#captures.get(kept);
     if (captures === undefined) {
       const onSkip = (reason: Skipped) => this.#skipped.inc({ service: "ingress", reason });
       this.#captures.set(kept, (captures = new Captures(kept.fields, onSkip)));
     }
     const header = headerOf(intent.agent, headers);
-    return captures.of({ path: `/${intent.protocol}/${intent.method}`, body, header });
+    return captures.of({ path: `/${intent.protocol}/${intent.method}`, body, header, holdsSecret });
   }
 
   #tell({ call, tenant }: Intent, most: number, body: Buffer): void {

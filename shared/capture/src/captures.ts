@@ -17,6 +17,8 @@ export interface Capturable {
   readonly body: Buffer | undefined;
   /** A header field by its name in lower case. */
   readonly header?: (name: string) => string | undefined;
+  /** It is about a webhook, whose credentials are left out. */
+  readonly holdsSecret?: boolean | undefined;
 }
 
 interface Wanted {
@@ -43,7 +45,7 @@ export class Captures {
   }
 
   /** What is there of the wanted fields, bounded; `$skipped` says where they were not looked for. Undefined where there is none. */
-  of({ path, body, header }: Capturable): Captured | undefined {
+  of({ path, header, ...sent }: Capturable): Captured | undefined {
     const at = countedPath(path);
     const wanted = this.#wanted.filter(({ onPath }) => onPath === undefined || onPath === at);
     if (wanted.length === 0) return undefined;
@@ -53,7 +55,7 @@ export class Captures {
       const value = name === undefined ? undefined : header?.(name);
       if (value !== undefined) captured[as] = boundedValue(value, room);
     }
-    const reason = this.#look(wanted, body, (as, value) => (captured[as] = boundedValue(value, room)));
+    const reason = this.#look(wanted, sent, (as, value) => (captured[as] = boundedValue(value, room)));
     if (reason !== undefined) {
       captured["$skipped"] = reason;
       this.#onSkip(reason);
@@ -63,7 +65,7 @@ export class Captures {
 
   #look(
     wanted: readonly Wanted[],
-    body: Buffer | undefined,
+    { body, holdsSecret }: Pick<Capturable, "body" | "holdsSecret">,
     found: (as: string, value: unknown) => void,
   ): Skipped | undefined {
     if (body?.length === 0 || wanted.every(({ path }) => path === undefined)) return undefined;
@@ -71,6 +73,7 @@ export class Captures {
     let message: unknown;
     try {
       message = parseDigits(body.toString("utf8"));
+      if (holdsSecret === true) message = withoutCredentials(message);
     } catch {
       return "not_json";
     }
@@ -85,4 +88,14 @@ export class Captures {
     }
     return reason;
   }
+}
+
+/** What a client has its webhook called with (A2A 1.0 §4.3.1: `token`, and `credentials` of `authentication`). */
+const credentials = new Set(["token", "credentials"]);
+
+function withoutCredentials(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutCredentials);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).filter(([name]) => !credentials.has(name.toLowerCase()));
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutCredentials(member)]));
 }

@@ -5,7 +5,7 @@ const { FunctionExtension, InfixExpression, LogicalExpression, PrefixExpression,
   jsonpath.expressions;
 
 /** What a document may hold for a path that looks at more than one place of it. */
-const mostValues = 5_000;
+const mostValues = 2_000;
 /** How deep documents may be, as those are that ingress takes. */
 const mostDepth = 130;
 /** Places that a path may go on from at once for each that it came to: `['a','b']` is two. */
@@ -66,7 +66,7 @@ function compiled(text: string): JSONPathQuery {
     if (!(error instanceof JSONPathError)) throw error;
     const { message, token } = error;
     const reason = message.replace(/ \(.*:\d+\)$/s, "");
-    const pattern = /filter function '(?:match|search)'/.test(message) ? ": patterns are not available" : "";
+    const pattern = /function '(?:match|search)'/.test(message) ? ": patterns are not available" : "";
     throw new FieldPathProblem(
       `${reason}${pattern}${meantBy(text)}`,
       Math.min(token.index, Math.max(0, text.length - 1)),
