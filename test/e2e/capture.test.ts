@@ -207,8 +207,9 @@ describe("the digests of arguments and result", () => {
     const results = [...answer.body.toString().matchAll(/"result": (.*?) ,"jsonrpc"/g)].map(([, result = ""]) =>
       sha256(result),
     );
-    expect(rows.map(({ asked }) => asked).toSorted()).toEqual(['{"n":  1}', '{"n":\t2}'].map(sha256).toSorted());
-    expect(rows.map(({ answered }) => answered).toSorted()).toEqual(results.toSorted());
+    expect(new Set(rows.map(({ asked }) => asked))).toEqual(new Set(['{"n":  1}', '{"n":\t2}'].map(sha256)));
+    expect(new Set(rows.map(({ answered }) => answered))).toEqual(new Set(results));
+    expect(results).toHaveLength(2);
   });
 
   it("hold over what travels in pieces: the arguments' own bytes, and the whole of an answer above 256 KiB", async () => {

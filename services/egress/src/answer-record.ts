@@ -87,7 +87,9 @@ export class AnswerRecord {
       this.#isEvent = true;
     }
     if (this.#content === undefined) return;
-    for (const each of this.#words(data, true) ?? []) {
+    const words = this.#words(data, true);
+    if (words === undefined) this.#content.pass(data.length);
+    for (const each of words ?? []) {
       this.#content.add(each);
       this.#content.add(newline);
     }
@@ -101,11 +103,10 @@ export class AnswerRecord {
   /** What is to be on record of it, once it is out. */
   end({ a2a, method, calledBy }: CallHead): Recorded {
     if (this.#isOut) return {};
-    const isWhole = this.#said !== undefined;
-    const said = isWhole ? this.#words(this.#said as Buffer, this.#isEvent)?.at(-1) : undefined;
-    if (said !== undefined && !this.#isEvent) this.#content?.add(said);
+    const said = this.#said && this.#words(this.#said, this.#isEvent)?.at(-1);
+    if (!this.#isEvent) this.#note(said);
     const path = `/${a2a === undefined ? "mcp" : "a2a"}/${calledBy ?? method}`;
-    const hasAnswer = this.#sha256 !== undefined || (said !== undefined && said.length > 0);
+    const hasAnswer = this.#sha256 !== undefined || (this.#said !== undefined && this.#said.length > 0);
     const captured = hasAnswer ? this.#wanted?.captures.of({ path, body: said }) : undefined;
     const resultHash = this.#hashOf(said);
     return { ...(resultHash !== undefined && { resultHash }), ...(captured !== undefined && { captured }) };
@@ -118,12 +119,18 @@ export class AnswerRecord {
     return content?.take();
   }
 
+  /** Of a whole answer in the client's words; where these are not known, how large it was. */
+  #note(said: Buffer | undefined): void {
+    if (said !== undefined) this.#content?.add(said);
+    else if (this.#said !== undefined) this.#content?.pass(this.#said.length);
+  }
+
   #hashOf(said: Buffer | undefined): string | undefined {
     if (said === undefined) return this.#sha256?.digest("hex");
     return said.length === 0 ? undefined : hash("sha256", this.#part ?? answeredPart(said), "hex");
   }
 
-  /** Undefined where it can't be said in the client's words: then the client was told a fault. */
+  /** Undefined where it can't be said in the client's words, or is too large to be said in them once more. */
   #words(data: Buffer, isEvent: boolean): readonly Buffer[] | undefined {
     if (this.#inWords === undefined || data.length === 0) return [data];
     try {

@@ -7,7 +7,7 @@ import { FieldPath } from "./field-path.ts";
 export const mostCapturedFrom = 256 * 1024;
 
 /** Why nothing of a message was captured, or not all that is there. */
-export type Skipped = "too_large" | "not_json" | "too_many_values" | "unknown";
+export type Skipped = "too_large" | "not_json" | "too_many_values";
 
 /** What a message is captured from. */
 export interface Capturable {
