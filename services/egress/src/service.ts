@@ -21,6 +21,7 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
+import type { KeptAnswers } from "./kept-answers.ts";
 import type { ClosedEndpoint } from "./closed-endpoints.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -39,6 +40,7 @@ export interface EgressParts {
   readonly relay: Relay;
   readonly mediator: Mediator;
   readonly agentCalls: AgentCalls;
+  readonly kept: KeptAnswers;
 }
 
 /** Forwards admitted calls: signs, sends once, relays what comes back as it is. */
@@ -50,17 +52,19 @@ export class Egress {
   }
 
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
-    const { agents, upstreams } = this.#parts;
+    const { agents, kept, upstreams } = this.#parts;
+    kept.configure(sections);
     return [...upstreams.configure(sections), ...agents.configure(sections)];
   }
 
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
-    const { audit, log, replies } = this.#parts;
+    const { audit, kept, log, replies } = this.#parts;
     if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const calls = this.#callsLike(head);
     const call = new ActiveCall(head, message.reply);
+    kept.begin(call);
     const span = startSpan(`egress ${head.method || head.http}`, "client", head.traceparent);
     try {
       if (audit.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
@@ -151,6 +155,7 @@ export class Egress {
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,
+      ...this.#parts.kept.end(call),
       ...(call.upstream !== undefined && { upstream: call.upstream }),
       ...(call.definition !== undefined && { definition: call.definition }),
       ...(credential !== undefined && { credential }),

@@ -22,6 +22,7 @@ import { measureQuarantine } from "./definitions/quarantine-metric.ts";
 import { RelayedTools } from "./definitions/relayed-tools.ts";
 import { ToolGate } from "./definitions/tool-gate.ts";
 import { followConf } from "./follow-conf.ts";
+import { KeptAnswers } from "./kept-answers.ts";
 import { Principals } from "./principals.ts";
 import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
@@ -46,7 +47,8 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
   const { book, ...ways } = openWays(context, upstreams);
   const directory = new AgentDirectory({ agents, log });
   const agentCalls = openAgentCalls(context, { agents, directory, replies: ways.replies, audit });
-  const egress = new Egress({ bus, log, upstreams, agents, audit, calls, agentCalls, ...ways });
+  const kept = new KeptAnswers(audit, context.metrics);
+  const egress = new Egress({ bus, log, upstreams, agents, audit, calls, agentCalls, kept, ...ways });
   scope.use(await watchToolPins(bus, book));
   await followConf(context, { egress, endpoints: [upstreams, agents] });
   scope.use(new Presence(bus, "ingress", (instance) => all.forEach((one) => one.readerDied(instance))));

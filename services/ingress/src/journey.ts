@@ -58,6 +58,7 @@ export function intentOf(journey: Omit<Journey, "response">): Intent {
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    ...(operation.argumentsHash !== undefined && { argumentsHash: operation.argumentsHash }),
     ...(kept !== undefined && { resumes: kept.called }),
     ...(client !== undefined && { client }),
   };
@@ -80,6 +81,7 @@ export function callHeadOf(journey: Journey, decided: Decided): HandedHead {
     headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
     method: operation.method,
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
+    ...(byPath !== undefined && byPath.method !== operation.method && { calledBy: byPath.method }),
     ...(sessionId !== undefined &&
       session?.ok === true &&
       session.known === undefined && {

@@ -224,10 +224,11 @@ export class Mcp {
 }
 
 function crossingOf(journey: Journey): Crossing {
-  const { principal, body, started, section, response, operation, byPath } = journey;
+  const { principal, request, body, started, section, response, operation, byPath } = journey;
   return {
     principal,
     intent: intentOf(journey),
+    headers: request.headers,
     body,
     started,
     shape: byPath === undefined ? section : { ...section, ...plainRefusals },

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { digestOf } from "@sluice/capture";
 import { Fault, longestTarget, type Client, type ListedKind } from "@sluice/contracts";
-import { shownClient } from "./request-head.ts";
 import { compile, explain, raw, scan, scanAsync, text, type JsonRange, type Scan } from "@sluice/json";
+import { shownClient } from "./request-head.ts";
 
 /** One MCP message as the gateway understands it; whatever it decides, it decides on this. */
 export interface Operation {
@@ -18,6 +19,8 @@ export interface Operation {
   readonly client?: Client;
   /** The egress replica that holds what the message goes on with: it gave the id or the state that comes back here. */
   readonly owner?: string;
+  /** SHA-256 of the bytes of `params.arguments`, or of `params` where there is none of that. */
+  readonly argumentsHash?: string;
 }
 
 const modernSince = "2026-07-28";
@@ -40,6 +43,8 @@ const plan = compile([
   ["params", "clientInfo", "version"],
   ["params", "_meta", clientKey, "name"],
   ["params", "_meta", clientKey, "version"],
+  ["params"],
+  ["params", "arguments"],
 ]);
 /** Larger bodies are read in slices, so that one of them does not hold up the others. */
 const largeBytes = 256 * 1024;
@@ -71,7 +76,10 @@ const targetOf: Readonly<Record<string, "name" | "uri">> = {
  * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
  */
 export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
-  return interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  const seen = body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan);
+  const operation = interpret(body, seen, headers);
+  const asked = seen.ok && operation.method !== "response" ? (seen.values.at(-1) ?? seen.values.at(-2)) : undefined;
+  return asked === undefined ? operation : { ...operation, argumentsHash: await digestOf(raw(body, asked)) };
 }
 
 export function checkOperationHeaders(operation: Operation, headers: IncomingHttpHeaders): void {

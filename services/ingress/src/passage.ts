@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { AuditLog, Bus } from "@sluice/bus";
 import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import type { Admission, Admitted } from "./admission.ts";
@@ -6,6 +7,7 @@ import type { Body } from "./body.ts";
 import { ToldFault } from "./conversation-ends.ts";
 import { Conversation, type ConversationOptions } from "./conversation.ts";
 import type { CountedCalls } from "./counted-calls.ts";
+import type { KeptRequests } from "./kept-requests.ts";
 import { outcomeOf, type Ending, type Moment } from "./outcome.ts";
 import type { RefusedAttempt } from "./attempt.ts";
 import { quotaHeaders } from "./quota-headers.ts";
@@ -23,13 +25,17 @@ export interface PassageParts {
   readonly streams: Streams;
   readonly audit: AuditLog;
   readonly callers: UnknownCallers;
+  readonly kept: KeptRequests;
 }
 
 /** A call of either protocol, on its way from its client to egress. */
 export interface Crossing {
   readonly principal: Principal;
   readonly intent: Intent;
+  readonly headers: IncomingHttpHeaders;
   readonly body: Body;
+  /** The body has a credential in it, such as a webhook's. */
+  readonly holdsSecret?: boolean;
   readonly started: Moment;
   /** How refusals look to the caller. */
   readonly shape: Shape;
@@ -81,7 +87,8 @@ export class Passage {
   }
 
   /** Admits the call and has it carried out; whatever keeps it from that is recorded. @throws Fault */
-  async pass(crossing: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
+  async pass(arrived: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
+    const crossing = this.#recorded(arrived);
     const { intent, principal } = crossing;
     const { protocol, server } = intent;
     const { audit, tenants } = this.#parts;
@@ -107,7 +114,8 @@ export class Passage {
   }
 
   /** Admits what is no call to an upstream itself; gives back what was decided and what records how it ended. @throws Fault */
-  async admit(crossing: Crossing): Promise<Decided & { readonly end: (ending: Omit<Ending, keyof Decided>) => void }> {
+  async admit(arrived: Crossing): Promise<Decided & { readonly end: (ending: Omit<Ending, keyof Decided>) => void }> {
+    const crossing = this.#recorded(arrived);
     const { intent } = crossing;
     let admitted: Admitted | undefined;
     try {
@@ -144,6 +152,13 @@ export class Passage {
   conclude({ started }: Pick<Crossing, "started">, end: Ending): void {
     const { audit, bus } = this.#parts;
     audit.add({ event: "outcome", ...outcomeOf(end, { started, by: bus.instance }) });
+  }
+
+  /** What the tenant wants kept of the request is taken before the body is let go of. */
+  #recorded(crossing: Crossing): Crossing {
+    const { intent, headers, body, holdsSecret } = crossing;
+    const recorded = this.#parts.kept.record({ intent, headers, body: body.bytes, holdsSecret });
+    return recorded === intent ? crossing : { ...crossing, intent: recorded };
   }
 
   #refused(crossing: Crossing, admitted: Admitted | undefined, fault: Fault): void {

@@ -99,7 +99,8 @@ export class PathCalls {
     using body = sent;
     const form = await readForm(body.bytes);
     try {
-      const asked = { method, headers: request.headers, agent: principal.agent };
+      const isSent = request.method === "POST" && body.length > 0;
+      const asked = { method, headers: request.headers, agent: principal.agent, isSent };
       const { message, headers, operation } = await readPathCall(asked, form);
       const hold = this.#options.budget.of(principal).open();
       hold.resize(message.length);

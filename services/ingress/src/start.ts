@@ -17,9 +17,10 @@ import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
 import { DoorRecord } from "./door-record.ts";
 import { openIdentity } from "./identity.ts";
+import { KeptRequests } from "./kept-requests.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
-import { Passage } from "./passage.ts";
+import { Passage, type PassageParts } from "./passage.ts";
 import { PathCalls } from "./path-calls.ts";
 import { UnknownCallers } from "./refusals.ts";
 import { createServer, listen } from "./server.ts";
@@ -53,8 +54,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const admission = new Admission({ bus, audit, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
-  const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit, callers });
+  const passage = openPassage(context, { tenants, admission, counted, streams, audit, callers });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
@@ -93,6 +93,16 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     const ended = sse.stop();
     await sweepUntil(connections, Promise.all([closed, ended]));
   });
+}
+
+function openPassage(
+  { bus, config, metrics }: Context<IngressConfig & BaseConfig>,
+  parts: Pick<PassageParts, "tenants" | "admission" | "counted" | "streams" | "audit" | "callers">,
+): Passage {
+  const { audit, tenants } = parts;
+  const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const kept = new KeptRequests({ audit, metrics, keptOf: (tenant) => tenants.require(tenant).kept });
+  return new Passage({ ...parts, bus, argumentRules, kept });
 }
 
 interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<CardDeskParts, "authentication"> {

@@ -14,6 +14,8 @@ const storeTimeoutMs = 2_000;
 const retryMs = 250;
 const maxWaiting = 50_000;
 const maxWaitingBytes = 64 * 1024 * 1024;
+/** From here on content stays behind, so that calls go on. */
+const pressedBytes = 16 * 1024 * 1024;
 
 /** An event that waits to be stored, as it goes out. */
 interface Told {
@@ -45,6 +47,11 @@ export class AuditLog implements AsyncDisposable {
   /** Whether so much waits to be stored that nothing new should be taken. */
   get full(): boolean {
     return this.#waiting.length >= maxWaiting || this.#waitingBytes >= maxWaitingBytes;
+  }
+
+  /** Whether so much waits that events should say no more than they must. */
+  get pressed(): boolean {
+    return this.#waitingBytes >= pressedBytes;
   }
 
   /** The number of an event that goes its own way, such as an intent in its admission message; where that fails it is to be `put` here. */

@@ -3,34 +3,82 @@ import { secretReference } from "./secret-reference.ts";
 
 /** The section `audit` of a tenant. Names come from seed 001 (agent-audit-log). */
 
-/** Header fields that hold credentials are never captured. */
-const secretHeaders = /^(?:authorization|proxy-authorization|cookie|set-cookie|x-agent-api-key|x-api-key)$/i;
+/** Header fields that hold credentials, or by which somebody goes on with another's session, are never captured. */
+const secretHeaders =
+  /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|mcp-session-id|x-signature|(?:x-forwarded-)?client-cert(?:-chain)?|(?:x-)?ssl-.*|.*(?:token|secret|passw|credential|api-?key|session-?id).*)$/i;
+/** What the gateway itself says to the upstream of who calls, and what it never hears: fields of these names that come in are dropped. */
+const ownHeaders = /^(?:x-verified-agent-.*|nats-.*)$/i;
+export const identityHeaderNames = ["x-verified-agent-id", "x-verified-agent-name", "x-verified-agent-owner"] as const;
 
-const captureFieldSchema = z
+/** Whether a header field is one whose value may not be kept. */
+export function isSecretHeader(name: string): boolean {
+  return secretHeaders.test(name);
+}
+
+const captured = {
+  /** RFC 9535, of the JSON-RPC message, or of the body where it is none. */
+  jsonPath: z.string().min(1).max(512).optional(),
+  /** Under which name it stands in the event. */
+  as: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "must be letters, digits and _, at most 64, and begin with no digit")
+    .refine((name) => !(name in Object.prototype), "has a meaning of its own in JavaScript: choose another name"),
+  /** Only of what comes this way: a path of seed 001, as limits have them. */
+  onPath: z
+    .string()
+    .regex(/^\/(?:mcp|a2a)\/[A-Za-z/_-]+$/, "must be /mcp/… or /a2a/… and a method, such as /mcp/tools/call")
+    .max(256)
+    .optional(),
+};
+
+const requestFieldSchema = z
   .strictObject({
-    /** Of the request: the client's, or one that the gateway adds for the upstream, such as x-verified-agent-id. */
+    /** The client's, or one that the gateway adds for the upstream, such as x-verified-agent-id. */
     header: z
       .string()
       .regex(/^[A-Za-z0-9-]{1,128}$/, "must be the name of a header field")
-      .refine((name) => !secretHeaders.test(name), "holds a credential: it is never captured")
+      .refine((name) => !isSecretHeader(name), "holds a credential: it is never captured")
+      .refine(
+        (name) => !ownHeaders.test(name) || identityHeaderNames.some((own) => own === name.toLowerCase()),
+        `never comes: of these names there are ${identityHeaderNames.join(", ")}`,
+      )
       .optional(),
-    /** RFC 9535, of the JSON-RPC message, or of the body where it is none. */
-    jsonPath: z.string().min(1).max(512).optional(),
-    /** Under which name it stands in the event. */
-    as: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "must be letters, digits and _, at most 64"),
-    /** Only of what comes this way: a path of seed 001, as limits have them. */
-    onPath: z.string().startsWith("/").max(256).optional(),
+    ...captured,
   })
   .refine(({ header, jsonPath }) => (header === undefined) !== (jsonPath === undefined), {
     error: "give header or jsonPath, one of them",
   });
-export type CaptureField = z.infer<typeof captureFieldSchema>;
+
+const responseFieldSchema = z.strictObject({ ...captured, jsonPath: z.string().min(1).max(512) });
+
+/** One entry of either list. */
+export interface CaptureField {
+  readonly header?: string | undefined;
+  readonly jsonPath?: string | undefined;
+  readonly as: string;
+  readonly onPath?: string | undefined;
+}
 
 export const captureFieldsSchema = z.strictObject({
-  request: z.array(captureFieldSchema).max(32).default([]),
-  response: z.array(captureFieldSchema).max(32).default([]),
+  request: z.array(requestFieldSchema).max(32).default([]),
+  response: z.array(responseFieldSchema).max(32).default([]),
 });
 export type CaptureFields = z.infer<typeof captureFieldsSchema>;
+
+/** What ingress takes of requests, or egress of answers; there is none where nothing is to be taken. */
+export const keptSchema = z.object({
+  fields: z.array(
+    z.object({
+      header: z.string().optional(),
+      jsonPath: z.string().optional(),
+      as: z.string(),
+      onPath: z.string().optional(),
+    }),
+  ),
+  /** Of each message so many bytes of content; none without it. */
+  contentBytes: z.int().optional(),
+});
+export type Kept = z.infer<typeof keptSchema>;
 
 /** What is kept of messages themselves: nothing unless said. */
 export const keptContentSchema = z.strictObject({

@@ -24,6 +24,8 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly era: "legacy" | "modern";
   /** The JSON-RPC method, empty where there is no body. */
   readonly method: string;
+  /** What the client called it, where that is another. */
+  readonly calledBy?: string;
   /** What the method acts on, as access rules name it. */
   readonly target?: string;
   readonly targetKind?: TargetKind;

@@ -4,7 +4,7 @@ import { a2aSchemaOf } from "./conf-a2a.ts";
 import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
-import { gatewayAuditSchema } from "./audit-config.ts";
+import { gatewayAuditSchema, keptSchema } from "./audit-config.ts";
 import { ingressMethods } from "./authentication.ts";
 import { methodSectionSchema } from "./routes.ts";
 
@@ -60,6 +60,8 @@ export const ingressSectionSchema = z.object({
       }),
     )
     .default([]),
+  /** What the audit trail gets of requests beside who, what and when. */
+  kept: keptSchema.optional(),
 });
 export type IngressSection = z.infer<typeof ingressSectionSchema>;
 
@@ -88,6 +90,8 @@ export const egressSectionSchema = z.object({
   /** How ingress tells refusals, for the audit trail. */
   deniedWith200: z.boolean().optional(),
   hidesQuarantine: z.boolean().optional(),
+  /** What the audit trail gets of answers. */
+  kept: keptSchema.optional(),
 });
 export type EgressSection = z.infer<typeof egressSectionSchema>;
 

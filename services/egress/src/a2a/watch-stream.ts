@@ -87,6 +87,7 @@ export class WatchStream {
     this.state = state ?? this.state;
     this.events++;
     call.bytes += event.lines.length;
+    call.record.event(event.data, true);
     await this.#recorded(event);
     const sent = this.#write(event.lines);
     if (kind !== "message" && kind !== "error") this.#view.apply(event.data);
@@ -107,6 +108,7 @@ export class WatchStream {
     if (this.#writer === undefined) return;
     if (fault !== undefined) {
       const { body } = faultAnswer(dialect, fault, rpcId);
+      this.#options.call.record.event(body, true);
       await this.#write(eventWith(body, dialect).lines).catch(() => {});
     }
     await this.#writer.end(Buffer.from(encodeJson(end)));

@@ -1,6 +1,8 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
+import { digestOf } from "@sluice/capture";
 import { isStreamed, toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
+import { compile, raw, scan, scanAsync } from "@sluice/json";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { refusedIntentOf, type Attempt } from "../attempt.ts";
@@ -100,6 +102,7 @@ export class A2a {
       passage.requireCredential(principal);
       const agent = findAgent(section, arrived.agent);
       const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
+      const argumentsHash = arrived.cameBy === "GET" ? undefined : await argumentsHashOf(read, body.bytes);
       const journey = {
         ...arrived,
         section,
@@ -111,6 +114,7 @@ export class A2a {
         span,
         name,
         started,
+        ...(argumentsHash !== undefined && { argumentsHash }),
         publicUrl: this.#publicUrl,
       };
       passes = true;
@@ -155,6 +159,19 @@ export class A2a {
   }
 }
 
+const paramsPlan = compile([["params"]], []);
+/** Larger bodies are read in slices, so that one of them does not hold up the others. */
+const largeBytes = 256 * 1024;
+
+/** Of the bytes of a JSON-RPC request's parameters, or of the whole body of a REST call. */
+async function argumentsHashOf({ dialect }: ReadRequest, body: Buffer): Promise<string | undefined> {
+  if (body.length === 0) return undefined;
+  if (dialect.binding === "HTTP+JSON") return await digestOf(body);
+  const seen = body.length > largeBytes ? await scanAsync(body, paramsPlan) : scan(body, paramsPlan);
+  const [params] = seen.ok ? seen.values : [];
+  return params === undefined ? undefined : await digestOf(raw(body, params));
+}
+
 /** @throws Fault `not_found` */
 function findAgent(section: IngressSection, agent: string | undefined): AgentTarget {
   const found = agentOf(section, agent);
@@ -173,12 +190,14 @@ function agentOf({ agentEndpoints }: IngressSection, agent: string | undefined):
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
 function crossingOf(journey: A2aJourney): Crossing {
-  const { principal, body, started, section, response, read, isPlain } = journey;
+  const { principal, request, body, started, section, response, read, isPlain } = journey;
   const isRpc = read.dialect.binding === "JSONRPC";
   return {
     principal,
     intent: intentOf(journey),
+    headers: request.headers,
     body,
+    holdsSecret: read.hasWebhook,
     started,
     shape: { deniedWith200: isRpc && isPlain !== true && section.deniedWith200 },
     ...(isPlain !== true && { statusOf: (fault: Fault) => toldStatusOf(fault, read) }),

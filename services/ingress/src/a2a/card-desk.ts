@@ -96,7 +96,8 @@ export class CardDesk {
       ...intentOf(asked, principal, place),
       ...(client !== undefined && { client }),
     };
-    const crossing = { principal, intent, body, started, shape: { deniedWith200: false }, cut: () => {} };
+    const { headers } = asked.request;
+    const crossing = { principal, intent, headers, body, started, shape: { deniedWith200: false }, cut: () => {} };
     try {
       const { admitted, end } = await passage.admit(crossing);
       try {
