@@ -29,6 +29,8 @@ beforeAll(async () => {
   const connect = async (service: "control" | "audit" | "egress") =>
     scope.use(await Bus.connect({ url: nats.url, service }));
   const sizes = {
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: 64 << 20,
     repliesMaxBytes: 8 << 20,
     repliesMaxAgeMs: 60_000,

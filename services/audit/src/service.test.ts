@@ -45,6 +45,8 @@ beforeEach(async () => {
   scope = new AsyncDisposableStack();
   await ensureTopology(control, {
     replicas: 1,
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: 64 << 20,
     repliesMaxBytes: 8 << 20,
     repliesMaxAgeMs: 60_000,
