@@ -4,6 +4,8 @@ import { z } from "zod";
 /** What audit reads from the environment beside the base settings. */
 export const configSchema = z.object({
   DATABASE_URL: databaseUrl,
+  /** A login that may delete, for retention and to forget people; without it neither is done. */
+  AUDIT_KEEPER_DATABASE_URL: databaseUrl.optional(),
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,

@@ -115,6 +115,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     },
   ],
   audit: [
+    readConf("audit"),
     consume(streams.audit.name, "audit"),
     {
       publish: [
