@@ -18,6 +18,7 @@ beforeAll(async () => {
   database = scope.adopt(new pg.Pool({ connectionString: postgres.url, options: "-c timezone=Asia/Kolkata" }), (pool) =>
     pool.end(),
   );
+  database.on("error", () => {});
   await database.query(await readFile(join(import.meta.dirname, "../migrations/0001-trail.sql"), "utf8"));
 }, 120_000);
 

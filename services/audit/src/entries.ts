@@ -12,6 +12,8 @@ export interface EntryRange {
   /** The first index that counts. */
   readonly from: number;
   readonly limit: number;
+  /** Leaves what was captured of calls sealed. */
+  readonly withoutCaptured?: boolean;
 }
 
 /** Columns of the row that are no part of its record. */
@@ -19,7 +21,10 @@ const placeColumns = new Set(["leaf_index", "leaf_hash"]);
 const unveiled = "unveiled:";
 
 /** Reads entries of one log, the lowest index first; indices are missing only where retention removed them. */
-export async function readEntries(queries: Queries, { log, from, limit }: EntryRange): Promise<TrailEntry[]> {
+export async function readEntries(
+  queries: Queries,
+  { log, from, limit, withoutCaptured }: EntryRange,
+): Promise<TrailEntry[]> {
   const text = `select ${entryColumns} from audit_events as event ${entryJoins}
     where event.log = $1 and event.leaf_index >= $2 order by event.leaf_index limit $3`;
   const { rows } = await queries.query<EntryRow>({
@@ -28,7 +33,8 @@ export async function readEntries(queries: Queries, { log, from, limit }: EntryR
     values: [log, from, limit],
     types: entryTypes,
   });
-  return rows.map(entryOf);
+  const hidden = { [salt("captured")]: null };
+  return rows.map((row) => entryOf(withoutCaptured === true ? { ...row, ...hidden } : row));
 }
 
 const value = (column: string) => `${unveiled}${column}:value`;
