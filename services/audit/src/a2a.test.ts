@@ -74,7 +74,16 @@ test("A34: a call by A2A has its dialect, what it names, the kind of its message
   ];
   const subject = subjects.admit("a2a", { policy: true, limit: true, session: true });
   await store(egress, { subject, payload: encodeJson({ from: "i1", calls }) }, 5_000);
-  const outcome = { call: "i1-1", at: 2, decision: "allow" as const, status: 200, durationMs: 1, bytes: 5, by: "e1" };
+  const outcome = {
+    call: "i1-1",
+    tenant: "acme",
+    at: 2,
+    decision: "allow" as const,
+    status: 200,
+    durationMs: 1,
+    bytes: 5,
+    by: "e1",
+  };
   audit.add({ event: "outcome", ...outcome, task: "t-1", taskState: "TASK_STATE_WORKING" });
   const columns = `call, label, method, a2a_version, a2a_binding, task, context, push_config, "messageKind", "taskState", state`;
   const common = { label: "a2a_proxy", task: "t-1" };
@@ -92,7 +101,7 @@ test("A34: a call by A2A has its dialect, what it names, the kind of its message
     },
     {
       ...{ ...common, call: "i1-2", method: "GetTask", a2a_version: "1.0", a2a_binding: "JSONRPC" },
-      ...{ context: null, push_config: "p-1", messageKind: null, taskState: null, state: "outcome unknown" },
+      ...{ context: null, push_config: "p-1", messageKind: null, taskState: null, state: "under way" },
     },
   ]);
 });
@@ -101,8 +110,8 @@ test("A36: an event of a task's stream is one row, however often it is told", as
   audit.add(streamEvent(1, { kind: "task", taskState: "TASK_STATE_SUBMITTED" }));
   audit.add(streamEvent(2, { kind: "artifactUpdate" }));
   audit.add(streamEvent(1, { kind: "error" }));
-  const query = `select call, number, task, kind, "taskState", bytes, reported_by from audit_stream_events order by number`;
-  const row = { call: "i1-1", task: "t-1", bytes: "10", reported_by: "e1", taskState: null };
+  const query = `select call, number, task, kind, "taskState", bytes, emitter from audit_stream_events order by number`;
+  const row = { call: "i1-1", task: "t-1", bytes: "10", emitter: egress.instance, taskState: null };
   await untilRows(query, [
     { ...row, number: "1", kind: "task", taskState: "TASK_STATE_SUBMITTED" },
     { ...row, number: "2", kind: "artifactUpdate" },

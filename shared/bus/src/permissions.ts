@@ -120,11 +120,12 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     {
       publish: [
         subjects.auditDead,
+        subjects.audit("audit"),
         subjects.trailAll,
         `$JS.API.STREAM.INFO.${streams.trail.name}`,
         `$JS.API.STREAM.MSG.GET.${streams.trail.name}`,
       ],
-      subscribe: [],
+      subscribe: [subjects.ask("audit", "*")],
     },
   ],
   signer: [
@@ -151,6 +152,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${checkpointBucket}.${checkpointMarker}`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },

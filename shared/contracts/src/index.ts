@@ -5,6 +5,8 @@ export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./audit-config.ts";
+export * from "./audit-erase.ts";
+export * from "./audit-query.ts";
 export * from "./trail.ts";
 export * from "./authentication.ts";
 export * from "./call.ts";
