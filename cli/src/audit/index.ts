@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { withAdminFlags } from "../admin-client.ts";
 import { openDatabase } from "./database.ts";
 import { erase, type EraseFlags } from "./erase.ts";
+import { keygen, type KeygenFlags } from "./keygen.ts";
 import { migrateAudit, type MigrateFlags } from "./migrate.ts";
 import { parseSince } from "./since.ts";
 import { tail, type TailOptions } from "./tail.ts";
@@ -41,6 +42,12 @@ export function addAuditCommands(program: Command): void {
     )
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action((flags: MigrateFlags) => migrateAudit(flags));
+  audit
+    .command("keygen")
+    .description("make the key that signer signs the trail's trees with, and print its verifier key")
+    .requiredOption("--name <name>", "of the key, as it stands in signatures; better a name of yours: example.com/audit")
+    .option("--out <file>", "for the private key, which else is printed too")
+    .action((flags: KeygenFlags) => keygen(flags));
   withAdminFlags(
     audit.command("erase").description("forget a person: what the trail calls them, and what was kept of their calls"),
   )

@@ -6,6 +6,7 @@ import { startKeeper } from "./keeper/start.ts";
 import { openReaders } from "./query/open-readers.ts";
 import { answerQuestions } from "./query/answer-questions.ts";
 import { startAudit } from "./service.ts";
+import { startTrail } from "./start-trail.ts";
 
 await run({
   name: "audit",
@@ -13,6 +14,7 @@ await run({
   start: async (context) => {
     const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
     const database = databaseOptions(context.config, context);
+    startTrail(context, database);
     startAudit(context, {
       events: context.scope.use(new PostgresEvents(database)),
       calls: context.scope.use(new OpenCalls(database)),

@@ -93,6 +93,8 @@ function prepareBus({ config, bus }: ControlContext): Promise<void> {
   return ensureTopology(bus, {
     replicas: config.NATS_REPLICAS,
     auditMaxBytes: config.AUDIT_MAX_BYTES,
+    trailMaxBytes: config.TRAIL_MAX_BYTES,
+    trailMaxAgeMs: config.TRAIL_MAX_AGE_MS,
     repliesMaxBytes: config.REPLIES_MAX_BYTES,
     repliesMaxAgeMs: config.REPLIES_MAX_AGE_MS,
     pushMaxBytes: config.PUSH_MAX_BYTES,

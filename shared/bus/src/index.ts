@@ -3,6 +3,8 @@ export * from "./audit-log.ts";
 export * from "./audit-queue.ts";
 export * from "./body.ts";
 export * from "./bus.ts";
+export * from "./chained-publisher.ts";
+export * from "./checkpoints.ts";
 export * from "./conf-history.ts";
 export * from "./conf-publish.ts";
 export * from "./conf-watch.ts";

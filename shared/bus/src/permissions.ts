@@ -1,4 +1,6 @@
 import {
+  checkpointBucket,
+  checkpointMarker,
   confBucket,
   credentialBucket,
   definitionsBucket,
@@ -116,8 +118,27 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     readConf("audit"),
     consume(streams.audit.name, "audit"),
     {
-      publish: [subjects.auditDead, subjects.audit("audit"), `$JS.API.STREAM.INFO.${streams.dead.name}`],
+      publish: [
+        subjects.auditDead,
+        subjects.audit("audit"),
+        subjects.trailAll,
+        `$JS.API.STREAM.INFO.${streams.trail.name}`,
+        `$JS.API.STREAM.MSG.GET.${streams.trail.name}`,
+        `$JS.API.STREAM.INFO.${streams.dead.name}`,
+      ],
       subscribe: [subjects.ask("audit", "*"), subjects.aliveAll("ingress"), subjects.aliveAll("egress")],
+    },
+  ],
+  signer: [
+    readBucket(checkpointBucket, ">"),
+    {
+      publish: [
+        `$KV.${checkpointBucket}.>`,
+        subjects.checkpointAll,
+        `$JS.API.STREAM.MSG.GET.${streams.checkpoints.name}`,
+        subjects.audit("signer"),
+      ],
+      subscribe: [],
     },
   ],
   control: [
@@ -129,6 +150,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${credentialBucket}.>`,
         `$KV.${pinsBucket}.>`,
         `$KV.${definitionsBucket}.>`,
+        `$KV.${checkpointBucket}.${checkpointMarker}`,
         "$JS.FC.>",
         subjects.audit("control"),
         subjects.ask("audit", "*"),

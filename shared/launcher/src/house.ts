@@ -68,6 +68,7 @@ const stopOrder: readonly ServiceName[] = [
   "rate-limit",
   "policy",
   "audit",
+  "signer",
   "control",
 ];
 
@@ -205,7 +206,7 @@ class RunningHouse implements House {
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
       env: {
         ...this.#partsEnv(service),
-        ...ownEnv({ service, confDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
+        ...ownEnv({ service, confDir, dataDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],

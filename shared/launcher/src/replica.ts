@@ -44,6 +44,7 @@ const notInherited = [
     "REDIS_URL",
     "DATABASE_URL",
     "AUDIT_KEEPER_DATABASE_URL",
+    "SIGNER_KEY",
     "ADMIN_TOKEN",
     "PUSH_ENCRYPTION_KEY",
     "PUSH_SIGNING_KEY",

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
+import { makeNoteKey, type NoteKey } from "@sluice/signing";
 import { databaseUsers, type DatabaseUser } from "./databases.ts";
 
 /** Secrets of one local instance, made at random at its first start. */
@@ -14,6 +15,8 @@ export interface HouseState {
   /** Of push notifications: what webhooks are encrypted with, and what handles are signed with. */
   readonly pushEncryptionKey: string;
   readonly pushSigningKey: string;
+  /** What the audit trail's trees are signed with. */
+  readonly signerKey: NoteKey;
 }
 
 /** Reads the secrets of a data directory, or makes them; only the owner may read the file. */
@@ -33,6 +36,7 @@ export async function loadState(dataDir: string): Promise<HouseState> {
     adminToken: secret(),
     pushEncryptionKey: secret(),
     pushSigningKey: secret(),
+    signerKey: kept.signerKey ?? makeNoteKey(`sluice.local/${randomBytes(4).toString("hex")}`),
   };
   const state = { ...made, ...kept, natsPasswords: made.natsPasswords, databasePasswords: made.databasePasswords };
   const text = JSON.stringify(state, null, 2);
