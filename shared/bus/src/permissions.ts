@@ -112,7 +112,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
+  audit: [readConf("audit"), consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
   control: [
     {
       publish: [
