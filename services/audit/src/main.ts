@@ -1,5 +1,6 @@
 import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
+import { startDestinations } from "./dispatch/start.ts";
 import { PostgresEvents } from "./events-postgres.ts";
 import { startAudit } from "./service.ts";
 
@@ -8,8 +9,12 @@ await run({
   config: configSchema,
   start: async (context) => {
     const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
+    const { AUDIT_FILE_DIR: fileDir, AUDIT_DESTINATIONS_CA_FILE: caFile } = context.config;
+    const database = databaseOptions(context.config, context);
+    const destinations = await startDestinations(context, { database, fileDir, caFile });
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(databaseOptions(context.config, context))),
+      events: context.scope.use(new PostgresEvents(database)),
+      onStored: () => destinations.wake(),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });

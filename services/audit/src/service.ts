@@ -10,6 +10,8 @@ export interface AuditOptions {
   readonly events: Events;
   readonly ackWaitMs: number;
   readonly batch: Ripeness;
+  /** Something was stored just now. */
+  readonly onStored?: () => void;
 }
 
 type AuditContext = Pick<Context<BaseConfig>, "bus" | "log" | "metrics" | "scope" | "report" | "requireReady">;
@@ -22,11 +24,11 @@ const holdsPerAckWait = 3;
  * Moves the AUDIT stream into the store. It starts before Postgres and the stream are there and is ready once both are;
  * when it stops, it stores what it has in hand.
  */
-export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: AuditOptions): void {
+export function startAudit(context: AuditContext, { events, ackWaitMs, batch, onStored }: AuditOptions): void {
   const { bus, log, scope } = context;
   const metrics = createAuditMetrics(context.metrics);
   const writer = new Writer({
-    events,
+    events: onStored === undefined ? events : telling(events, onStored),
     batch,
     metrics,
     log,
@@ -53,6 +55,17 @@ export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: 
     postgres: reachable ? "connected" : "disconnected",
     stream: queue.open ? "open" : "waiting",
   }));
+}
+
+function telling(events: Events, onStored: () => void): Events {
+  return {
+    check: () => events.check(),
+    store: async (rows) => {
+      const stored = await events.store(rows);
+      if (stored > 0) onStored();
+      return stored;
+    },
+  };
 }
 
 function repeat(everyMs: number, work: () => Promise<void>): () => void {

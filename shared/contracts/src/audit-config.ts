@@ -157,20 +157,23 @@ function addressOf(destination: Destination): string {
   }
 }
 
-const destinationsSchema = z.array(destinationSchema).max(16).superRefine((all, context) => {
-  for (const [what, of] of [
-    ["name", destinationName],
-    ["file", (each: Destination) => (each.type === "file" ? each.path : undefined)],
-  ] as const) {
-    const seen = new Set<string | undefined>();
-    for (const [index, each] of all.entries()) {
-      const value = of(each);
-      if (value !== undefined && seen.has(value))
-        context.addIssue({ code: "custom", path: [index], message: `another destination has this ${what}` });
-      seen.add(value);
+const destinationsSchema = z
+  .array(destinationSchema)
+  .max(16)
+  .superRefine((all, context) => {
+    for (const [what, of] of [
+      ["name", destinationName],
+      ["file", (each: Destination) => (each.type === "file" ? each.path : undefined)],
+    ] as const) {
+      const seen = new Set<string | undefined>();
+      for (const [index, each] of all.entries()) {
+        const value = of(each);
+        if (value !== undefined && seen.has(value))
+          context.addIssue({ code: "custom", path: [index], message: `another destination has this ${what}` });
+        seen.add(value);
+      }
     }
-  }
-});
+  });
 
 /** Where events go, and for how long they are kept. */
 const consumed = {

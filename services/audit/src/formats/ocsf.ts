@@ -85,7 +85,8 @@ function activityOf(method = ""): number {
 
 function call(record: CallRecord): Record<string, unknown> {
   const { status = 0, decision, state } = record;
-  const isFailed = decision === "deny" || status >= firstError || record.toolError === true || record.fault !== undefined;
+  const isFailed =
+    decision === "deny" || status >= firstError || record.toolError === true || record.fault !== undefined;
   const isKnown = state === "done";
   const activity = activityOf(record.protocolMethod);
   return {
@@ -157,11 +158,19 @@ function refusals(record: RefusalsRecord): Record<string, unknown> {
   };
 }
 
-const verbs: Readonly<Record<string, number>> = { create: 1, read: 2, list: 2, get: 2, update: 3, delete: 4, revoke: 4 };
+const verbs: ReadonlyMap<string, number> = new Map([
+  ["create", 1],
+  ["read", 2],
+  ["list", 2],
+  ["get", 2],
+  ["update", 3],
+  ["delete", 4],
+  ["revoke", 4],
+]);
 
 function action(record: ActionRecord): Record<string, unknown> {
   const verb = record.action.split(".").at(-1) ?? "";
-  const activity = Object.hasOwn(verbs, verb) ? verbs[verb]! : other;
+  const activity = verbs.get(verb) ?? other;
   const isRefused = record.result === "refused";
   return {
     ...typed({ category: "iam", kind: 4, activity, severity: isRefused ? "medium" : "informational" }),
@@ -180,7 +189,11 @@ function action(record: ActionRecord): Record<string, unknown> {
 function emitter(record: EmitterRecord): Record<string, unknown> {
   return {
     ...typed({ category: "application", kind: 2, activity: record.word === "started" ? 3 : 4 }),
-    app: { name: record.service, uid: record.emitter, ...(record.version !== undefined && { version: record.version }) },
+    app: {
+      name: record.service,
+      uid: record.emitter,
+      ...(record.version !== undefined && { version: record.version }),
+    },
     ...statusOf(true),
   };
 }

@@ -61,7 +61,7 @@ async function write(path: string, batch: Batch, { maxBytes, maxFiles }: SinkOf<
 async function append(file: FileHandle, lines: Buffer): Promise<void> {
   const { size } = await file.stat();
   try {
-    for (let written = 0; written < lines.length; ) {
+    for (let written = 0; written < lines.length;) {
       const { bytesWritten } = await file.write(lines, written, lines.length - written, size + written);
       written += bytesWritten;
     }
@@ -76,7 +76,7 @@ async function append(file: FileHandle, lines: Buffer): Promise<void> {
 async function wholeLines(file: FileHandle): Promise<number> {
   const { size } = await file.stat();
   const piece = Buffer.alloc(64 * 1024);
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - piece.length);
     const { bytesRead } = await file.read(piece, 0, end - start, start);
     const last = piece.lastIndexOf(newline, bytesRead - 1);

@@ -26,7 +26,8 @@ export function httpSink({ url, headers, timeoutMs }: SinkOf<"http">, context: S
           signal,
         );
       } catch (error) {
-        if (error instanceof Away && /^HTTP 40[13]/.test(error.message)) references.forEach((each) => secrets.again(each));
+        if (error instanceof Away && /^HTTP 40[13]/.test(error.message))
+          references.forEach((each) => secrets.again(each));
         throw error;
       }
     },

@@ -1,9 +1,9 @@
-import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { linesOf } from "./body.ts";
 import { secretOf } from "./header-value.ts";
 import { post, refusesNothing } from "./post.ts";
-import { Away, type Batch, type Sink, type SinkContext, type SinkOf } from "./sink.ts";
+import { Away, lastOf, type Batch, type Sink, type SinkContext, type SinkOf } from "./sink.ts";
 
 const timeoutMs = 60_000;
 const indexDigits = 12;
@@ -13,7 +13,7 @@ const indexDigits = 12;
  * name. Buckets are addressed by path where there is an `endpoint`, by host name at Amazon's.
  */
 export function s3Sink(destination: SinkOf<"s3">, { secrets, format, ca }: SinkContext): Sink {
-  const { region, bucket, prefix, accessKeyId, secretAccessKey } = destination;
+  const { region, prefix, accessKeyId, secretAccessKey } = destination;
   const signer = new SignatureV4({
     service: "s3",
     region,
@@ -66,13 +66,15 @@ function baseOf({ endpoint, region, bucket }: SinkOf<"s3">): string {
 function nameOf({ log, records }: Batch): string {
   const day = records[0].at.toISOString().slice(0, "2026-01-01".length).replaceAll("-", "/");
   const digits = (index: number) => String(index).padStart(indexDigits, "0");
-  return `${log}/${day}/${digits(records[0].index)}-${digits(records.at(-1)!.index)}`;
+  return `${log}/${day}/${digits(records[0].index)}-${digits(lastOf(records).index)}`;
 }
+
+type Hashing = ReturnType<typeof createHash> | ReturnType<typeof createHmac>;
 
 /** As the signer wants it. */
 class Sha256 {
-  #hash: Hash | Hmac;
-  readonly #begin: () => Hash | Hmac;
+  #hash: Hashing;
+  readonly #begin: () => Hashing;
 
   constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
     this.#begin = () => (secret === undefined ? createHash("sha256") : createHmac("sha256", bytesOf(secret)));

@@ -20,6 +20,10 @@ export interface Batch {
   readonly records: readonly [Written, ...Written[]];
 }
 
+export function lastOf(records: Batch["records"]): Written {
+  return records.at(-1) ?? records[0];
+}
+
 /** One destination. */
 export interface Sink {
   /**

@@ -1,5 +1,5 @@
 import { createSocket } from "node:dgram";
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { hostname } from "node:os";
 import { connect as connectTls, rootCertificates } from "node:tls";
 import { Away, reasonOf, Refusal, type Batch, type Sink, type SinkContext, type SinkOf, type Written } from "./sink.ts";
@@ -81,7 +81,12 @@ async function sendCounted(destination: SinkOf<"syslog">, { messages, ca, signal
 
 function open({ transport, host, port }: SinkOf<"syslog">, ca: string | undefined): Socket {
   if (transport === "tcp") return connectTcp({ host, port });
-  return connectTls({ host, port, servername: host, ...(ca !== undefined && { ca: [...rootCertificates, ca] }) });
+  return connectTls({
+    host,
+    port,
+    ...(isIP(host) === 0 && { servername: host }),
+    ...(ca !== undefined && { ca: [...rootCertificates, ca] }),
+  });
 }
 
 async function sendDatagrams({ host, port }: SinkOf<"syslog">, messages: readonly Buffer[]): Promise<void> {
