@@ -83,43 +83,41 @@ function activityOf(method = ""): number {
   return /(?:^Send|^Create|\/call|\/send)/.test(method) ? 1 : other;
 }
 
+/** Attributes without a value are left out where it is made JSON. */
 function call(record: CallRecord): Record<string, unknown> {
-  const { status = 0, decision, state } = record;
-  const isFailed =
-    decision === "deny" || status >= firstError || record.toolError === true || record.fault !== undefined;
-  const isKnown = state === "done";
+  const { fault, upstream, target } = record;
   const activity = activityOf(record.protocolMethod);
+  const operation = record.protocolMethod ?? "unknown";
   return {
-    ...typed({
-      category: "application",
-      kind: 3,
-      activity,
-      severity: decision === "deny" ? "medium" : isFailed || !isKnown ? "low" : "informational",
-    }),
-    ...(activity === other && { activity_name: record.protocolMethod ?? "unknown" }),
-    actor: { user: userOf(record), ...(record.clientName !== undefined && { app_name: record.clientName }) },
+    ...typed({ category: "application", kind: 3, activity, severity: severityOf(record) }),
+    activity_name: activity === other ? operation : undefined,
+    actor: { user: userOf(record), app_name: record.clientName },
     api: {
-      operation: record.protocolMethod ?? "unknown",
-      ...(record.protocol !== undefined && { service: { name: record.protocol } }),
+      operation,
+      service: record.protocol && { name: record.protocol },
       request: { uid: record.correlationId ?? record.id },
-      ...(isKnown && { response: { code: status, ...(record.fault !== undefined && { error: record.fault }) } }),
+      response: record.status && { code: record.status, error: fault },
     },
-    src_endpoint: { uid: record.agentId ?? "unknown", name: record.clientName ?? "agent" },
-    ...(record.upstream !== undefined && { dst_endpoint: { name: record.upstream } }),
-    ...(record.target !== undefined && {
-      resources: [{ name: record.target, ...(record.targetKind !== undefined && { type: record.targetKind }) }],
-    }),
-    http_request: {
-      http_method: record.httpMethod ?? "unknown",
-      ...(record.requestPath !== undefined && { url: { path: record.requestPath } }),
-    },
-    ...(isKnown && { http_response: { code: status } }),
-    ...(isKnown ? statusOf(!isFailed) : { status_id: 0 }),
-    ...(record.status !== undefined && { status_code: String(record.status) }),
-    ...(record.fault !== undefined && { status_detail: record.fault }),
-    ...(record.duration !== undefined && { duration: Math.round(record.duration) }),
-    ...(record.finishedAt !== undefined && { end_time: Date.parse(record.finishedAt) }),
+    src_endpoint: { uid: record.agentId ?? "unknown", name: record.clientName },
+    dst_endpoint: upstream && { name: upstream },
+    resources: target && [{ name: target, type: record.targetKind }],
+    http_request: { http_method: record.httpMethod, url: record.requestPath && { path: record.requestPath } },
+    http_response: record.status && { code: record.status },
+    ...(record.state === "done" ? statusOf(!isFailed(record)) : { status_id: 0 }),
+    status_code: record.status && String(record.status),
+    status_detail: fault,
+    duration: record.duration && Math.round(record.duration),
+    end_time: record.finishedAt && Date.parse(record.finishedAt),
   };
+}
+
+function isFailed({ decision, status = 0, toolError, fault }: CallRecord): boolean {
+  return decision === "deny" || status >= firstError || toolError === true || fault !== undefined;
+}
+
+function severityOf(record: CallRecord): Kind["severity"] & string {
+  if (record.decision === "deny") return "medium";
+  return isFailed(record) || record.state !== "done" ? "low" : "informational";
 }
 
 function userOf({ agentId, agentName, user }: CallRecord) {
