@@ -1,17 +1,16 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { watchSection } from "@sluice/bus";
 import { subjects } from "@sluice/contracts";
-import { ConfigError, type Context, type DatabaseOptions } from "@sluice/runtime";
+import { ConfigError, type BaseConfig, type Context, type DatabaseOptions } from "@sluice/runtime";
 import { Database } from "@sluice/runtime/postgres";
+import { auditSchema } from "@sluice/schema";
 import { referencesIn } from "@sluice/secrets";
-import { describeError } from "@sluice/telemetry";
+import { followAuditConf } from "../audit-conf.ts";
 import { keepDeadLetter } from "../dead-letters.ts";
 import { readRecords } from "../records.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { Follower, Trail } from "./follower.ts";
 import { createDestinationMetrics } from "./metrics.ts";
-import { sleep, type Pauses } from "./pauses.ts";
+import type { Pauses } from "./pauses.ts";
 import { movePlace } from "./places.ts";
 
 export interface DestinationsOptions {
@@ -22,16 +21,14 @@ export interface DestinationsOptions {
 }
 
 type DestinationsContext = Pick<
-  Context<unknown>,
+  Context<BaseConfig>,
   "bus" | "log" | "metrics" | "scope" | "secrets" | "stopping" | "report" | "complain"
 >;
 
-const lockKey = 7_583_221;
 const readConnections = 4;
 const queryTimeoutMs = 30_000;
 /** The connection that holds the locks is known to be gone after this. */
 const lockTimeoutMs = 10_000;
-const retryMs = 1_000;
 /** How many of those that are away `/health` names. */
 const mostNamed = 50;
 const usualPauses: Pauses = { firstMs: 500, lastMs: 30_000 };
@@ -63,33 +60,19 @@ export async function startDestinations(
   context.complain(() =>
     away(dispatcher).map(({ place, problem }) => `destination ${place.name} of ${place.log}: ${problem}`),
   );
-  void followConf(context, dispatcher);
+  followAuditConf(context, (sections) => {
+    void secrets
+      .use("destinations", referencesIn([...sections.values()]))
+      .then((isCurrent) => isCurrent && dispatcher.configure(sections));
+  });
   return dispatcher;
-}
-
-/** The service stores events before there is a configuration. */
-async function followConf({ bus, log, scope, secrets, stopping }: DestinationsContext, dispatcher: Dispatcher) {
-  while (!stopping.aborted) {
-    try {
-      const sections = await watchSection(bus, "audit", async (tenants) => {
-        if (await secrets.use("destinations", referencesIn([...tenants.values()]))) dispatcher.configure(tenants);
-      });
-      if (stopping.aborted) await sections[Symbol.asyncDispose]();
-      else scope.use(sections);
-      return;
-    } catch (error) {
-      if (!stopping.aborted) log.warn({ error: describeError(error) }, "there is no configuration of destinations yet");
-      await sleep(retryMs, stopping);
-    }
-  }
 }
 
 function databaseFor(options: DatabaseOptions, bounds: { connections: number; queryTimeoutMs: number }): Database {
   return new Database(options, {
     name: "sluice-audit-destinations",
-    migrations: join(import.meta.dirname, "../../migrations"),
-    table: "audit_migrations",
-    lockKey,
+    ...auditSchema,
+    migrates: false,
     connectTimeoutMs: 5_000,
     ...bounds,
   });
