@@ -43,7 +43,8 @@ describe("structured JSON", () => {
     const event = json("structured-json", call, {
       ...{ includeTimestamp: false, includeCorrelationId: false, includeDuration: false, includeRequestPath: false },
     });
-    for (const name of ["timestamp", "correlationId", "duration", "requestPath"]) expect(event).not.toHaveProperty(name);
+    for (const name of ["timestamp", "correlationId", "duration", "requestPath"])
+      expect(event).not.toHaveProperty(name);
     expect(event).toMatchObject({ agentId: "sentinel-1", captured: { correlationId: "mine" } });
   });
 });
@@ -77,7 +78,12 @@ describe("CEF", () => {
     const { header, fields } = readCef(written("cef", { ...call, protocolMethod: hostile, target: hostile }));
     const neutral = hostile.toWellFormed().replaceAll(/[\u0000\u001b\u2028]/g, " ");
     expect(header).toEqual(["CEF:0", "Sluice", "Sluice", "1", "call.allow", neutral.replace("\r\n", "  "), "2"]);
-    expect(fields).toMatchObject({ suid: "sentinel-1", cs3Label: "target", cs3: neutral, requestClientApplication: neutral });
+    expect(fields).toMatchObject({
+      suid: "sentinel-1",
+      cs3Label: "target",
+      cs3: neutral,
+      requestClientApplication: neutral,
+    });
   });
 
   test("what was refused is more severe than what was done", () => {

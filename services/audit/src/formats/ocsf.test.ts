@@ -30,9 +30,14 @@ const anyActivity = [0, 99];
 type Json = Record<string, unknown>;
 const events = records.map((record) => ({
   type: record.type,
-  event: JSON.parse(ocsf(settings).write(record)) as Json & { class_uid: number; activity_id: number; severity_id: number },
+  event: JSON.parse(ocsf(settings).write(record)) as Json & {
+    class_uid: number;
+    activity_id: number;
+    severity_id: number;
+  },
 }));
-const at = (event: Json, path: string) => path.split(".").reduce<unknown>((value, key) => (value as Json)?.[key], event);
+const at = (event: Json, path: string) =>
+  path.split(".").reduce<unknown>((value, key) => (value as Json)?.[key], event);
 
 describe("OCSF 1.8.0", () => {
   test("every event has what its class requires, of an activity that the class knows", () => {
@@ -56,7 +61,11 @@ describe("OCSF 1.8.0", () => {
         const object = at(event, path) as Json | undefined;
         if (object === undefined) continue;
         expect(Object.keys(object), path).toEqual(expect.arrayContaining(required));
-        if (oneOf) expect(oneOf.some((name) => name in object), path).toBe(true);
+        if (oneOf)
+          expect(
+            oneOf.some((name) => name in object),
+            path,
+          ).toBe(true);
       }
   });
 
