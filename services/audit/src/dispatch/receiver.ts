@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export interface Received {
+  readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
@@ -40,7 +41,8 @@ export class Receiver {
       void (async () => {
         const chunks: Buffer[] = [];
         for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-        const received = { path: request.url ?? "", headers: request.headers, body: Buffer.concat(chunks).toString() };
+        const { method = "", url = "", headers: sent } = request;
+        const received = { method, path: url, headers: sent, body: Buffer.concat(chunks).toString() };
         const { status, headers } = await this.answer(received);
         (status < 300 ? this.taken : this.refused).push(received);
         response.writeHead(status, headers).end();
