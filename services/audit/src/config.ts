@@ -14,6 +14,10 @@ export const configSchema = z.object({
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,
+  /** Below it destinations of type `file` write; none do where it is missing. */
+  AUDIT_FILE_DIR: z.string().min(1).optional(),
+  /** Who may have issued the certificates of destinations, beside the well-known authorities. */
+  AUDIT_DESTINATIONS_CA_FILE: pemFile,
   /** How long a message may be in work before another replica gets it. */
   AUDIT_ACK_WAIT_MS: integer(1_000, 3_600_000).default(15_000),
   /** A transaction is begun with this many events, or this long after the first. */

@@ -38,7 +38,11 @@ export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
   readonly #edges = new Edges();
 
-  constructor(options: DatabaseOptions) {
+  readonly #onGrown: (log: string, size: number) => void;
+
+  /** @param onGrown told of each log that has more events now, and how many */
+  constructor(options: DatabaseOptions, onGrown: (log: string, size: number) => void = () => {}) {
+    this.#onGrown = onGrown;
     this.#database = new Database(options, {
       name: "sluice-audit",
       ...auditSchema,
@@ -69,7 +73,10 @@ export class PostgresEvents implements Events, AsyncDisposable {
       const fresh = events.filter(({ id }) => !stored.ids.has(id) && stored.ids.add(id));
       const edges = fresh.length === 0 ? new Map<string, Edge>() : await this.#append(client, fresh, stored);
       await client.query("commit");
-      for (const [log, edge] of edges) this.#edges.keep(log, edge);
+      for (const [log, edge] of edges) {
+        this.#edges.keep(log, edge);
+        this.#onGrown(log, edge.size);
+      }
       return fresh.length;
     } catch (error) {
       // What the rows are at fault for leaves a connection that is used again.

@@ -1,5 +1,6 @@
 import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
+import { startDestinations } from "./dispatch/start.ts";
 import { PostgresEvents } from "./events-postgres.ts";
 import { OpenCalls } from "./open-calls-postgres.ts";
 import { startKeeper } from "./keeper/start.ts";
@@ -13,10 +14,16 @@ await run({
   config: configSchema,
   start: async (context) => {
     const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
+    const { AUDIT_FILE_DIR: fileDir, AUDIT_DESTINATIONS_CA_FILE: caFile } = context.config;
     const database = databaseOptions(context.config, context);
-    startTrail(context, database);
+    const trail = startTrail(context, database);
+    const destinations = await startDestinations(context, { database, fileDir, caFile });
+    const onGrown = (log: string, size: number) => {
+      trail.stored(log, size);
+      destinations.wake();
+    };
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(database)),
+      events: context.scope.use(new PostgresEvents(database, onGrown)),
       calls: context.scope.use(new OpenCalls(database)),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { z } from "zod";
 import { secretReference } from "./secret-reference.ts";
 
@@ -104,7 +105,9 @@ export const eventFormatSchema = z.strictObject({
   includeRequestPath: z.boolean().default(true),
 });
 
-const url = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" });
+const url = z
+  .url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" })
+  .refine((text) => !/^https?:\/\/[^/?#]*@/i.test(text), "holds a user name or password: give a header by reference");
 
 const ofEveryDestination = {
   /** Distinguishes it in metrics and logs, and keeps its place when others come and go. */
@@ -116,6 +119,8 @@ const ofEveryDestination = {
   format: z.enum(eventFormats).optional(),
   batchSize: z.int().min(1).max(5_000).default(50),
   flushIntervalMs: z.int().min(50).max(3_600_000).default(5_000),
+  /** Where it begins when it is new: with what the log holds already, or with what comes. */
+  from: z.enum(["start", "now"]).default("now"),
 };
 
 export const destinationSchema = z.discriminatedUnion("type", [
@@ -130,7 +135,13 @@ export const destinationSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("file"),
     ...ofEveryDestination,
-    path: z.string().min(1),
+    /** Below the directory of the audit service for files (`AUDIT_FILE_DIR`), and there below one named like the log. */
+    path: z
+      .string()
+      .max(512)
+      .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/, {
+        error: "must be a relative path of letters, digits, . _ and -; no part of it may begin with a dot",
+      }),
     /** A new file is begun when one has this size, and so many are kept. */
     maxBytes: z
       .int()
@@ -153,8 +164,14 @@ export const destinationSchema = z.discriminatedUnion("type", [
     /** Another endpoint than Amazon's, such as MinIO's. */
     endpoint: url.optional(),
     region: z.string().min(1).max(64).default("us-east-1"),
-    bucket: z.string().min(3).max(63),
-    prefix: z.string().max(512).default(""),
+    bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
+    prefix: z
+      .string()
+      .max(512)
+      .regex(/^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/|$))*$/, {
+        error: "must be letters, digits, . _ - and / between; no part of it may begin with a dot",
+      })
+      .default(""),
     accessKeyId: secretReference,
     secretAccessKey: secretReference,
   }),
@@ -169,9 +186,46 @@ export const destinationSchema = z.discriminatedUnion("type", [
 ]);
 export type Destination = z.infer<typeof destinationSchema>;
 
+/** What it is called in metrics, logs and where its place is kept: its name, or what its address makes of it. */
+export function destinationName(destination: Destination): string {
+  return destination.name ?? `${destination.type}-${hash("sha256", addressOf(destination), "hex").slice(0, 8)}`;
+}
+
+function addressOf(destination: Destination): string {
+  switch (destination.type) {
+    case "http":
+    case "splunk-hec":
+      return destination.url;
+    case "file":
+      return destination.path;
+    case "syslog":
+      return `${destination.transport} ${destination.host} ${destination.port}`;
+    case "s3":
+      return `${destination.endpoint ?? ""} ${destination.bucket} ${destination.prefix}`;
+  }
+}
+
+const destinationsSchema = z
+  .array(destinationSchema)
+  .max(16)
+  .superRefine((all, context) => {
+    for (const [what, of] of [
+      ["name", destinationName],
+      ["file", (each: Destination) => (each.type === "file" ? each.path : undefined)],
+    ] as const) {
+      const seen = new Set<string | undefined>();
+      for (const [index, each] of all.entries()) {
+        const value = of(each);
+        if (value !== undefined && seen.has(value))
+          context.addIssue({ code: "custom", path: [index], message: `another destination has this ${what}` });
+        seen.add(value);
+      }
+    }
+  });
+
 /** Where events go, and for how long they are kept. */
 const consumed = {
-  destinations: z.array(destinationSchema).max(16).default([]),
+  destinations: destinationsSchema.default([]),
   eventFormat: eventFormatSchema.prefault({}),
   /** For ever unless said. */
   retentionDays: z.int().min(1).max(36_500).optional(),

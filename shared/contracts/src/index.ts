@@ -6,6 +6,7 @@ export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./audit-config.ts";
 export * from "./audit-erase.ts";
+export * from "./audit-record.ts";
 export * from "./audit-query.ts";
 export * from "./trail.ts";
 export * from "./authentication.ts";
