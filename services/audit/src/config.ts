@@ -7,6 +7,8 @@ export const configSchema = z.object({
   /** With which the trail is read for operators; and what calls said, which nobody can read there without it. */
   AUDIT_READER_DATABASE_URL: databaseUrl.optional(),
   AUDIT_CONTENT_DATABASE_URL: databaseUrl.optional(),
+  /** A login that may delete, for retention and to forget people; without it neither is done. */
+  AUDIT_KEEPER_DATABASE_URL: databaseUrl.optional(),
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,

@@ -1,6 +1,6 @@
-import { join } from "node:path";
 import type { DatabaseOptions } from "@sluice/runtime";
 import { Database, isFaultOfTheData } from "@sluice/runtime/postgres";
+import { auditSchema } from "@sluice/schema";
 import { actionColumns, intentColumns, outcomeColumns, streamColumns, type EventRow } from "./event-row.ts";
 
 /** Where events are kept for good. */
@@ -47,18 +47,15 @@ function insertOf(columns: readonly [string, string][], parametersBefore: number
     select * from unnest(${arrays.join(", ")}) on conflict (event_id) do nothing returning 1`;
 }
 
-const lockKey = 7_583_221;
-
-/** Events in the table `audit_events`, which it makes where it is missing. */
+/** Events in the table `audit_events`, which the owner of the database makes. */
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
 
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options, {
       name: "sluice-audit",
-      migrations: join(import.meta.dirname, "../migrations"),
-      table: "audit_migrations",
-      lockKey,
+      ...auditSchema,
+      migrates: false,
       connections: 2,
       connectTimeoutMs: 5_000,
       queryTimeoutMs: 30_000,

@@ -113,6 +113,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
     },
   ],
   audit: [
+    readConf("audit"),
     consume(streams.audit.name, "audit"),
     { publish: [subjects.auditDead], subscribe: [subjects.ask("audit", "*")] },
   ],
