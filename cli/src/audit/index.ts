@@ -1,6 +1,9 @@
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 import { openDatabase } from "./database.ts";
-import { parseSince } from "./since.ts";
+import { addExportCommand } from "./export/index.ts";
+import { print } from "./print.ts";
+import { addQueryCommand } from "./query.ts";
+import { parseLimit, parseSince } from "./since.ts";
 import { tail, type TailOptions } from "./tail.ts";
 
 interface Flags {
@@ -29,6 +32,8 @@ export function addAuditCommands(program: Command): void {
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action(run);
+  addQueryCommand(audit);
+  addExportCommand(audit);
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -45,25 +50,4 @@ function optionsOf({ agent, tenant, since, limit, follow, json }: Flags): TailOp
     ...(tenant !== undefined && { tenant }),
     ...(since !== undefined && { since }),
   };
-}
-
-/** False once nobody reads any more, as when the output is piped to `head`. */
-async function print(line: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    process.stdout.once("error", () => resolve(false));
-    process.stdout.write(`${line}\n`, (error) => {
-      process.stdout.removeAllListeners("error");
-      if (error) process.stdout.on("error", () => {});
-      resolve(!error);
-    });
-  });
-}
-
-const mostCalls = 100_000;
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls)
-    throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
-  return limit;
 }

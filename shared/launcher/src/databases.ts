@@ -64,7 +64,11 @@ export function databaseEnv(service: ServiceName, urls: DatabaseUrls): Record<st
   const own = (urls as Readonly<Record<string, string>>)[service];
   return {
     ...(own !== undefined && { DATABASE_URL: own }),
-    ...(service === "audit" && { AUDIT_KEEPER_DATABASE_URL: urls.keeper }),
+    ...(service === "audit" && {
+      AUDIT_KEEPER_DATABASE_URL: urls.keeper,
+      AUDIT_READER_DATABASE_URL: urls.reader,
+      AUDIT_CONTENT_DATABASE_URL: urls.contentReader,
+    }),
   };
 }
 
