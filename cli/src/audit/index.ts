@@ -4,6 +4,9 @@ import { addExportCommand } from "./export/index.ts";
 import { print } from "./print.ts";
 import { addQueryCommand } from "./query.ts";
 import { parseLimit, parseSince } from "./since.ts";
+import { withAdminFlags } from "../admin-client.ts";
+import { erase, type EraseFlags } from "./erase.ts";
+import { migrateAudit, type MigrateFlags } from "./migrate.ts";
 import { tail, type TailOptions } from "./tail.ts";
 
 interface Flags {
@@ -18,7 +21,7 @@ interface Flags {
 
 /** Adds `sluice audit …`. */
 export function addAuditCommands(program: Command): void {
-  const audit = program.command("audit").description("read the audit trail");
+  const audit = program.command("audit").description("the audit trail: read it, prepare its database, forget a person");
   audit
     .command("tail")
     .description("show the last calls, the newest last")
@@ -34,6 +37,22 @@ export function addAuditCommands(program: Command): void {
     .action(run);
   addQueryCommand(audit);
   addExportCommand(audit);
+  audit
+    .command("migrate")
+    .description("bring the trail's tables and roles up to date, as the owner of the database")
+    .addHelpText(
+      "after",
+      "\nDATABASE_URL names the owner, who may make roles; DATABASE_CA_FILE and the like its certificates.",
+    )
+    .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
+    .action((flags: MigrateFlags) => migrateAudit(flags));
+  withAdminFlags(
+    audit.command("erase").description("forget a person: what the trail calls them, and what was kept of their calls"),
+  )
+    .requiredOption("--tenant <name>", "whose trail; _gateway has what is no tenant's")
+    .requiredOption("--subject <value>", "an agent's id or name, an owner, a user or an address, as the trail has it")
+    .option("--yes", "do not ask")
+    .action((flags: EraseFlags) => erase(flags));
 }
 
 async function run(flags: Flags): Promise<void> {

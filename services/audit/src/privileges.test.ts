@@ -84,7 +84,7 @@ describe("A35: logins on the audit database", () => {
           /permission denied|must be superuser|must have admin/,
         );
       }
-    expect(await told("audit", "create role more superuser")).toMatch(/permission denied/);
+    expect(await told("audit", "create role more")).toMatch(/permission denied/);
   });
 
   it("reach neither session-manager's database nor, from there, the trail", async () => {

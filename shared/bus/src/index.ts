@@ -11,7 +11,6 @@ export * from "./credentials.ts";
 export * from "./durable.ts";
 export * from "./inbox.ts";
 export * from "./incoming.ts";
-export * from "./outcome-log.ts";
 export * from "./permissions.ts";
 export * from "./presence.ts";
 export * from "./replay.ts";

@@ -115,7 +115,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   audit: [
     readConf("audit"),
     consume(streams.audit.name, "audit"),
-    { publish: [subjects.auditDead], subscribe: [subjects.ask("audit", "*")] },
+    { publish: [subjects.auditDead, subjects.audit("audit")], subscribe: [subjects.ask("audit", "*")] },
   ],
   control: [
     {

@@ -65,9 +65,9 @@ export function databaseEnv(service: ServiceName, urls: DatabaseUrls): Record<st
   return {
     ...(own !== undefined && { DATABASE_URL: own }),
     ...(service === "audit" && {
-      AUDIT_KEEPER_DATABASE_URL: urls.keeper,
       AUDIT_READER_DATABASE_URL: urls.reader,
       AUDIT_CONTENT_DATABASE_URL: urls.contentReader,
+      AUDIT_KEEPER_DATABASE_URL: urls.keeper,
     }),
   };
 }

@@ -1,19 +1,6 @@
-import type { Incoming } from "@sluice/bus";
-import {
-  callQuestionSchema,
-  contentQuestionSchema,
-  decodeJson,
-  encodeJson,
-  Fault,
-  pageQuestionSchema,
-  subjects,
-  toFault,
-  type AuditAnswer,
-} from "@sluice/contracts";
-import type { BaseConfig, Context } from "@sluice/runtime";
-import { describeError } from "@sluice/telemetry";
+import { callQuestionSchema, contentQuestionSchema, Fault, pageQuestionSchema } from "@sluice/contracts";
 import { readCall, readContent, readPage } from "@sluice/trail";
-import type { z } from "zod";
+import { serveQuestion, type QuestionContext } from "./serve-question.ts";
 import type { TrailReader } from "./trail-reader.ts";
 
 export interface QueryOptions {
@@ -25,51 +12,16 @@ export interface QueryOptions {
 const timeoutMs = 10_000;
 
 /** Answers control's questions about the trail: `shared/contracts/src/audit-query.ts`. */
-export function answerQuestions(
-  { bus, log, scope }: Pick<Context<BaseConfig>, "bus" | "log" | "scope">,
-  { trail, content }: QueryOptions,
-): void {
-  const serve = (verb: string, answer: (data: Uint8Array) => Promise<unknown>) => {
-    const serving = bus.serve(subjects.ask("audit", verb), async ({ data, reply }: Incoming) => {
-      if (reply === undefined) return;
-      const answered = await answer(data).then(answerOf, (error: unknown) => {
-        const fault = toFault(error);
-        if (fault.row.status >= 500)
-          log.warn({ error: describeError(fault.cause ?? error), verb }, "the trail could not be read");
-        return refusalOf(fault);
-      });
-      bus.tell(reply, encodeJson(answered));
-    });
-    scope.defer(() => serving.drain());
-  };
-  serve("page", async (data) => {
-    const question = read(pageQuestionSchema, data);
-    return trail.use((client) => readPage(client, question, { timeoutMs }));
-  });
-  serve("call", async (data) => {
-    const { call } = read(callQuestionSchema, data);
-    return trail.use((client) => readCall(client, call));
-  });
-  serve("content", async (data) => {
-    const question = read(contentQuestionSchema, data);
+export function answerQuestions(context: QuestionContext, { trail, content }: QueryOptions): void {
+  serveQuestion(context, { verb: "page", question: pageQuestionSchema }, (question) =>
+    trail.use((client) => readPage(client, question, { timeoutMs })),
+  );
+  serveQuestion(context, { verb: "call", question: callQuestionSchema }, ({ call }) =>
+    trail.use((client) => readCall(client, call)),
+  );
+  serveQuestion(context, { verb: "content", question: contentQuestionSchema }, async (question) => {
     if (content === undefined)
       throw new Fault("not_found", "content can't be read here: AUDIT_CONTENT_DATABASE_URL is not set");
     return content.use((client) => readContent(client, question));
   });
-}
-
-/** @throws Fault `invalid_request` */
-function read<Schema extends z.ZodType>(schema: Schema, data: Uint8Array): z.output<Schema> {
-  const question = schema.safeParse(decodeJson(data));
-  if (question.success) return question.data;
-  const [issue] = question.error.issues;
-  throw new Fault("invalid_request", `${issue?.path.join(".")}: ${issue?.message}`, { cause: question.error });
-}
-
-function answerOf<Value>(value: Value): AuditAnswer<Value> {
-  return { ok: true, value };
-}
-
-function refusalOf({ kind, message }: Fault): AuditAnswer<never> {
-  return { ok: false, error: kind, message };
 }

@@ -1,4 +1,5 @@
 import { auditCallRoute, auditContentRoute } from "./audit-call.ts";
+import { auditEraseRoute, auditPersonRoute } from "./audit-erase.ts";
 import { auditPageRoutes } from "./audit-pages.ts";
 import { explainRoute } from "./explain.ts";
 import { confDiffRoute } from "./conf-diff.ts";
@@ -35,4 +36,6 @@ export const adminRoutes: readonly AdminRoute[] = [
   ...auditPageRoutes,
   auditCallRoute,
   auditContentRoute,
+  auditPersonRoute,
+  auditEraseRoute,
 ];

@@ -16,7 +16,7 @@ export interface AdminParts {
   /** What is kept of tools' definitions. */
   readonly toolPins: RegistryOptions;
   /** The audit trail. */
-  readonly trail: Pick<AuditQuestions, "page" | "call" | "content">;
+  readonly trail: Pick<AuditQuestions, "page" | "call" | "content" | "person" | "erase">;
   /** What services say is to be mended. */
   problems(): readonly { readonly service: string; readonly problem: string }[];
   /** The OpenAPI document of all routes. */
