@@ -1,10 +1,13 @@
-import { InvalidArgumentError, Option, type Command } from "commander";
-import { withAdminFlags } from "../admin-client.ts";
+import { Option, type Command } from "commander";
 import { openDatabase } from "./database.ts";
+import { addExportCommand } from "./export/index.ts";
+import { print } from "./print.ts";
+import { addQueryCommand } from "./query.ts";
+import { parseLimit, parseSince } from "./since.ts";
+import { withAdminFlags } from "../admin-client.ts";
 import { erase, type EraseFlags } from "./erase.ts";
 import { keygen, type KeygenFlags } from "./keygen.ts";
 import { migrateAudit, type MigrateFlags } from "./migrate.ts";
-import { parseSince } from "./since.ts";
 import { tail, type TailOptions } from "./tail.ts";
 
 interface Flags {
@@ -33,6 +36,8 @@ export function addAuditCommands(program: Command): void {
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action(run);
+  addQueryCommand(audit);
+  addExportCommand(audit);
   audit
     .command("migrate")
     .description("bring the trail's tables and roles up to date, as the owner of the database")
@@ -71,25 +76,4 @@ function optionsOf({ agent, tenant, since, limit, follow, json }: Flags): TailOp
     ...(tenant !== undefined && { tenant }),
     ...(since !== undefined && { since }),
   };
-}
-
-/** False once nobody reads any more, as when the output is piped to `head`. */
-async function print(line: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    process.stdout.once("error", () => resolve(false));
-    process.stdout.write(`${line}\n`, (error) => {
-      process.stdout.removeAllListeners("error");
-      if (error) process.stdout.on("error", () => {});
-      resolve(!error);
-    });
-  });
-}
-
-const mostCalls = 100_000;
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls)
-    throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
-  return limit;
 }

@@ -55,6 +55,8 @@ export interface TrailEntry {
   readonly event: Readonly<Record<string, unknown>>;
   /** For each sealed column: the salt (hex) of the commitment, or the commitment itself where what it says was erased. */
   readonly sealed: Readonly<Record<string, { readonly salt: string } | { readonly commitment: string }>>;
+  /** The hash (hex) of the leaf, in an export: it proves nothing, but where an event is changed it says which. */
+  readonly hash?: string;
 }
 
 /** Stands for an event that retention has removed: the hash (hex) of its leaf is kept. */
