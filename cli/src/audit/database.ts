@@ -85,13 +85,14 @@ async function select(client: pg.Client, text: string, values: unknown[]): Promi
   }
 }
 
-interface Where {
+export interface Where {
   readonly databaseUrl: string;
   /** Health URLs of the ingress replicas of a local instance; undefined where there is none. */
   readonly ingresses?: readonly string[];
 }
 
-async function whereOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<Where> {
+/** Finds the audit database. @throws Error that says what to do. */
+export async function whereOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<Where> {
   if (databaseUrl !== undefined && databaseUrl !== "") return { databaseUrl };
   const file = join(dataDir, "run.json");
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { openDatabase } from "./database.ts";
 import { parseSince } from "./since.ts";
 import { tail, type TailOptions } from "./tail.ts";
+import { addVerifyCommand } from "./verify-command.ts";
 
 interface Flags {
   readonly json?: true;
@@ -29,6 +30,7 @@ export function addAuditCommands(program: Command): void {
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action(run);
+  addVerifyCommand(audit);
 }
 
 async function run(flags: Flags): Promise<void> {

@@ -10,7 +10,7 @@ export const recordTypes: CustomTypesConfig = {
 
 type Read = (text: string) => unknown;
 const textArray = 1009;
-const readTexts = pg.types.getTypeParser(textArray, "text") as Read;
+const readTexts = pg.types.getTypeParser(textArray as never, "text") as Read;
 
 /** By the ids of Postgres' own types (pg_type.dat). */
 const readers: ReadonlyMap<number, Read> = new Map<number, Read>([
