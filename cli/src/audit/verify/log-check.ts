@@ -55,12 +55,14 @@ export class LogCheck {
   /** Roots of complete subtrees of what was stored. */
   onSubtree: ((height: number, index: number, root: Buffer) => void) | undefined;
 
-  take(item: Item): void {
-    if (item.index < this.#next) return this.#again(item);
+  /** False where it was there already. */
+  take(item: Item): boolean {
+    if (item.index < this.#next) return this.#isLate(item);
     if (item.index > this.#next) this.#skipped(item.index);
     this.#next = item.index + 1;
     if ("hash" in item) this.#takeAbsent(item);
     else this.#takeStored(item);
+    return true;
   }
 
   /** The log's own word of its root; where a signed one is to come, that one decides. */
@@ -192,14 +194,16 @@ export class LogCheck {
     this.#recorded = undefined;
   }
 
-  #again(item: Item): void {
-    const { index } = item;
-    if (this.#gap !== undefined && index >= this.#gap.from && index < this.#gap.to) this.#gap.found += 1;
-    else {
-      const place = index === this.#next - 1 ? index : this.#next;
-      const where = place === index ? "twice" : `again, in the place of event ${place}`;
-      this.#add("duplicate", place, place + 1, { text: `event ${index} stands there ${where}` });
+  /** It belongs to where something is missing, or was there already. */
+  #isLate({ index }: Item): boolean {
+    if (this.#gap !== undefined && index >= this.#gap.from && index < this.#gap.to) {
+      this.#gap.found += 1;
+      return true;
     }
+    const place = index === this.#next - 1 ? index : this.#next;
+    const where = place === index ? "twice" : `again, in the place of event ${place}`;
+    this.#add("duplicate", place, place + 1, { text: `event ${index} stands there ${where}` });
+    return false;
   }
 
   #closeGap(): void {

@@ -60,8 +60,7 @@ export class Verification {
     await attested.read();
     for await (const batch of source.items()) {
       for (const item of batch) {
-        this.#note(log, item);
-        check.take(item);
+        if (check.take(item)) this.#note(log, item);
         if (source.tile !== undefined) this.#requireTile(log, item);
         while (attested.next <= check.size) await this.#attest(check, attested);
       }
