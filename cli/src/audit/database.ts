@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import pg from "pg";
 import type { Call, CallQuery } from "./call.ts";
+import { readRunFile } from "./run-file.ts";
 import { runningIngresses, withState } from "./running.ts";
 
 export interface DatabaseAddress {
@@ -94,16 +93,7 @@ export interface Where {
 /** Finds the audit database. @throws Error that says what to do. */
 export async function whereOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<Where> {
   if (databaseUrl !== undefined && databaseUrl !== "") return { databaseUrl };
-  const file = join(dataDir, "run.json");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw new Error(`${file} can't be read (${error.code})`, { cause: error });
-    throw new Error(
-      `no running Sluice found in ${dataDir}. Start one with: npm start. Or set DATABASE_URL, or give its directory with --data`,
-    );
-  });
-  const run = JSON.parse(text) as { databaseUrl?: unknown; services?: readonly { name: string; health: string }[] };
-  if (typeof run.databaseUrl !== "string")
-    throw new Error(`${file} names no databaseUrl. Start Sluice anew with: npm start. Or set DATABASE_URL`);
+  const run = await readRunFile(dataDir);
   const ingresses = (run.services ?? []).filter(({ name }) => name === "ingress").map(({ health }) => health);
-  return { databaseUrl: run.databaseUrl, ingresses };
+  return { databaseUrl: run.readerDatabaseUrl, ingresses };
 }

@@ -98,6 +98,7 @@ function replicasOf(number: number) {
     "session-manager": number,
     egress: number,
     audit: number,
+    signer: number,
   };
 }
 

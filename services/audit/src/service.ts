@@ -4,6 +4,7 @@ import { createAuditMetrics } from "./audit-metrics.ts";
 import type { Ripeness } from "./batches.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import type { Events } from "./events-postgres.ts";
+import { Standing } from "./standing.ts";
 import { Writer } from "./writer.ts";
 
 export interface AuditOptions {
@@ -12,7 +13,10 @@ export interface AuditOptions {
   readonly batch: Ripeness;
 }
 
-type AuditContext = Pick<Context<BaseConfig>, "bus" | "log" | "metrics" | "scope" | "report" | "requireReady">;
+type AuditContext = Pick<
+  Context<BaseConfig>,
+  "bus" | "complain" | "log" | "metrics" | "scope" | "report" | "requireReady"
+>;
 
 const lookEveryMs = 2_000;
 /** How often a message in work says so while it waits for its acknowledgement. */
@@ -40,17 +44,20 @@ export function startAudit(context: AuditContext, { events, ackWaitMs, batch }: 
     clearInterval(holding);
   });
   let reachable = false;
+  const standing = new Standing(log);
   const stopLooking = repeat(lookEveryMs, async () => {
     reachable = await events.check().then(
-      () => true,
-      () => false,
+      (excess) => (standing.found(excess), true),
+      (error: unknown) => (standing.missed(error), false),
     );
     metrics.lag.set(await queue.pending().catch(() => 0));
   });
   scope.defer(stopLooking);
   context.requireReady(() => reachable && queue.open);
+  context.complain(() => [...standing.problems]);
   context.report(() => ({
     postgres: reachable ? "connected" : "disconnected",
+    ...standing.report(),
     stream: queue.open ? "open" : "waiting",
   }));
 }

@@ -1,4 +1,4 @@
-import type { Bus, OutcomeLog } from "@sluice/bus";
+import type { AuditLog, Bus } from "@sluice/bus";
 import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import type { Admission, Admitted } from "./admission.ts";
 import type { ArgumentRules } from "./arguments.ts";
@@ -19,7 +19,7 @@ export interface PassageParts {
   readonly argumentRules: ArgumentRules;
   readonly counted: CountedCalls;
   readonly streams: Streams;
-  readonly outcomes: OutcomeLog;
+  readonly audit: AuditLog;
 }
 
 /** A call of either protocol, on its way from its client to egress. */
@@ -52,7 +52,7 @@ export class Passage {
 
   /** @throws Fault `unavailable` where no more outcomes can be kept */
   requireRoom(): void {
-    if (this.#parts.outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+    if (this.#parts.audit.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
   }
 
   /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
@@ -121,7 +121,8 @@ export class Passage {
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
   conclude({ started }: Crossing, end: Ending): void {
-    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
+    const { audit, bus } = this.#parts;
+    audit.add({ event: "outcome", ...outcomeOf(end, { started, by: bus.instance }) });
   }
 
   #refused(crossing: Crossing, admitted: Admitted | undefined, fault: Fault): void {

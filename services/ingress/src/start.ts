@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { OutcomeLog, watchSection } from "@sluice/bus";
+import { AuditLog, watchSection } from "@sluice/bus";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { A2a, type A2aParts } from "./a2a/a2a.ts";
 import { readCardKeys } from "./a2a/card-keys.ts";
@@ -31,6 +31,7 @@ const idleSweepMs = 100;
 /** Opens ingress; the listener comes last, so that nothing is accepted before it can be carried out. */
 export async function start(context: Context<IngressConfig & BaseConfig>): Promise<void> {
   const { config, bus, log, metrics, scope, report } = context;
+  const audit = scope.use(new AuditLog(bus));
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
   const identity = openIdentity(context, authorities);
@@ -44,14 +45,13 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   );
   await identity.followIssued();
   identity.requireUsable();
-  const outcomes = scope.use(new OutcomeLog(bus));
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const streams = scope.use(new Streams(bus, keepAliveMs));
-  const admission = new Admission({ bus, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
+  const admission = new Admission({ bus, audit, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, outcomes });
+  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });

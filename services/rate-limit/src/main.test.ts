@@ -30,6 +30,8 @@ beforeAll(async () => {
   bus = await Bus.connect({ url: nats.url, service: "control" });
   await ensureTopology(bus, {
     replicas: 1,
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: 100_000_000,
     repliesMaxBytes: 10_000_000,
     repliesMaxAgeMs: 60_000,

@@ -1,4 +1,6 @@
 import {
+  checkpointBucket,
+  checkpointMarker,
   confBucket,
   credentialBucket,
   definitionsBucket,
@@ -112,7 +114,32 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
+  audit: [
+    readConf("audit"),
+    consume(streams.audit.name, "audit"),
+    {
+      publish: [
+        subjects.auditDead,
+        subjects.audit("audit"),
+        subjects.trailAll,
+        `$JS.API.STREAM.INFO.${streams.trail.name}`,
+        `$JS.API.STREAM.MSG.GET.${streams.trail.name}`,
+      ],
+      subscribe: [subjects.ask("audit", "*")],
+    },
+  ],
+  signer: [
+    readBucket(checkpointBucket, ">"),
+    {
+      publish: [
+        `$KV.${checkpointBucket}.>`,
+        subjects.checkpointAll,
+        `$JS.API.STREAM.MSG.GET.${streams.checkpoints.name}`,
+        subjects.audit("signer"),
+      ],
+      subscribe: [],
+    },
+  ],
   control: [
     {
       publish: [
@@ -122,8 +149,10 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${credentialBucket}.>`,
         `$KV.${pinsBucket}.>`,
         `$KV.${definitionsBucket}.>`,
+        `$KV.${checkpointBucket}.${checkpointMarker}`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },

@@ -1,6 +1,8 @@
 import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import {
+  checkpointBucket,
+  checkpointMarker,
   confBucket,
   credentialBucket,
   credentialMarker,
@@ -16,6 +18,9 @@ export interface TopologyOptions {
   readonly replicas: number;
   /** Bound of what waits for the audit service; when it is reached, calls are refused. */
   readonly auditMaxBytes: number;
+  /** Bound and age of what compliance can replay. */
+  readonly trailMaxBytes: number;
+  readonly trailMaxAgeMs: number;
   /** Bound and age of streamed answers kept for resumption. */
   readonly repliesMaxBytes: number;
   readonly repliesMaxAgeMs: number;
@@ -31,6 +36,9 @@ const pinsMaxBytes = 128 * 1024 ** 2;
 const definitionsMaxBytes = 512 * 1024 ** 2;
 /** What is kept of notifications that could not be delivered: the newest. */
 const pushDeadMaxBytes = 16 * 1024 ** 2;
+/** Of each log the newest checkpoints are kept: at one each 10 s some weeks of them, and of all at most so much. */
+const checkpointsPerLog = 200_000;
+const checkpointsMaxBytes = 1024 ** 3;
 const second = 1_000_000_000;
 const ms = 1_000_000;
 
@@ -67,6 +75,7 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
       duplicate_window: second,
       allow_direct: true,
     },
+    ...trailStreams(options).map((stream) => ({ ...common, ...stream })),
     ...pushStreams(options).map((stream) => ({ ...common, ...stream })),
   ];
   const existing = new Set<string>();
@@ -82,9 +91,35 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
   const pins = await kvm.create(pinsBucket, { replicas: options.replicas, max_bytes: pinsMaxBytes });
   if ((await pins.get(pinsMarker)) === null) await pins.put(pinsMarker, "");
   await kvm.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
+  const checkpoints = await kvm.create(checkpointBucket, { history: 8, replicas: options.replicas });
+  if ((await checkpoints.get(checkpointMarker)) === null) await checkpoints.put(checkpointMarker, "");
 }
 
 type Stream = Partial<StreamConfig> & { name: string; subjects: string[] };
+
+/** What compliance reads: stored events, of which the oldest go where there is no room, and signed checkpoints. */
+function trailStreams({ trailMaxBytes, trailMaxAgeMs }: TopologyOptions): Stream[] {
+  return [
+    {
+      name: streams.trail.name,
+      subjects: [...streams.trail.subjects],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_bytes: trailMaxBytes,
+      max_age: trailMaxAgeMs * ms,
+      duplicate_window: second,
+    },
+    {
+      name: streams.checkpoints.name,
+      subjects: [...streams.checkpoints.subjects],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_msgs_per_subject: checkpointsPerLog,
+      max_bytes: checkpointsMaxBytes,
+      duplicate_window: second,
+    },
+  ];
+}
 
 /** What waits to be told to clients, with a bound for each of them, and what could not be. */
 function pushStreams({ pushMaxBytes, pushMaxWaiting }: TopologyOptions): Stream[] {

@@ -12,6 +12,7 @@ export const serviceNames = [
   "session-manager",
   "egress",
   "audit",
+  "signer",
   "control",
 ] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -112,6 +113,10 @@ export const streams = {
 } as const;
 
 export const confBucket = "conf";
+/** What the signer signed last, by log: the signer's alone. */
+export const checkpointBucket = "checkpoints";
+/** A key of it that is no log's: whoever reads it has read everything there was. */
+export const checkpointMarker = "_";
 /** Earlier versions of `tenants.yaml`, control's alone. */
 export const historyBucket = "conf_history";
 

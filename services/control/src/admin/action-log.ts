@@ -1,5 +1,5 @@
-import { AuditLog, type Bus } from "@sluice/bus";
-import type { Action } from "@sluice/contracts";
+import type { AuditLog } from "@sluice/bus";
+import { toFault, type Action } from "@sluice/contracts";
 
 /** Refused calls that are alike are counted for so long and then leave one event. */
 const summaryMs = 60_000;
@@ -14,27 +14,35 @@ export interface BegunDeed {
 }
 
 /** The admin API's part of the audit trail. */
-export class ActionLog implements AsyncDisposable {
-  readonly #log: AuditLog<Action>;
+export class ActionLog implements Disposable {
+  readonly #log: AuditLog;
   readonly #instance: string;
   readonly #refused = new Map<string, { readonly deed: Deed; readonly fault: string; count: number }>();
   readonly #timer: NodeJS.Timeout;
   #number = 0;
 
-  constructor(bus: Bus) {
-    this.#log = new AuditLog(bus, "actions");
-    this.#instance = bus.instance;
+  constructor(log: AuditLog, instance: string) {
+    this.#log = log;
+    this.#instance = instance;
     this.#timer = setInterval(() => this.#summarize(), summaryMs).unref();
   }
 
   /** Resolves once it is on record that this is being done. @throws Fault `unavailable`: then it must not be done. */
   async begin(deed: Deed): Promise<BegunDeed> {
     const id = this.#nextId();
-    await this.#log.addNow({ ...deed, id, at: Date.now(), result: "begun" });
+    const tell = (rest: Pick<Action, "result" | "subject" | "fault">) =>
+      this.#log.add({ event: "action", ...deed, ...rest, id, at: Date.now() });
+    try {
+      await this.#log.addNow({ event: "action", ...deed, id, at: Date.now(), result: "begun" });
+    } catch (error) {
+      const fault = toFault(error);
+      // That it was begun may be stored yet: then it is to be known that it was not done.
+      tell({ result: "failed", fault: fault.kind });
+      throw fault;
+    }
     return {
-      done: (made) =>
-        this.#log.add({ ...deed, ...(made !== undefined && { subject: made }), id, at: Date.now(), result: "done" }),
-      failed: (fault) => this.#log.add({ ...deed, id, at: Date.now(), result: "failed", fault }),
+      done: (made) => tell({ result: "done", ...(made !== undefined && { subject: made }) }),
+      failed: (fault) => tell({ result: "failed", fault }),
     };
   }
 
@@ -50,10 +58,9 @@ export class ActionLog implements AsyncDisposable {
     this.#addRefusal(deed, fault, 1);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#summarize();
-    await this.#log[Symbol.asyncDispose]();
   }
 
   #summarize(): void {
@@ -65,7 +72,7 @@ export class ActionLog implements AsyncDisposable {
   }
 
   #addRefusal(deed: Deed, fault: string, count: number): void {
-    this.#log.add({ ...deed, id: this.#nextId(), at: Date.now(), result: "refused", fault, count });
+    this.#log.add({ event: "action", ...deed, id: this.#nextId(), at: Date.now(), result: "refused", fault, count });
   }
 
   #nextId(): string {
