@@ -74,12 +74,28 @@ async function* prunedEntries(
   }
 }
 
+/** The event of this id, or those of the call of this id, the first one first. */
+export async function entriesById(snapshot: TrailSnapshot, id: string): Promise<TrailEntry[]> {
+  const rows = await snapshot.all(
+    `${selectOpened(false)} where e.event_id = $1 or e.call = $1 order by e.log, e.leaf_index`,
+    [id],
+  );
+  const entries = rows.map(entryOf);
+  const named = entries.filter(({ event }) => event["event_id"] === id);
+  return named.length > 0 ? named : entries;
+}
+
 const opening = "opening:";
 const value = (column: string) => `"${opening}${column}:value"`;
 const salt = (column: string) => `"${opening}${column}:salt"`;
 
-/** Rows of a log by index, with what their commitments stand for. */
+/** Rows of a log by index. */
 function selectEntries(content: boolean): string {
+  return `${selectOpened(content)} where e.log = $1 order by e.leaf_index`;
+}
+
+/** Rows with what their commitments stand for. */
+function selectOpened(content: boolean): string {
   const opened = [
     ...personalColumns.map((column) => `${column}_of.value as ${value(column)}, ${column}_of.salt as ${salt(column)}`),
     `captured_of.fields as ${value("captured")}, captured_of.salt as ${salt("captured")}`,
@@ -94,7 +110,7 @@ function selectEntries(content: boolean): string {
     "left join audit_captured captured_of on captured_of.event_id = e.event_id",
     ...(content ? ["left join audit_content content_of on content_of.event_id = e.event_id"] : []),
   ];
-  return `select e.*, ${opened.join(", ")} from audit_events e ${joins.join(" ")} where e.log = $1 order by e.leaf_index`;
+  return `select e.*, ${opened.join(", ")} from audit_events e ${joins.join(" ")}`;
 }
 
 function entryOf(row: Row): TrailEntry {

@@ -4,6 +4,7 @@ import { openDatabase } from "./database.ts";
 import { erase, type EraseFlags } from "./erase.ts";
 import { keygen, type KeygenFlags } from "./keygen.ts";
 import { migrateAudit, type MigrateFlags } from "./migrate.ts";
+import { addProveCommand } from "./prove-command.ts";
 import { parseSince } from "./since.ts";
 import { tail, type TailOptions } from "./tail.ts";
 import { addVerifyCommand } from "./verify-command.ts";
@@ -35,6 +36,7 @@ export function addAuditCommands(program: Command): void {
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action(run);
   addVerifyCommand(audit);
+  addProveCommand(audit);
   audit
     .command("migrate")
     .description("bring the trail's tables and roles up to date, as the owner of the database")
@@ -47,7 +49,10 @@ export function addAuditCommands(program: Command): void {
   audit
     .command("keygen")
     .description("make the key that signer signs the trail's trees with, and print its verifier key")
-    .requiredOption("--name <name>", "of the key, as it stands in signatures; better a name of yours: example.com/audit")
+    .requiredOption(
+      "--name <name>",
+      "of the key, as it stands in signatures; better a name of yours: example.com/audit",
+    )
     .option("--out <file>", "for the private key, which else is printed too")
     .action((flags: KeygenFlags) => keygen(flags));
   withAdminFlags(

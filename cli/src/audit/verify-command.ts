@@ -1,14 +1,16 @@
 import { type Command } from "commander";
-import pg from "pg";
-import { whereOf } from "./database.ts";
+import { connectReader } from "./reader.ts";
+import { readFile } from "node:fs/promises";
 import { linesOf } from "./verify/export-source.ts";
-import { readKeys, Unreadable } from "./verify/inputs.ts";
-import { linesFor, type Outcome } from "./verify/report.ts";
+import { readKeys } from "./verify/inputs.ts";
+import { readProofs } from "./verify/proof.ts";
+import { linesFor, linesForProof, type Outcome } from "./verify/report.ts";
 import { verifyDatabase, verifyExport, type Given } from "./verify/verify.ts";
 
 interface Flags {
   readonly data: string;
   readonly export?: string;
+  readonly proof?: string;
   readonly checkpoint: readonly string[];
   readonly key: readonly string[];
   readonly tenant?: string;
@@ -48,6 +50,7 @@ function collect(text: string, before: readonly string[]): string[] {
 
 async function run(flags: Flags): Promise<void> {
   try {
+    if (flags.proof !== undefined) return await checkProofs(flags, flags.proof);
     const outcome = await verify(flags, progress());
     const lines = flags.json === true ? [JSON.stringify(outcome)] : linesFor(outcome);
     process.stdout.write(`${lines.join("\n")}\n`);
@@ -56,6 +59,13 @@ async function run(flags: Flags): Promise<void> {
     process.stderr.write(`sluice: ${(error as Error).message}\n`);
     process.exitCode = 2;
   }
+}
+
+async function checkProofs({ key, json }: Flags, file: string): Promise<void> {
+  const proofs = readProofs(await readFile(file, "utf8"), await readKeys(key));
+  const lines = json === true ? proofs.map((proof) => JSON.stringify(proof)) : proofs.flatMap(linesForProof);
+  process.stdout.write(`${lines.join("\n")}\n`);
+  process.exitCode = proofs.every(({ ok }) => ok) ? 0 : 1;
 }
 
 /** On a terminal only, some times a second. */
@@ -75,15 +85,7 @@ async function verify(flags: Flags, onProgress: Given["onProgress"]): Promise<Ou
   const keys = await readKeys(flags.key);
   const given: Given = { keys, files: flags.checkpoint, log: flags.tenant, onProgress };
   if (flags.export !== undefined) return verifyExport(given, linesOf(flags.export));
-  const { databaseUrl } = await whereOf({ dataDir: flags.data, databaseUrl: process.env["DATABASE_URL"] });
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    application_name: "sluice-cli",
-    connectionTimeoutMillis: 5_000,
-  });
-  await client.connect().catch((error: Error) => {
-    throw new Unreadable(`the audit database does not answer (${error.message})`);
-  });
+  const client = await connectReader(flags.data);
   try {
     return await verifyDatabase(given, client);
   } finally {

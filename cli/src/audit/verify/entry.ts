@@ -26,6 +26,7 @@ export interface Facts {
   readonly action: string | undefined;
   readonly result: string | undefined;
   readonly tenant: string | undefined;
+  readonly subject: string | undefined;
 }
 
 /** Stands for an event that is not there and whose leaf's hash is known. */
@@ -67,5 +68,6 @@ export function factsOf(event: Readonly<Record<string, unknown>>): Facts {
     action: text("action"),
     result: text("result"),
     tenant: text("tenant"),
+    subject: text("subject"),
   };
 }

@@ -340,7 +340,12 @@ describe("who makes the tree anew is found out:", () => {
 describe("what retention removed", () => {
   const told = (): Map<string, MadeEntry[]> => {
     const with40 = structuredClone(acme);
-    Object.assign((with40[699] as MadeEntry).event, { kind: "action", action: "audit.retention", result: "done" });
+    Object.assign((with40[699] as MadeEntry).event, {
+      kind: "action",
+      action: "audit.retention",
+      result: "done",
+      subject: "0-255",
+    });
     return new Map([...trail, ["acme", with40.map(rehash)]]);
   };
   const entries = told().get("acme") as MadeEntry[];

@@ -1,5 +1,6 @@
 import type { EmitterReport } from "./emitters.ts";
 import type { Problem } from "./problem.ts";
+import type { Proven } from "./proof.ts";
 import type { LogReport } from "./verification.ts";
 import { visible } from "../../visible.ts";
 
@@ -41,6 +42,14 @@ export function linesFor(outcome: Outcome): string[] {
         ]
       : []),
   ];
+}
+
+/** The same of one proof. */
+export function linesForProof({ ok, event, log, index, size, shown, fault, entry }: Proven): string[] {
+  const place = `event ${index} of log ${log} (${event})`;
+  if (!ok) return [visible(`NOT OK: ${place}: ${fault}`)];
+  const who = shown === "signed" ? "that was signed" : "whose signature was not checked: give the signer's --key";
+  return [visible(JSON.stringify(entry.event)), visible(`OK: ${place} is in the tree of ${size} leaves ${who}`)];
 }
 
 function sizeOf({ size, pruned, root }: LogReport): string {

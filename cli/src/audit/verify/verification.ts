@@ -1,4 +1,4 @@
-import { gatewayLog } from "@sluice/contracts";
+import { gatewayLog, logOf } from "@sluice/contracts";
 import { describe, type Checkpoints, type Signed } from "./checkpoints.ts";
 import { Emitters, type EmitterReport } from "./emitters.ts";
 import type { Attestation, Item, LogSource } from "./entry.ts";
@@ -43,8 +43,8 @@ export class Verification {
   readonly #options: VerificationOptions;
   readonly #emitters: Emitters;
   readonly #logs: LogReport[] = [];
-  /** Logs that an action says retention was at work in. */
-  readonly #retained = new Set<string>();
+  /** By log, up to where actions say that retention removed its events. */
+  readonly #retained = new Map<string, number>();
 
   constructor(options: VerificationOptions) {
     this.#options = options;
@@ -87,15 +87,17 @@ export class Verification {
         text: `the log is not there, but ${describe(newest)} has ${newest.size} leaves: ${events(0, newest.size)} are gone`,
       });
     }
-    for (const { log, pruned } of this.#logs)
-      if (pruned > 0 && !this.#retained.has(log))
-        problems.add({
-          kind: "retention",
-          log,
-          index: 0,
-          last: pruned - 1,
-          text: `${events(0, pruned)} are gone, and no action audit.retention says so`,
-        });
+    for (const { log, pruned } of this.#logs) {
+      const told = this.#retained.get(log) ?? 0;
+      if (pruned <= told) continue;
+      problems.add({
+        kind: "retention",
+        log,
+        index: told,
+        last: pruned - 1,
+        text: `${events(told, pruned)} are gone, and no action audit.retention says so`,
+      });
+    }
     const removed = this.#logs.reduce((sum, { pruned }) => sum + pruned, 0);
     const hasWords = only === undefined && seen.has(gatewayLog);
     return { logs: this.#logs, emitters: hasWords ? this.#emitters.report(removed) : undefined };
@@ -104,9 +106,11 @@ export class Verification {
   #note(log: string, item: Item): void {
     if ("hash" in item) return;
     this.#emitters.take(log, item.index, item.facts);
-    const { action, tenant, result } = item.facts;
-    if (action === "audit.retention" && (result === "done" || result === "noted" || result === "begun"))
-      this.#retained.add(tenant ?? log);
+    const { action, tenant, result, subject } = item.facts;
+    if (action !== "audit.retention" || (result !== "begun" && result !== "done")) return;
+    const last = /^\d+-(\d+)$/.exec(subject ?? "")?.[1];
+    const of = logOf(tenant);
+    if (last !== undefined) this.#retained.set(of, Math.max(this.#retained.get(of) ?? 0, Number(last) + 1));
   }
 
   #requireTile(log: string, item: Item): void {
