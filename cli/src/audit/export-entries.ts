@@ -23,7 +23,10 @@ export async function* exportEntries(client: pg.ClientBase, options: EntriesOpti
   await using snapshot = await TrailSnapshot.of(client);
   const logs = options.log === undefined ? await snapshot.logs() : [options.log];
   for (const log of logs) {
-    const notes = snapshot.batches("select note from audit_checkpoints where log = $1 order by size", [log]);
+    const notes = snapshot.batches({
+      text: "select note from audit_checkpoints where log = $1 order by size",
+      values: [log],
+    });
     for await (const batch of notes)
       for (const { note } of batch) yield JSON.stringify({ checkpoint: note, key: options.key });
   }
@@ -32,7 +35,7 @@ export async function* exportEntries(client: pg.ClientBase, options: EntriesOpti
 
 async function* entriesOf(snapshot: TrailSnapshot, log: string, content: boolean): AsyncGenerator<string> {
   let next = 0;
-  for await (const batch of snapshot.batches(selectEntries(content), [log])) {
+  for await (const batch of snapshot.batches({ text: selectEntries(content), values: [log] })) {
     for (const row of batch) {
       const entry = entryOf(row);
       if (entry.index > next) yield* prunedEntries(snapshot, log, [next, entry.index]);
@@ -71,12 +74,28 @@ async function* prunedEntries(
   }
 }
 
+/** The event of this id, or those of the call of this id, the first one first. */
+export async function entriesById(snapshot: TrailSnapshot, id: string): Promise<TrailEntry[]> {
+  const rows = await snapshot.all(
+    `${selectOpened(false)} where e.event_id = $1 or e.call = $1 order by e.log, e.leaf_index`,
+    [id],
+  );
+  const entries = rows.map(entryOf);
+  const named = entries.filter(({ event }) => event["event_id"] === id);
+  return named.length > 0 ? named : entries;
+}
+
 const opening = "opening:";
 const value = (column: string) => `"${opening}${column}:value"`;
 const salt = (column: string) => `"${opening}${column}:salt"`;
 
-/** Rows of a log by index, with what their commitments stand for. */
+/** Rows of a log by index. */
 function selectEntries(content: boolean): string {
+  return `${selectOpened(content)} where e.log = $1 order by e.leaf_index`;
+}
+
+/** Rows with what their commitments stand for. */
+function selectOpened(content: boolean): string {
   const opened = [
     ...personalColumns.map((column) => `${column}_of.value as ${value(column)}, ${column}_of.salt as ${salt(column)}`),
     `captured_of.fields as ${value("captured")}, captured_of.salt as ${salt("captured")}`,
@@ -91,7 +110,7 @@ function selectEntries(content: boolean): string {
     "left join audit_captured captured_of on captured_of.event_id = e.event_id",
     ...(content ? ["left join audit_content content_of on content_of.event_id = e.event_id"] : []),
   ];
-  return `select e.*, ${opened.join(", ")} from audit_events e ${joins.join(" ")} where e.log = $1 order by e.leaf_index`;
+  return `select e.*, ${opened.join(", ")} from audit_events e ${joins.join(" ")}`;
 }
 
 function entryOf(row: Row): TrailEntry {

@@ -8,7 +8,9 @@ import { withAdminFlags } from "../admin-client.ts";
 import { erase, type EraseFlags } from "./erase.ts";
 import { keygen, type KeygenFlags } from "./keygen.ts";
 import { migrateAudit, type MigrateFlags } from "./migrate.ts";
+import { addProveCommand } from "./prove-command.ts";
 import { tail, type TailOptions } from "./tail.ts";
+import { addVerifyCommand } from "./verify-command.ts";
 
 interface Flags {
   readonly json?: true;
@@ -38,6 +40,8 @@ export function addAuditCommands(program: Command): void {
     .action(run);
   addQueryCommand(audit);
   addExportCommand(audit);
+  addVerifyCommand(audit);
+  addProveCommand(audit);
   audit
     .command("migrate")
     .description("bring the trail's tables and roles up to date, as the owner of the database")
@@ -50,7 +54,10 @@ export function addAuditCommands(program: Command): void {
   audit
     .command("keygen")
     .description("make the key that signer signs the trail's trees with, and print its verifier key")
-    .requiredOption("--name <name>", "of the key, as it stands in signatures; better a name of yours: example.com/audit")
+    .requiredOption(
+      "--name <name>",
+      "of the key, as it stands in signatures; better a name of yours: example.com/audit",
+    )
     .option("--out <file>", "for the private key, which else is printed too")
     .action((flags: KeygenFlags) => keygen(flags));
   withAdminFlags(

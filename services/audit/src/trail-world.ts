@@ -120,6 +120,8 @@ export class TrailBus implements AsyncDisposable {
   ensureStreams(auditMaxBytes = 64 << 20): Promise<void> {
     return ensureTopology(this.control, {
       replicas: 1,
+      trailMaxBytes: 64 << 20,
+      trailMaxAgeMs: 3_600_000,
       auditMaxBytes,
       repliesMaxBytes: 8 << 20,
       repliesMaxAgeMs: 60_000,
