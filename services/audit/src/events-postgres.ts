@@ -1,15 +1,22 @@
 import { join } from "node:path";
+import { canonicalJson } from "@sluice/json";
 import type { DatabaseOptions } from "@sluice/runtime";
 import { Database, isFaultOfTheData } from "@sluice/runtime/postgres";
-import { actionColumns, intentColumns, outcomeColumns, streamColumns, type EventRow } from "./event-row.ts";
+import type { ClientBase } from "pg";
+import { Edges } from "./edges-postgres.ts";
+import type { NewEvent } from "./event-row.ts";
+import { insertEvents, type Growth, type Leaf } from "./insert-events.ts";
+import { lockLogs, readStored, type Stored } from "./read-stored.ts";
+import { Sealing } from "./sealing.ts";
+import { leafHash, type Edge, type Tile } from "./tree.ts";
 
 /** Where events are kept for good. */
 export interface Events {
   /**
-   * Stores what is not stored yet and resolves with how many that were, once they are on disk.
-   * @throws Unstorable where the rows themselves are refused; anything else is a matter of time.
+   * Stores what is not stored yet, as leaves of its logs' trees, and resolves with how many that were, once they are on disk.
+   * @throws Unstorable where the rows themselves are refused, TrailBroken where the store is not what it was; anything else is a matter of time.
    */
-  store(rows: readonly EventRow[]): Promise<number>;
+  store(events: readonly NewEvent[]): Promise<number>;
   /** Rejects while the store can't be reached. */
   check(): Promise<void>;
 }
@@ -19,39 +26,14 @@ export class Unstorable extends Error {
   override readonly name = "Unstorable";
 }
 
-/** Each kind of event with its own columns only. */
-const kinds: readonly { kind: EventRow["kind"]; columns: readonly [string, string][] }[] = [
-  { kind: "intent", columns: Object.entries(intentColumns) },
-  { kind: "outcome", columns: Object.entries(outcomeColumns) },
-  { kind: "action", columns: Object.entries(actionColumns) },
-  { kind: "stream", columns: Object.entries(streamColumns) },
-];
-
-/** One statement, so that a batch is stored whole or not at all. */
-const insert = { name: "store-events", text: insertAll() };
-
-function insertAll(): string {
-  let parameters = 0;
-  const inserts = kinds.map(({ kind, columns }) => {
-    const text = `${kind}s as (${insertOf(columns, parameters)})`;
-    parameters += columns.length;
-    return text;
-  });
-  const counts = kinds.map(({ kind }) => `(select count(*) from ${kind}s)`);
-  return `with ${inserts.join(", ")} select ${counts.join(" + ")} as stored`;
-}
-
-function insertOf(columns: readonly [string, string][], parametersBefore: number): string {
-  const arrays = columns.map(([, type], index) => `$${parametersBefore + index + 1}::${type}[]`);
-  return `insert into audit_events (${columns.map(([name]) => name).join(", ")})
-    select * from unnest(${arrays.join(", ")}) on conflict (event_id) do nothing returning 1`;
-}
-
 const lockKey = 7_583_221;
+/** Somebody else stored it in that moment: it is stored already when it is tried again. */
+const uniqueViolation = "23505";
 
-/** Events in the table `audit_events`, which it makes where it is missing. */
+/** Events in the tables of the trail, which it makes where they are missing. */
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
+  readonly #edges = new Edges();
 
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options, {
@@ -65,20 +47,8 @@ export class PostgresEvents implements Events, AsyncDisposable {
     });
   }
 
-  store(rows: readonly EventRow[]): Promise<number> {
-    const inOneOrder = rows.toSorted((a, b) => (a.event_id < b.event_id ? -1 : Number(a.event_id > b.event_id)));
-    const values = kinds.flatMap(({ kind, columns }) =>
-      arraysOf(
-        inOneOrder.filter((row) => row.kind === kind),
-        columns,
-      ),
-    );
-    return this.#database
-      .use(async (client) => {
-        const { rows: answer } = await client.query<{ stored: string }>({ ...insert, values });
-        return Number(answer[0]?.stored ?? 0);
-      })
-      .catch(sortOut);
+  store(events: readonly NewEvent[]): Promise<number> {
+    return this.#database.use((client) => this.#transaction(client, events)).catch(sortOut);
   }
 
   check(): Promise<void> {
@@ -88,13 +58,51 @@ export class PostgresEvents implements Events, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#database[Symbol.asyncDispose]();
   }
-}
 
-function arraysOf(rows: readonly EventRow[], columns: readonly [string, string][]): unknown[][] {
-  return columns.map(([name]) => rows.map((row) => row[name as keyof EventRow] ?? null));
+  async #transaction(client: ClientBase, events: readonly NewEvent[]): Promise<number> {
+    await lockLogs(client, events);
+    try {
+      const stored = await readStored(client, events, (log) => this.#edges.sizeOf(log));
+      const fresh = events.filter(({ id }) => !stored.ids.has(id) && stored.ids.add(id));
+      const edges = fresh.length === 0 ? new Map<string, Edge>() : await this.#append(client, fresh, stored);
+      await client.query("commit");
+      for (const [log, edge] of edges) this.#edges.keep(log, edge);
+      return fresh.length;
+    } catch (error) {
+      // What the rows are at fault for leaves a connection that is used again.
+      if (isFaultOfTheData(error)) await client.query("rollback");
+      throw error;
+    }
+  }
+
+  /** Gives the events the next places in their logs, and inserts all that follows from it. */
+  async #append(client: ClientBase, fresh: readonly NewEvent[], stored: Stored): Promise<Map<string, Edge>> {
+    const at = new Date();
+    const sealing = new Sealing(stored.commitments);
+    const edges = new Map<string, Edge>();
+    for (const head of stored.heads)
+      if (fresh.some(({ log }) => log === head.log)) edges.set(head.log, await this.#edges.at(client, head));
+    const tiles = new Map<string, Tile[]>();
+    const leaves = fresh.map((event): Leaf => {
+      const edge = edges.get(event.log) as Edge;
+      const columns = { ...event.columns, ...sealing.seal(event), stored_at: at.toISOString() };
+      const leaf = { id: event.id, columns, index: edge.size, hash: leafHash(canonicalJson(columns)) };
+      tiles.set(event.log, [...(tiles.get(event.log) ?? []), ...edge.append(leaf.hash)]);
+      return leaf;
+    });
+    const growths = [...edges].map(([log, { size, root }]): Growth => ({
+      log,
+      size,
+      root,
+      tiles: tiles.get(log) ?? [],
+    }));
+    await insertEvents(client, { leaves, growths, sealing, at });
+    return edges;
+  }
 }
 
 function sortOut(error: unknown): never {
-  if (isFaultOfTheData(error)) throw new Unstorable(`the database refuses it: ${error.code}`, { cause: error });
+  if (isFaultOfTheData(error) && error.code !== uniqueViolation)
+    throw new Unstorable(`the database refuses it: ${error.code}`, { cause: error });
   throw error;
 }

@@ -1,6 +1,6 @@
-import { actionSchema, asBuffer, intentSchema, outcomeSchema, streamEventSchema } from "@sluice/contracts";
+import { asBuffer, trailEventSchemas, type TrailEvent, type TrailEventKind } from "@sluice/contracts";
 import { z } from "zod";
-import { actionRow, intentRow, outcomeRow, storable, streamRow, type EventRow } from "./event-row.ts";
+import { rowOf, storable, type NewEvent } from "./event-row.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
 export class Poison extends Error {
@@ -9,7 +9,7 @@ export class Poison extends Error {
 
 /** One event of a message, with its row. */
 export interface ReadEvent {
-  readonly row: EventRow;
+  readonly row: NewEvent;
   readonly event: unknown;
 }
 
@@ -22,17 +22,28 @@ export interface ReadMessage {
 const mostReasons = 5;
 const latestMs = Date.UTC(9999, 11, 31);
 const highestStatus = 999;
+const highestInt = 2 ** 31 - 1;
+const from = z.string().min(1).max(64);
 const envelopeSchema = z.union([
-  z.object({ from: z.string(), calls: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), outcomes: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), streamEvents: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), actions: z.array(z.unknown()).min(1) }),
+  z.object({ from, calls: z.array(z.unknown()).min(1) }),
+  z.object({ from, events: z.array(z.unknown()).min(1) }),
 ]);
+const kindSchema = z.object({ event: z.enum(Object.keys(trailEventSchemas) as [TrailEventKind]) });
+
 const at = z.int().min(0).max(latestMs, "not a time that can be stored");
-const storableIntent = intentSchema.extend({ at });
-const storableAction = actionSchema.extend({ at });
-const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
-const storableStreamEvent = streamEventSchema.extend({ at, number: z.int().min(1) });
+const status = z.int().min(0).max(highestStatus, "not an HTTP status");
+const count = z.int().positive().max(highestInt);
+const { intent, outcome, action, stream, refusals, content, emitter } = trailEventSchemas;
+/** What the columns hold, where that is less than what the contract says. */
+const schemas = {
+  intent: intent.extend({ at }),
+  outcome: outcome.extend({ at, status }),
+  action: action.extend({ at, count: count.optional() }),
+  stream: stream.extend({ at, number: z.int().min(1) }),
+  refusals: refusals.extend({ at, until: at, status, count }),
+  content: content.extend({ at, data: z.base64() }),
+  emitter: emitter.extend({ at }),
+};
 
 /** How JSON writes what Postgres does not take: as bytes neither is valid here. */
 const mayBeUnstorable = /\\u(?:0000|d[89a-f])/i;
@@ -41,29 +52,18 @@ const mayBeUnstorable = /\\u(?:0000|d[89a-f])/i;
 export function readMessage(data: Uint8Array): ReadMessage {
   const text = asBuffer(data).toString("utf8");
   const parsed = envelopeSchema.safeParse(parse(text));
-  if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues)}`);
+  if (!parsed.success) throw new Poison(unfit(parsed.error));
   const message = parsed.data;
-  const fixed = mayBeUnstorable.test(text) ? storable : (row: EventRow) => row;
-  if ("outcomes" in message)
-    return readEach(message.outcomes, storableOutcome, (outcome) => fixed(outcomeRow(outcome)));
-  if ("streamEvents" in message)
-    return readEach(message.streamEvents, storableStreamEvent, (event) => fixed(streamRow(event)));
-  if ("actions" in message)
-    return readEach(message.actions, storableAction, (action) => fixed(actionRow(action, message.from)));
-  return readEach(message.calls, storableIntent, (intent) => fixed(intentRow(intent, message.from)));
-}
-
-function readEach<Schema extends z.ZodType>(
-  all: readonly unknown[],
-  schema: Schema,
-  rowOf: (event: z.infer<Schema>) => EventRow,
-): ReadMessage {
+  const fixed = mayBeUnstorable.test(text) ? storable : (event: unknown) => event;
   const events: ReadEvent[] = [];
   const unreadable: { event: unknown; reason: string }[] = [];
-  for (const event of all) {
-    const parsed = schema.safeParse(event);
-    if (parsed.success) events.push({ row: rowOf(parsed.data), event });
-    else unreadable.push({ event, reason: `it does not fit the schema: ${reasonsOf(parsed.error.issues)}` });
+  for (const event of "calls" in message ? message.calls : message.events) {
+    const kind =
+      "calls" in message ? ({ success: true, data: { event: "intent" } } as const) : kindSchema.safeParse(event);
+    const read = kind.success ? schemas[kind.data.event].safeParse(fixed(event)) : kind;
+    if (kind.success && read.success)
+      events.push({ row: rowOf({ ...read.data, event: kind.data.event } as TrailEvent, message.from), event });
+    else unreadable.push({ event, reason: unfit(read.error as z.ZodError) });
   }
   return { events, unreadable };
 }
@@ -76,9 +76,7 @@ function parse(text: string): unknown {
   }
 }
 
-function reasonsOf(issues: readonly z.core.$ZodIssue[]): string {
-  return issues
-    .slice(0, mostReasons)
-    .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
-    .join("; ");
+function unfit({ issues }: z.ZodError): string {
+  const reasons = issues.slice(0, mostReasons).map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  return `it does not fit the schema: ${reasons.join("; ")}`;
 }

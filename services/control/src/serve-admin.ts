@@ -1,4 +1,4 @@
-import { Presence } from "@sluice/bus";
+import { Presence, type AuditLog } from "@sluice/bus";
 import { serviceNames } from "@sluice/contracts";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { ActionLog } from "./admin/action-log.ts";
@@ -10,10 +10,14 @@ import { openAdminTls } from "./admin-tls.ts";
 import type { ControlConfig } from "./config.ts";
 import { Credentials } from "./credentials.ts";
 
+interface AdminServing extends Pick<AdminParts, "configuration" | "toolPins" | "editions"> {
+  readonly audit: AuditLog;
+}
+
 /** Opens the admin API. It answers before the bus is ready; what needs it gets 503 then. Credentials are to be opened once it is. */
 export async function serveAdmin(
   context: Context<ControlConfig & BaseConfig>,
-  { configuration, toolPins, editions }: Pick<AdminParts, "configuration" | "toolPins" | "editions">,
+  { audit, configuration, toolPins, editions }: AdminServing,
 ): Promise<Credentials> {
   const { config, bus, log, scope } = context;
   const operators = new Operators(config.ADMIN_TOKEN);
@@ -22,7 +26,7 @@ export async function serveAdmin(
   if (file !== undefined)
     scope.use(await followOperators({ file, operators, log, onChanged: () => void credentials.sweep() }));
   const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
-  const actions = scope.use(new ActionLog(bus));
+  const actions = scope.use(new ActionLog(audit, bus.instance));
   const admin = await createAdmin({
     operators,
     actions,

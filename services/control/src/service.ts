@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ConfHistory, ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
+import { AuditLog, ConfHistory, ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { describeError } from "@sluice/telemetry";
@@ -22,15 +22,17 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 /** Makes the streams, keeps `tenants.yaml` published and answers operators. */
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
+  const audit = scope.use(new AuditLog(bus));
   const history = new ConfHistory(bus, {
     replicas: config.NATS_REPLICAS,
     mostEditions: config.CONF_HISTORY_MAX_EDITIONS,
     mostBytes: config.CONF_HISTORY_MAX_BYTES,
   });
   const configuration = createConfiguration(context, history);
-  const toolPins = openToolPins(context);
+  const toolPins = openToolPins(context, audit);
   const onNotTaken = () => void restore(context, configuration);
   const credentials = await serveAdmin(context, {
+    audit,
     configuration,
     toolPins,
     editions: new Editions({ history, configuration, onNotTaken }),

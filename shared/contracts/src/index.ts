@@ -27,4 +27,5 @@ export * from "./session-name.ts";
 export * from "./tool-definitions.ts";
 export * from "./upstream-credentials.ts";
 export * from "./upstream-tls.ts";
+export * from "./version.ts";
 export * from "./wire.ts";

@@ -1,14 +1,6 @@
 import { faultAnswer, TaskView } from "@sluice/a2a";
 import type { AuditLog, StreamWriter } from "@sluice/bus";
-import {
-  chunkBytes,
-  encodeJson,
-  type Dialect,
-  type Fault,
-  type Renames,
-  type StreamEnd,
-  type StreamEvent,
-} from "@sluice/contracts";
+import { chunkBytes, encodeJson, type Dialect, type Fault, type Renames, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { eventWith, type AgentEvent } from "./watch-events.ts";
@@ -16,7 +8,7 @@ import type { ViewBudget } from "./watch-views.ts";
 
 export interface WatchStreamOptions {
   readonly replies: Replies;
-  readonly audit: AuditLog<StreamEvent>;
+  readonly audit: AuditLog;
   readonly views: ViewBudget;
   readonly call: ActiveCall;
   /** What the events are in. */
@@ -142,6 +134,7 @@ export class WatchStream {
     while (audit.full && call.ended === undefined) await new Promise((resolve) => setTimeout(resolve, retryMs));
     if (kind === unknownKind) return;
     audit.add({
+      event: "stream",
       call: id,
       number: (a2a?.again?.events ?? 0) + this.events,
       at: Date.now(),
