@@ -20,7 +20,12 @@ declare
 begin
   foreach role in array array['audit_writer', 'audit_signer', 'audit_reader', 'audit_content_reader', 'audit_keeper'] loop
     if not exists (select from pg_roles where rolname = role) then
-      execute format('create role %I nologin', role);
+      begin
+        execute format('create role %I nologin', role);
+      exception
+        -- Roles are the cluster's: another database of it is being made at the same time.
+        when duplicate_object or unique_violation then null;
+      end;
     end if;
   end loop;
 end
@@ -396,3 +401,12 @@ grant select on
 grant select on audit_content to audit_content_reader, audit_keeper;
 -- What retention removes, and what a person is forgotten by.
 grant delete on audit_events, audit_subjects, audit_captured, audit_content to audit_keeper;
+
+-- Services look there whether the schema is theirs; it is made by who applies the migrations.
+do $$
+begin
+  if to_regclass('audit_trail_migrations') is not null then
+    grant select on audit_trail_migrations to audit_writer, audit_signer, audit_reader, audit_keeper;
+  end if;
+end
+$$;

@@ -1,7 +1,9 @@
 import type { AllSections } from "@sluice/bus";
 import {
+  gatewayLog,
   httpMethods,
   type Agent,
+  type AuditSection,
   type Conf,
   type EgressSection,
   type IngressSection,
@@ -37,7 +39,15 @@ export function cutSections(conf: Conf, version: number): AllSections {
       agentEndpoints: tenant.settings.a2a_enabled ? tenant.a2a.endpoints : [],
       agentIds: tenant.agents.map(({ id }) => id),
     })),
+    audit: new Map([
+      [gatewayLog, auditSection(conf.audit, version)],
+      ...each((tenant) => auditSection(tenant.audit, version)),
+    ]),
   };
+}
+
+function auditSection({ destinations, eventFormat, retentionDays }: Conf["audit"], version: number): AuditSection {
+  return { version, destinations, eventFormat, ...(retentionDays !== undefined && { retentionDays }) };
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {

@@ -6,6 +6,7 @@ import { followOperators } from "./admin/operators-file.ts";
 import { Operators } from "./admin/operators.ts";
 import type { AdminParts } from "./admin/parts.ts";
 import { createAdmin } from "./admin/server.ts";
+import { AuditQuestions } from "./audit-questions.ts";
 import { openAdminTls } from "./admin-tls.ts";
 import type { ControlConfig } from "./config.ts";
 import { Credentials } from "./credentials.ts";
@@ -37,6 +38,7 @@ export async function serveAdmin(
       toolPins,
       editions,
       credentials,
+      trail: new AuditQuestions(bus),
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
       problems: () =>
         presences.flatMap(({ name, presence }) => presence.problems.map((problem) => ({ service: name, problem }))),

@@ -33,9 +33,9 @@ const entry = (fields: string, hash = hashOf(token)) => `operators: [{ ${fields}
 describe("the operators file", () => {
   it("gives each operator a role until the token expires; ADMIN_TOKEN stays", async () => {
     const operators = await read(entry("name: otto, role: auditor, expires: 2030-01-01T00:00:00Z"));
-    expect(operators.find(token, Date.UTC(2029, 0))).toMatchObject({ name: "otto", role: "auditor" });
+    expect(operators.find(token, Date.UTC(2029, 0))).toMatchObject({ name: "otto", roles: ["auditor"] });
     expect(operators.find(token, Date.UTC(2030, 0))).toBeUndefined();
-    expect(operators.find(rootToken)).toMatchObject({ name: "admin", role: "admin" });
+    expect(operators.find(rootToken)).toMatchObject({ name: "admin", roles: ["admin"] });
     expect(operators.find(hashOf(token))).toBeUndefined();
   });
 

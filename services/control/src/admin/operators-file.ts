@@ -20,7 +20,8 @@ const fileSchema = z
           .string()
           .regex(/^[A-Za-z0-9._@-]{1,64}$/, "must be 1 to 64 letters, digits or . _ @ -")
           .refine((name) => name !== rootOperator.name, "stands for ADMIN_TOKEN: choose another name"),
-        role: z.enum(roles),
+        /** One, or several. */
+        role: z.union([z.enum(roles), z.array(z.enum(roles)).min(1)]),
         tokens: z.array(tokenHash).min(1),
         expires: z.coerce.date("must be a time such as 2027-01-31T00:00:00Z").optional(),
       }),
@@ -84,7 +85,7 @@ function entriesOf(file: string, text: string): OperatorEntry[] {
   }
   return parsed.data.operators.map(({ name, role, tokens, expires }) => ({
     name,
-    role,
+    roles: typeof role === "string" ? [role] : role,
     hashes: tokens,
     ...(expires !== undefined && { expiresAtMs: expires.getTime() }),
   }));
