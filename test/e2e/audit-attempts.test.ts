@@ -237,7 +237,9 @@ describe("A34: the audit trail against the client's own ledger", () => {
     }));
     expect(found).toEqual(told);
     const batch = ledger.attempts.find(({ title }) => title === "batch");
-    expect((recorded.get(batch?.trace ?? "") ?? []).map(({ status }) => status).toSorted()).toEqual([200, 400, 403]);
+    const statuses = (recorded.get(batch?.trace ?? "") ?? []).map(({ status }) => String(status));
+    expect(new Set(statuses)).toEqual(new Set(["200", "400", "403"]));
+    expect(statuses).toHaveLength(3);
   });
 
   it("says what was tried, as far as it could be read, and why it was refused", () => {
@@ -334,7 +336,7 @@ describe("the numbers of each emitter", () => {
       const all = (await emitters(house)).filter(({ service }) => service !== null && service !== "audit");
       return all.length === 3 && all.every(({ stopped }) => stopped !== null) ? all : undefined;
     });
-    expect(ended.map(({ service }) => service).toSorted()).toEqual(["control", "egress", "ingress"]);
+    expect(new Set(ended.map(({ service }) => service))).toEqual(new Set(["control", "egress", "ingress"]));
     for (const { numbers, distinct, last, stopped } of ended) {
       expect(numbers).toBe(last);
       expect(distinct).toBe(last);
