@@ -1,4 +1,6 @@
+import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { request, type OutgoingHttpHeaders } from "node:http";
 import { answerJson, FakeUpstream, startTestHouse, until, type ReceivedRequest, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -319,6 +321,18 @@ describe("requests of nobody known", () => {
       { status: 400, fault: "invalid_request" },
       { status: 403, fault: "foreign_host" },
     ]);
+  });
+});
+
+describe("what operators do without the admin API", () => {
+  it("is on record: an edit of tenants.yaml in force, and one that is refused", async () => {
+    const published = () =>
+      house.query("select subject, result, fault from audit_actions where action = 'conf.publish' order by at");
+    const first = await until("the first edition", async () => (await published())[0]);
+    expect(first).toEqual({ subject: expect.stringMatching(/^version \d+$/), result: "noted", fault: null });
+    await writeFile(join(house.confDir, "tenants.yaml"), "tenants:\n  acme: { agents: nobody }\n");
+    const refused = await until("the refused one", async () => (await published())[1]);
+    expect(refused).toEqual({ subject: "tenants.yaml, line 2", result: "refused", fault: "conf_invalid" });
   });
 });
 
