@@ -30,7 +30,9 @@ export class DoorRecord {
 
   /** Gives back what the client is to be told. */
   refuse({ request, elapsedTime }: FastifyReply, failed: RequestFault): Fault {
-    const { principal, tenant, raw } = request;
+    const { tenant, raw } = request;
+    // A request that the router could not read has none of what others have.
+    const principal = request.principal ?? null;
     const { fault } = failed;
     const { dialect } = failed instanceof A2aFault ? failed : {};
     const status = dialect === undefined ? statusOf(fault) : toldStatusOf(fault, { dialect });

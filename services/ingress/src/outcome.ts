@@ -20,8 +20,6 @@ export function outcomeOf(
 ): Outcome {
   const denied = fault !== undefined && (fault.row.blame === "policy" || notFound.has(fault.kind));
   const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
-  const limit = admitted && limitStateOf(admitted.limit);
-  const client = admitted && clientOf(admitted);
   return {
     call: intent.call,
     tenant: intent.tenant,
@@ -32,9 +30,19 @@ export function outcomeOf(
     bytes,
     by,
     ...(rule !== undefined && { rule }),
-    ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
-    ...(admitted?.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
+    ...(admitted !== undefined && knownBy(admitted)),
     ...(fault !== undefined && { fault: fault.kind }),
+  };
+}
+
+/** What is known of a call once it was decided about. */
+function knownBy(admitted: Admitted): Pick<Outcome, "policyVersion" | "shadow" | "limit" | "client"> {
+  const { policyVersion, policy } = admitted;
+  const limit = limitStateOf(admitted.limit);
+  const client = clientOf(admitted);
+  return {
+    policyVersion,
+    ...(policy.shadow !== undefined && { shadow: policy.shadow }),
     ...(limit !== undefined && { limit }),
     ...(client !== undefined && { client }),
   };

@@ -18,7 +18,7 @@ export class UnknownCallers implements Disposable {
     this.#tally = new Tally({
       everyMs,
       mostGroups,
-      coarse: ({ peer, ...rest }) => rest,
+      coarse: ({ peer: _peer, ...rest }) => rest,
       tell: ({ group, ...counted }) =>
         audit.add({ event: "refusals", id: `${instance}-r${++this.#number}`, ...group, ...counted }),
     });

@@ -86,13 +86,23 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     tenants_version: tenants.version,
   }));
   log.info({ url: `http${tls === undefined ? "" : "s"}://${config.HOST}:${port}` }, "listening");
-  scope.defer(async () => {
-    await sleep(config.DRAIN_DELAY_MS);
-    const closed = app.close();
-    streams.endAll();
-    const ended = sse.stop();
-    await sweepUntil(connections, Promise.all([closed, ended]));
-  });
+  scope.defer(() => drain({ app, streams, sse, connections }, config.DRAIN_DELAY_MS));
+}
+
+interface Draining {
+  readonly app: ReturnType<typeof createServer>;
+  readonly streams: Streams;
+  readonly sse: SseSessions;
+  readonly connections: Connections;
+}
+
+/** Takes nothing new, and resolves when all that was taken is over. */
+async function drain({ app, streams, sse, connections }: Draining, delayMs: number): Promise<void> {
+  await sleep(delayMs);
+  const closed = app.close();
+  streams.endAll();
+  const ended = sse.stop();
+  await sweepUntil(connections, Promise.all([closed, ended]));
 }
 
 function openPassage(

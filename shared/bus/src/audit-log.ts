@@ -60,7 +60,7 @@ export class AuditLog implements AsyncDisposable {
   }
 
   add(event: Untold): void {
-    if (!this.#stopped) this.put({ ...event, seq: this.nextSeq() } as TrailEvent);
+    if (!this.#stopped) this.put({ ...event, seq: this.nextSeq() });
   }
 
   /** Adds an event that has its number already. */
@@ -79,8 +79,7 @@ export class AuditLog implements AsyncDisposable {
     const last = events.at(-1);
     if (last === undefined) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    for (const event of events)
-      this.#push({ ...event, seq: this.nextSeq() } as TrailEvent, event === last ? resolve : undefined);
+    for (const event of events) this.#push({ ...event, seq: this.nextSeq() }, event === last ? resolve : undefined);
     const timer = setTimeout(() => reject(notStored()), storeTimeoutMs);
     this.#flush();
     await promise.finally(() => clearTimeout(timer));
@@ -154,7 +153,7 @@ export class AuditLog implements AsyncDisposable {
 function withoutMatter(event: TrailEvent): TrailEvent {
   if (event.event === "content") return { ...event, data: "" };
   if (event.event !== "intent" && event.event !== "outcome") return event;
-  const { captured, ...rest } = event;
+  const { captured: _captured, ...rest } = event;
   return rest;
 }
 
