@@ -15,7 +15,7 @@ let database: TrailDatabase;
 let scope: AsyncDisposableStack;
 
 beforeAll(async () => {
-  databases = house.use(await TrailDatabases.start());
+  databases = house.use(await TrailDatabases.start(process.env));
 }, 120_000);
 afterAll(() => house.disposeAsync());
 beforeEach(async () => {
@@ -46,7 +46,7 @@ function recordOf(row: Record<string, unknown>): string {
     if (Buffer.isBuffer(value)) return value.toString("hex");
     return value instanceof Date ? value.toISOString() : value;
   };
-  const members = Object.entries(row).filter(([name, value]) => value !== null && !/^leaf_/.test(name));
+  const members = Object.entries(row).filter(([name, value]) => value !== null && !name.startsWith("leaf_"));
   return `{${members
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(said(value))}`)
