@@ -2,6 +2,7 @@ import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { PostgresEvents } from "./events-postgres.ts";
 import { startKeeper } from "./keeper/start.ts";
+import { OpenCalls } from "./open-calls-postgres.ts";
 import { openReaders } from "./query/open-readers.ts";
 import { answerQuestions } from "./query/answer-questions.ts";
 import { startAudit } from "./service.ts";
@@ -11,8 +12,10 @@ await run({
   config: configSchema,
   start: async (context) => {
     const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
+    const database = databaseOptions(context.config, context);
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(databaseOptions(context.config, context))),
+      events: context.scope.use(new PostgresEvents(database)),
+      calls: context.scope.use(new OpenCalls(database)),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });
