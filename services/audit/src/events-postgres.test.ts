@@ -239,3 +239,15 @@ describe("people", () => {
     expect(fields?.["captured"]).toEqual(sha256(fields?.["salt"] as Buffer, `{"a":{"z":null},"b":[1,"x"]}`));
   });
 });
+
+test("a writer goes on where others have added, and retention has removed, since it wrote last", async () => {
+  const [idle, busy] = [writer(), writer()];
+  await idle.store(events(1));
+  await busy.store(events(600, { prefix: "d" }));
+  await database.rows("delete from audit_events where log = 'acme' and leaf_index < 512");
+  expect(await idle.store(events(10, { prefix: "e" }))).toBe(10);
+  expect(await busy.store(events(10, { prefix: "f" }))).toBe(10);
+  const heads = await database.rows("select max(size)::int as size from audit_heads where log = 'acme'");
+  expect(heads).toEqual([{ size: 621 }]);
+  expect(await writer().store(events(1, { prefix: "g" }))).toBe(1);
+});
