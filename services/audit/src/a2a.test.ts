@@ -11,8 +11,8 @@ let database: TrailDatabase;
 let replica: Replica;
 
 beforeAll(async () => {
-  const databases = scope.use(await TrailDatabases.start());
-  bus = scope.use(await TrailBus.start());
+  const databases = scope.use(await TrailDatabases.start(process.env));
+  bus = scope.use(await TrailBus.start(process.env));
   await bus.ensureStreams();
   database = scope.use(await databases.create());
   egress = scope.use(await bus.connect("egress"));

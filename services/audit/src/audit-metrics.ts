@@ -26,6 +26,24 @@ export function createAuditMetrics(registry: Registry) {
       help: "Attempts to store a batch that failed",
       registers,
     }),
+    lag: new Gauge({
+      name: "sluice_audit_lag_messages",
+      help: "Messages of the AUDIT stream that no replica has taken yet",
+      registers,
+    }),
+    batch: new Histogram({
+      name: "sluice_audit_batch_events",
+      help: "Events per transaction",
+      buckets: [1, 4, 16, 64, 125, 250, 500, 1000],
+      registers,
+    }),
+    ...alarms(registers),
+  };
+}
+
+/** What operators are to look after. */
+function alarms(registers: Registry[]) {
+  return {
     deadLettersKept: new Gauge({
       name: "sluice_audit_dead_letters",
       help: "Messages that lie in AUDIT_DEAD",
@@ -49,17 +67,6 @@ export function createAuditMetrics(registry: Registry) {
     broken: new Gauge({
       name: "sluice_audit_trail_broken",
       help: "1 while the database does not have what was stored in it, and nothing is added",
-      registers,
-    }),
-    lag: new Gauge({
-      name: "sluice_audit_lag_messages",
-      help: "Messages of the AUDIT stream that no replica has taken yet",
-      registers,
-    }),
-    batch: new Histogram({
-      name: "sluice_audit_batch_events",
-      help: "Events per transaction",
-      buckets: [1, 4, 16, 64, 125, 250, 500, 1000],
       registers,
     }),
   };

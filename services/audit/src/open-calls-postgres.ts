@@ -43,8 +43,8 @@ export class OpenCalls implements AsyncDisposable {
     });
   }
 
-  /** Every attempt that has no outcome now; none while another replica looks. */
-  look(): Promise<readonly OpenCall[]> {
+  /** Every attempt that has no outcome now; undefined while another replica looks. */
+  look(): Promise<readonly OpenCall[] | undefined> {
     return this.#database.use(async (client) => {
       await client.query(
         "begin; set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off",
@@ -52,7 +52,7 @@ export class OpenCalls implements AsyncDisposable {
       const { rows } = await client.query<{ got: boolean }>("select pg_try_advisory_xact_lock($1) as got", [lockKey]);
       if (rows[0]?.got === true) await this.#lookAt(client);
       await client.query("commit");
-      return rows[0]?.got === true ? [...this.#open.values()] : [];
+      return rows[0]?.got === true ? [...this.#open.values()] : undefined;
     });
   }
 
@@ -100,8 +100,8 @@ export class OpenCalls implements AsyncDisposable {
     if (this.#open.size === 0) return;
     const { rows } = await client.query<{ call: string }>({
       name: "concluded-calls",
-      text: `select call from unnest($1::text[]) as call
-        where exists (select from audit_events where event_id in (call || '.o', call || '.u'))`,
+      text: `select open.call from unnest($1::text[]) as open (call)
+        where exists (select from audit_events where event_id in (open.call || '.o', open.call || '.u'))`,
       values: [[...this.#open.keys()]],
     });
     for (const { call } of rows) this.#open.delete(call);

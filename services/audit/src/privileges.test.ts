@@ -2,8 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadState, prepareDatabases, startPostgres, type DatabaseUrls, type Part } from "@sluice/launcher";
+import { SchemaError } from "@sluice/schema";
+import type { Log } from "@sluice/telemetry";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { excessOf, Standing } from "./standing.ts";
 
 type Who = keyof DatabaseUrls | "owner";
 
@@ -141,6 +144,27 @@ describe("A35: logins on the audit database", () => {
     expect(await told("signer", "insert into audit_checkpoints values ('acme', 1, sha256('x'), now(), '')")).toBe(
       "done",
     );
+  });
+
+  it("that may do more than store are told of in the log, /health and to operators, as are tables that don't fit", async () => {
+    const excess = async (who: Who) => excessOf(clients.get(who) as pg.Client);
+    expect(await excess("audit")).toBeUndefined();
+    expect(await excess("owner")).toBe("sluice is a superuser of the database and may change audit events");
+    expect(await excess("keeper")).toBe("sluice_keeper may change or delete audit events");
+    const lines: string[] = [];
+    const note = (details: { problem: string }) => void lines.push(details.problem);
+    const standing = new Standing({ warn: note, error: note } as unknown as Log);
+    for (let round = 0; round < 2; round++) standing.found(await excess("keeper"));
+    expect(standing.report()).toEqual({ login: "sluice_keeper may change or delete audit events" });
+    for (let round = 0; round < 2; round++) standing.missed(new SchemaError("the database lacks 0009-x"));
+    expect(standing.report()).toMatchObject({ schema: "the database lacks 0009-x" });
+    expect(standing.problems).toEqual([
+      "the database lacks 0009-x",
+      "sluice_keeper may change or delete audit events: give the audit service a login of its own",
+    ]);
+    expect(lines).toEqual(["sluice_keeper may change or delete audit events", "the database lacks 0009-x"]);
+    standing.found(undefined);
+    expect([standing.report(), standing.problems]).toEqual([{}, []]);
   });
 
   it("are made anew without harm, and with other names and passwords for a house on a Postgres that others run", async () => {

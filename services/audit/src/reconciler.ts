@@ -37,6 +37,7 @@ export class Reconciler {
   async round(stream: StreamState): Promise<void> {
     const { calls, emitters } = this.#options;
     const open = await calls.look();
+    if (open === undefined) return;
     const gone = new Set(open.map(({ emitter }) => emitter).filter((emitter) => emitters.isGone(emitter)));
     for (const emitter of this.#marks.keys()) if (!gone.has(emitter)) this.#marks.delete(emitter);
     const settled = [...gone].filter((emitter) => this.#isDrained(emitter, stream));

@@ -5,7 +5,6 @@ import { spawnService } from "@sluice/launcher";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   ackWaitMs,
-  env,
   intent,
   outcome,
   password,
@@ -23,8 +22,8 @@ let database: TrailDatabase;
 let scope: AsyncDisposableStack;
 
 beforeAll(async () => {
-  databases = house.use(await TrailDatabases.start());
-  bus = house.use(await TrailBus.start());
+  databases = house.use(await TrailDatabases.start(process.env));
+  bus = house.use(await TrailBus.start(process.env));
 }, 120_000);
 
 afterAll(() => house.disposeAsync());
@@ -241,7 +240,13 @@ describe("what goes wrong", () => {
       name: "audit",
       command: process.execPath,
       args: [join(import.meta.dirname, "../dist/main.js")],
-      env: { ...env, NATS_URL: bus.nats.url, NATS_USER: "audit", NATS_PASSWORD: password, DATABASE_URL: database.url },
+      env: {
+        ...process.env,
+        NATS_URL: bus.nats.url,
+        NATS_USER: "audit",
+        NATS_PASSWORD: password,
+        DATABASE_URL: database.url,
+      },
     });
     await vi.waitFor(async () => expect(await database.count()).toBeGreaterThan(0), patience);
     expect(await service.stop("SIGTERM", 10_000)).toEqual({ code: 0, signal: null });

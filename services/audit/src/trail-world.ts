@@ -14,7 +14,8 @@ import { startAudit } from "./service.ts";
 
 export const password = "only-for-this-test";
 export const ackWaitMs = 1_000;
-export const env = { ...process.env, NATS_URL: "", DATABASE_URL: "" };
+/** The environment without what would keep the launcher from starting servers. */
+const withoutServers = (env: NodeJS.ProcessEnv) => ({ ...env, NATS_URL: "", DATABASE_URL: "" });
 export const patience = { timeout: 20_000, interval: 20 };
 const writer = "trail_writer";
 
@@ -29,9 +30,9 @@ export class TrailDatabases implements AsyncDisposable {
     this.#dataDir = dataDir;
   }
 
-  static async start(): Promise<TrailDatabases> {
+  static async start(env: NodeJS.ProcessEnv): Promise<TrailDatabases> {
     const dataDir = await mkdtemp(join(tmpdir(), "sluice-audit-postgres-"));
-    return new TrailDatabases(await startPostgres({ dataDir, env }), dataDir);
+    return new TrailDatabases(await startPostgres({ dataDir, env: withoutServers(env) }), dataDir);
   }
 
   /** One with the schema of the trail; `url` is the writer's. */
@@ -72,7 +73,7 @@ export class TrailDatabase implements AsyncDisposable {
 
   /** As the owner. */
   async rows(text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-    return (await this.#pool.query(text, values)).rows;
+    return (await this.#pool.query<Record<string, unknown>>(text, values)).rows;
   }
 
   /** Of events, but for those of emitters themselves. */
@@ -90,6 +91,13 @@ export class TrailDatabase implements AsyncDisposable {
   }
 }
 
+interface DeadLetter {
+  readonly reason: string;
+  readonly subject: string;
+  /** Base64. */
+  readonly data: string;
+}
+
 /** A real NATS with the streams. */
 export class TrailBus implements AsyncDisposable {
   readonly nats: Part;
@@ -104,10 +112,10 @@ export class TrailBus implements AsyncDisposable {
     this.#dataDir = dataDir;
   }
 
-  static async start(): Promise<TrailBus> {
+  static async start(env: NodeJS.ProcessEnv): Promise<TrailBus> {
     const dataDir = await mkdtemp(join(tmpdir(), "sluice-audit-nats-"));
     const config = authorizationBlock(() => JSON.stringify(password));
-    const nats = await startNats({ dataDir, config, env });
+    const nats = await startNats({ dataDir, config, env: withoutServers(env) });
     const connect = (service: ServiceName) => Bus.connect({ url: nats.url, service, user: service, pass: password });
     return new TrailBus(nats, { control: await connect("control"), ingress: await connect("ingress") }, dataDir);
   }
@@ -131,7 +139,11 @@ export class TrailBus implements AsyncDisposable {
   }
 
   admit(...calls: Intent[]): Promise<void> {
-    return this.send(subjects.admit("mcp", { policy: true, limit: true, session: false }), { from: "i1", calls });
+    return this.admitFrom("i1", ...calls);
+  }
+
+  admitFrom(from: string, ...calls: Intent[]): Promise<void> {
+    return this.send(subjects.admit("mcp", { policy: true, limit: true, session: false }), { from, calls });
   }
 
   conclude(...outcomes: Outcome[]): Promise<void> {
@@ -146,11 +158,11 @@ export class TrailBus implements AsyncDisposable {
     return store(this.ingress, { subject, payload: encodeJson(message) }, 5_000);
   }
 
-  async lastDeadLetter(): Promise<{ reason: string; subject: string; data: string }> {
+  async lastDeadLetter(): Promise<DeadLetter> {
     const question = encodeJson({ last_by_subj: subjects.auditDead });
     const answer = await this.control.ask("$JS.API.STREAM.MSG.GET.AUDIT_DEAD", question, { timeoutMs: 5_000 });
     const { message } = JSON.parse(Buffer.from(answer.data).toString()) as { message: { data: string } };
-    return JSON.parse(Buffer.from(message.data, "base64").toString());
+    return JSON.parse(Buffer.from(message.data, "base64").toString()) as DeadLetter;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -42,7 +42,13 @@ beforeAll(async () => {
     limitSchema.parse({ path: "/mcp/tools/call", maxRequests: 90, burstAllowance: 10, windowSeconds: 600 }),
   ];
   const section = new Map([["acme", { version: 1, limits }]]);
-  await publishSections(bus, 1, { ingress: new Map(), policy: new Map(), egress: new Map(), "rate-limit": section });
+  await publishSections(bus, 1, {
+    ingress: new Map(),
+    policy: new Map(),
+    egress: new Map(),
+    audit: new Map(),
+    "rate-limit": section,
+  });
 }, 120_000);
 
 afterAll(async () => {

@@ -14,9 +14,7 @@ const connectTimeoutMs = 10_000;
  */
 export async function connect(url: string, files: DatabaseFiles = {}): Promise<pg.Client> {
   const [ca, cert, key] = await Promise.all(
-    [files.DATABASE_CA_FILE, files.DATABASE_CERT_FILE, files.DATABASE_KEY_FILE].map((file) =>
-      file === undefined || file === "" ? undefined : readFile(file, "utf8"),
-    ),
+    [files.DATABASE_CA_FILE, files.DATABASE_CERT_FILE, files.DATABASE_KEY_FILE].map(read),
   );
   const place = new URL(url);
   const mode = place.searchParams.get("sslmode");
@@ -32,4 +30,8 @@ export async function connect(url: string, files: DatabaseFiles = {}): Promise<p
   client.on("error", () => {});
   await client.connect();
   return client;
+}
+
+async function read(file: string | undefined): Promise<string | undefined> {
+  return file === undefined || file === "" ? undefined : readFile(file, "utf8");
 }
