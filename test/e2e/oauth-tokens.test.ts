@@ -147,6 +147,7 @@ describe("a token that is not good", () => {
       sse: unused,
       paths: unused,
       tenants: unused,
+      door: unused,
     };
     const app = createServer({ ...parts, config: configSchema.parse({}), metrics: new Registry() });
     await app.ready();

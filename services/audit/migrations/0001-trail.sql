@@ -20,7 +20,12 @@ declare
 begin
   foreach role in array array['audit_writer', 'audit_signer', 'audit_reader', 'audit_content_reader', 'audit_keeper'] loop
     if not exists (select from pg_roles where rolname = role) then
-      execute format('create role %I nologin', role);
+      begin
+        execute format('create role %I nologin', role);
+      exception
+        -- Roles are the cluster's: another database of it is being made at the same time.
+        when duplicate_object or unique_violation then null;
+      end;
     end if;
   end loop;
 end
@@ -245,8 +250,9 @@ select
   intent.label,
   intent.protocol,
   intent.era,
-  intent.client_name,
-  intent.client_version,
+  -- Of a call in a legacy session it comes with the outcome.
+  coalesce(outcome.client_name, intent.client_name) as client_name,
+  case when outcome.client_name is null then intent.client_version else outcome.client_version end as client_version,
   intent.http,
   intent.path,
   intent.method,
@@ -395,3 +401,12 @@ grant select on
 grant select on audit_content to audit_content_reader, audit_keeper;
 -- What retention removes, and what a person is forgotten by.
 grant delete on audit_events, audit_subjects, audit_captured, audit_content to audit_keeper;
+
+-- Services look there whether the schema is theirs; it is made by who applies the migrations.
+do $$
+begin
+  if to_regclass('audit_trail_migrations') is not null then
+    grant select on audit_trail_migrations to audit_writer, audit_signer, audit_reader, audit_keeper;
+  end if;
+end
+$$;

@@ -4,6 +4,11 @@ import { z } from "zod";
 /** What audit reads from the environment beside the base settings. */
 export const configSchema = z.object({
   DATABASE_URL: databaseUrl,
+  /** A login that may delete, for retention and to forget people; without it neither is done. */
+  AUDIT_KEEPER_DATABASE_URL: databaseUrl.optional(),
+  /** With which the trail is read for operators; and what calls said, which nobody can read there without it. */
+  AUDIT_READER_DATABASE_URL: databaseUrl.optional(),
+  AUDIT_CONTENT_DATABASE_URL: databaseUrl.optional(),
   DATABASE_CA_FILE: pemFile,
   DATABASE_CERT_FILE: pemFile,
   DATABASE_KEY_FILE: pemFile,
@@ -13,3 +18,4 @@ export const configSchema = z.object({
   AUDIT_BATCH_EVENTS: integer(1, 10_000).default(500),
   AUDIT_BATCH_WAIT_MS: integer(0, 60_000).default(50),
 });
+export type AuditConfig = z.output<typeof configSchema>;

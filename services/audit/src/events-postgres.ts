@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { canonicalJson } from "@sluice/json";
 import type { DatabaseOptions } from "@sluice/runtime";
 import { Database, isFaultOfTheData } from "@sluice/runtime/postgres";
+import { auditSchema } from "@sluice/schema";
 import type { ClientBase } from "pg";
 import { Edges } from "./edges-postgres.ts";
 import type { NewEvent } from "./event-row.ts";
@@ -26,11 +26,10 @@ export class Unstorable extends Error {
   override readonly name = "Unstorable";
 }
 
-const lockKey = 7_583_221;
 /** Somebody else stored it in that moment: it is stored already when it is tried again. */
 const uniqueViolation = "23505";
 
-/** Events in the tables of the trail, which it makes where they are missing. */
+/** Events in the tables of the trail, which the owner of the database makes. */
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
   readonly #edges = new Edges();
@@ -38,9 +37,8 @@ export class PostgresEvents implements Events, AsyncDisposable {
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options, {
       name: "sluice-audit",
-      migrations: join(import.meta.dirname, "../migrations"),
-      table: "audit_migrations",
-      lockKey,
+      ...auditSchema,
+      migrates: false,
       connections: 2,
       connectTimeoutMs: 5_000,
       queryTimeoutMs: 30_000,

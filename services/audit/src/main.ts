@@ -1,6 +1,8 @@
 import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { PostgresEvents } from "./events-postgres.ts";
+import { openReaders } from "./query/open-readers.ts";
+import { answerQuestions } from "./query/answer-questions.ts";
 import { startAudit } from "./service.ts";
 
 await run({
@@ -13,5 +15,6 @@ await run({
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });
+    answerQuestions(context, openReaders(context));
   },
 });

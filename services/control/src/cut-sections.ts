@@ -1,7 +1,9 @@
 import type { AllSections } from "@sluice/bus";
 import {
+  gatewayLog,
   httpMethods,
   type Agent,
+  type AuditSection,
   type Conf,
   type EgressSection,
   type IngressSection,
@@ -39,7 +41,15 @@ export function cutSections(conf: Conf, version: number): AllSections {
       agentIds: tenant.agents.map(({ id }) => id),
       ...keptOf(tenant, "response"),
     })),
+    audit: new Map([
+      [gatewayLog, auditSection(conf.audit, version)],
+      ...each((tenant) => auditSection(tenant.audit, version)),
+    ]),
   };
+}
+
+function auditSection({ destinations, eventFormat, retentionDays }: Conf["audit"], version: number): AuditSection {
+  return { version, destinations, eventFormat, ...(retentionDays !== undefined && { retentionDays }) };
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {

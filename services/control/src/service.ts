@@ -5,6 +5,7 @@ import { createAddressGuard } from "@sluice/net";
 import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { describeError } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
+import { ActionLog } from "./admin/action-log.ts";
 import { createConfMetrics } from "./conf-metrics.ts";
 import { Configuration } from "./configuration.ts";
 import { EditionRecorder } from "./edition-recorder.ts";
@@ -28,11 +29,12 @@ export async function startControl(context: ControlContext): Promise<void> {
     mostEditions: config.CONF_HISTORY_MAX_EDITIONS,
     mostBytes: config.CONF_HISTORY_MAX_BYTES,
   });
-  const configuration = createConfiguration(context, history);
+  const actions = scope.use(new ActionLog(audit, bus.instance));
+  const configuration = createConfiguration(context, { history, actions });
   const toolPins = openToolPins(context, audit);
   const onNotTaken = () => void restore(context, configuration);
   const credentials = await serveAdmin(context, {
-    audit,
+    actions,
     configuration,
     toolPins,
     editions: new Editions({ history, configuration, onNotTaken }),
@@ -48,7 +50,7 @@ export async function startControl(context: ControlContext): Promise<void> {
 
 function createConfiguration(
   { config, bus, log, metrics, scope }: ControlContext,
-  history: ConfHistory,
+  { history, actions }: { readonly history: ConfHistory; readonly actions: ActionLog },
 ): Configuration {
   const recorder = scope.use(new EditionRecorder({ history, log, metrics }));
   const { refused, version: current, publishFailures } = createConfMetrics(metrics, () => configuration.status.stale);
@@ -62,18 +64,29 @@ function createConfiguration(
     onPublishFailed: () => publishFailures.inc(),
     onRefused: (error) => {
       refused.inc();
+      actions.noted({ action: "conf.publish", subject: placeOf(error) }, "conf_invalid");
       log.error(
         { problems: error.message.split("\n") },
         "the edited configuration is refused; the last good one stays in force",
       );
     },
-    onPublished: (version, warnings) => {
+    onPublished: (version, { by, warnings }) => {
       current.set(version);
+      actions.noted({
+        action: "conf.publish",
+        subject: `version ${version}`,
+        ...(by.kind === "rollback" && { operator: by.operator }),
+      });
       log.info({ version }, "configuration published");
       for (const warning of warnings) log.warn({ warning }, "the configuration is valid and may not be what was meant");
     },
   });
   return configuration;
+}
+
+/** Where the first problem is; what it is may quote the file, and stays in the log. */
+function placeOf({ problems: [first] }: ConfProblems): string {
+  return first === undefined ? "tenants.yaml" : `tenants.yaml, line ${first.line}`;
 }
 
 function prepareBus({ config, bus }: ControlContext): Promise<void> {

@@ -38,6 +38,7 @@ const sections = (allowedTools: string[], version: number): AllSections => ({
   ingress: new Map(),
   "rate-limit": new Map(),
   egress: new Map(),
+  audit: new Map(),
   policy: new Map([
     [
       "acme",

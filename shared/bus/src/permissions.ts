@@ -112,7 +112,11 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
+  audit: [
+    readConf("audit"),
+    consume(streams.audit.name, "audit"),
+    { publish: [subjects.auditDead, subjects.audit("audit")], subscribe: [subjects.ask("audit", "*")] },
+  ],
   control: [
     {
       publish: [
@@ -124,6 +128,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${definitionsBucket}.>`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },

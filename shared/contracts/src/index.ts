@@ -5,6 +5,7 @@ export * from "./action.ts";
 export * from "./admission.ts";
 export * from "./audit.ts";
 export * from "./audit-config.ts";
+export * from "./audit-query.ts";
 export * from "./trail.ts";
 export * from "./authentication.ts";
 export * from "./call.ts";

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { authorizationBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
+import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts";
 import { freePort } from "./free-port.ts";
 import { startNats } from "./nats.ts";
 import type { Part } from "./part.ts";
@@ -37,6 +38,8 @@ export interface House extends AsyncDisposable {
   readonly adminUrl: string;
   readonly adminToken: string;
   readonly parts: Readonly<Record<"nats" | "redis" | "postgres", Part>>;
+  /** What each user of Postgres has as DATABASE_URL; the part's own URL is the owner's. */
+  readonly databases: DatabaseUrls;
   readonly replicas: readonly Replica[];
   of(service: ServiceName): Replica[];
   /** Starts one more replica; `port` counts for ingress only. */
@@ -76,7 +79,9 @@ export async function startHouse(options: HouseOptions): Promise<House> {
   try {
     const parts = await startParts(dataDir, state, options);
     for (const part of Object.values(parts)) scope.defer(() => part.stop());
-    const house = new RunningHouse({ ...options, dataDir }, state, parts);
+    options.onProgress?.("preparing the database");
+    const databases = await prepareDatabases(parts.postgres, state);
+    const house = new RunningHouse({ ...options, dataDir }, state, { parts, databases });
     scope.defer(() => house.stopServices());
     await house.start();
     const stack = scope.move();
@@ -111,6 +116,7 @@ async function startParts(
 
 class RunningHouse implements House {
   readonly parts: House["parts"];
+  readonly databases: DatabaseUrls;
   readonly replicas: Replica[] = [];
   readonly adminToken: string;
   readonly lost: Promise<string>;
@@ -126,10 +132,11 @@ class RunningHouse implements House {
   /** Of the first ingress replica. */
   #port: number | undefined;
 
-  constructor(options: HouseOptions, state: HouseState, parts: House["parts"]) {
+  constructor(options: HouseOptions, state: HouseState, { parts, databases }: Pick<House, "parts" | "databases">) {
     this.#options = options;
     this.#state = state;
     this.parts = parts;
+    this.databases = databases;
     this.adminToken = state.adminToken;
     this.lost = this.#lost.promise;
     for (const part of Object.values(parts)) void part.lost.then((what) => this.#lost.resolve(what));
@@ -276,14 +283,14 @@ class RunningHouse implements House {
 
   /** Each service gets the addresses it needs and no other. */
   #partsEnv(service: ServiceName): Record<string, string> {
-    const { nats, redis, postgres } = this.parts;
+    const { nats, redis } = this.parts;
     const ownUser =
       nats.source === "url" ? {} : { NATS_USER: service, NATS_PASSWORD: this.#state.natsPasswords[service] };
     return {
       NATS_URL: nats.url,
       ...ownUser,
       ...((service === "rate-limit" || service === "session-manager") && { REDIS_URL: redis.url }),
-      ...((service === "audit" || service === "session-manager") && { DATABASE_URL: postgres.url }),
+      ...databaseEnv(service, this.databases),
     };
   }
 }

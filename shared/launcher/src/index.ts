@@ -1,5 +1,8 @@
 export { checkConfiguration, confCheckMain } from "./check-configuration.ts";
 export { explainCall } from "./explain-call.ts";
+export { prepareDatabases } from "./databases.ts";
+export type { DatabaseUrls } from "./databases.ts";
+export { loadState } from "./state.ts";
 export { lockDataDir } from "./data-lock.ts";
 export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";

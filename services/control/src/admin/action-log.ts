@@ -1,11 +1,15 @@
-import type { AuditLog } from "@sluice/bus";
+import { Tally, type AuditLog } from "@sluice/bus";
 import { toFault, type Action } from "@sluice/contracts";
 
-/** Refused calls that are alike are counted for so long and then leave one event. */
+/** Calls that are alike, and refused or change nothing, are counted for so long and then leave one event. */
 const summaryMs = 60_000;
+const mostGroups = 1_000;
 
 /** Who did what to what. */
 export type Deed = Pick<Action, "operator" | "action" | "tenant" | "subject">;
+
+/** What is summed up together. */
+type Alike = Pick<Action, "operator" | "action" | "result" | "fault">;
 
 /** A deed that is on record and not over. */
 export interface BegunDeed {
@@ -17,14 +21,19 @@ export interface BegunDeed {
 export class ActionLog implements Disposable {
   readonly #log: AuditLog;
   readonly #instance: string;
-  readonly #refused = new Map<string, { readonly deed: Deed; readonly fault: string; count: number }>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #alike: Tally<Alike>;
   #number = 0;
 
   constructor(log: AuditLog, instance: string) {
     this.#log = log;
     this.#instance = instance;
-    this.#timer = setInterval(() => this.#summarize(), summaryMs).unref();
+    this.#alike = new Tally({
+      everyMs: summaryMs,
+      mostGroups,
+      leavesFirst: true,
+      coarse: ({ result, fault }) => ({ action: "*", result, ...(fault !== undefined && { fault }) }),
+      tell: ({ group, count }) => this.#tell({ ...group, count }),
+    });
   }
 
   /** Resolves once it is on record that this is being done. @throws Fault `unavailable`: then it must not be done. */
@@ -48,31 +57,31 @@ export class ActionLog implements Disposable {
 
   /** The first of its kind leaves an event at once, those of the next minute one together. */
   refused(deed: Deed, fault: string): void {
-    const key = JSON.stringify([deed.operator, deed.action, fault]);
-    const known = this.#refused.get(key);
-    if (known !== undefined) {
-      known.count++;
-      return;
-    }
-    this.#refused.set(key, { deed: { operator: deed.operator, action: deed.action }, fault, count: 0 });
-    this.#addRefusal(deed, fault, 1);
+    this.#count(deed, { result: "refused", fault });
+  }
+
+  /** What changes nothing; summed up like what is refused. */
+  looked(deed: Deed): void {
+    this.#count(deed, { result: "noted" });
+  }
+
+  /** What came about by other ways than the admin API. */
+  noted(deed: Deed, fault?: string): void {
+    this.#tell({ ...deed, ...(fault === undefined ? { result: "noted" } : { result: "refused", fault }) });
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    this.#summarize();
+    this.#alike[Symbol.dispose]();
   }
 
-  #summarize(): void {
-    for (const [key, refusal] of this.#refused) {
-      if (refusal.count === 0) this.#refused.delete(key);
-      else this.#addRefusal(refusal.deed, refusal.fault, refusal.count);
-      refusal.count = 0;
-    }
+  #count(deed: Deed, ending: Pick<Action, "result" | "fault">): void {
+    const { operator, action } = deed;
+    const isFirst = this.#alike.add({ ...(operator !== undefined && { operator }), action, ...ending });
+    if (isFirst) this.#tell({ ...deed, ...ending, count: 1 });
   }
 
-  #addRefusal(deed: Deed, fault: string, count: number): void {
-    this.#log.add({ event: "action", ...deed, id: this.#nextId(), at: Date.now(), result: "refused", fault, count });
+  #tell(action: Omit<Action, "id" | "at">): void {
+    this.#log.add({ event: "action", ...action, id: this.#nextId(), at: Date.now() });
   }
 
   #nextId(): string {

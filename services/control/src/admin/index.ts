@@ -1,3 +1,5 @@
+import { auditCallRoute, auditContentRoute } from "./audit-call.ts";
+import { auditPageRoutes } from "./audit-pages.ts";
 import { explainRoute } from "./explain.ts";
 import { confDiffRoute } from "./conf-diff.ts";
 import { confHistoryRoute } from "./conf-history.ts";
@@ -30,4 +32,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   createTokenRoute,
   revokeTokenRoute,
   ...toolRoutes,
+  ...auditPageRoutes,
+  auditCallRoute,
+  auditContentRoute,
 ];

@@ -18,7 +18,7 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
   readonly path: `/v1/${string}`;
   /** A line for the OpenAPI document. */
   readonly summary: string;
-  /** The least role that may call it: an admin may do what an auditor may. */
+  /** Who may call it: an admin may do what an auditor may, and so may a content-auditor. */
   readonly role: Role;
   readonly params?: Params;
   readonly query?: Query;
@@ -27,7 +27,7 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
   readonly answer: Answer;
   /** HTTP status of success; 200 unless said. */
   readonly status?: 200 | 201;
-  /** Set where the route changes something: then it is on record before it is carried out. */
+  /** Set where the route changes something, or tells what not everybody is to read: then it is on record before it is carried out. */
   readonly change?: {
     /** `<what>.<verb>`, such as `keys.create`. */
     readonly action: string;

@@ -87,8 +87,11 @@ function authorize(request: FastifyRequest, operators: Operators): void {
     throw new Fault("unauthorized", "send an operator's token as Authorization: Bearer <token>");
   request.operator = operator;
   const role = request.routeOptions.config.adminRoute?.role;
-  if (role !== undefined && !covers(operator.role, role))
-    throw new Fault("role_denied", `this takes the role ${role}, and ${operator.name} has the role ${operator.role}`);
+  if (role !== undefined && !covers(operator.roles, role))
+    throw new Fault(
+      "role_denied",
+      `this takes the role ${role}, and ${operator.name} has the role ${operator.roles.join(", ")}`,
+    );
 }
 
 const faultSchema = z.looseObject({
@@ -103,7 +106,7 @@ function addRoute(server: FastifyInstance, route: AdminRoute, carrying: Carrying
   const { status = defaultStatus } = route;
   const schema: FastifySchema & { summary: string; description: string } = {
     summary: route.summary,
-    description: `Takes the role ${route.role}.${route.change === undefined ? "" : " Changes something: it is audited."}`,
+    description: `Takes the role ${route.role}.${route.change === undefined ? "" : " It is audited."}`,
     ...(route.params !== undefined && { params: route.params }),
     ...(route.query !== undefined && { querystring: route.query }),
     ...(route.body !== undefined && { body: route.body }),
@@ -126,7 +129,11 @@ async function carryOut(route: AdminRoute, request: FastifyRequest, { parts, act
   const { params, query, body, operator } = request;
   if (operator === undefined) throw new Fault("unauthorized", "nobody is known to ask");
   const input: RouteInput<unknown, unknown, unknown> = { params, query, body, operator };
-  if (route.change === undefined) return route.handle(input, parts);
+  if (route.change === undefined) {
+    const answer = await route.handle(input, parts);
+    actions.looked(deedOf(route, request));
+    return answer;
+  }
   const begun = await actions.begin(deedOf(route, request, route.change.subject?.(input)));
   try {
     const answer = await route.handle(input, parts);
