@@ -51,10 +51,9 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   identity.requireUsable();
   const keepAliveMs = config.SSE_KEEP_ALIVE_MS;
   const streams = scope.use(new Streams(bus, keepAliveMs));
-  const admission = new Admission({ bus, audit, leases, counted, timeoutMs: config.ADMISSION_TIMEOUT_MS });
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
-  const passage = openPassage(context, { tenants, admission, counted, streams, audit, callers });
+  const passage = openPassage(context, { tenants, leases, counted, streams, audit, callers });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
@@ -71,8 +70,7 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
   const paths = new PathCalls({ mcp, tenants, budget, publicUrl: config.PUBLIC_URL });
-  const push = openPushReceiver(context, budget);
-  const door = new DoorRecord({ passage, callers, tenants, streams });
+  const [push, door] = [openPushReceiver(context, budget), new DoorRecord({ passage, callers, tenants, streams })];
   const app = createServer({ config, log, metrics, ...identity, mcp, ...a2a, sse, paths, tls, push, door });
   callers.watch(app.server);
   const connections = new Connections(app.server);
@@ -107,12 +105,17 @@ async function drain({ app, streams, sse, connections }: Draining, delayMs: numb
 
 function openPassage(
   { bus, config, metrics }: Context<IngressConfig & BaseConfig>,
-  parts: Pick<PassageParts, "tenants" | "admission" | "counted" | "streams" | "audit" | "callers">,
+  {
+    leases,
+    ...parts
+  }: Pick<PassageParts, "tenants" | "counted" | "streams" | "audit" | "callers"> & { readonly leases: Leases },
 ): Passage {
-  const { audit, tenants } = parts;
-  const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const kept = new KeptRequests({ audit, metrics, keptOf: (tenant) => tenants.require(tenant).kept });
-  return new Passage({ ...parts, bus, argumentRules, kept });
+  const { audit, counted, tenants } = parts;
+  const timeoutMs = config.ADMISSION_TIMEOUT_MS;
+  const admission = new Admission({ bus, audit, leases, counted, timeoutMs });
+  const argumentRules = new ArgumentRules({ bus, timeoutMs });
+  const kept = new KeptRequests({ audit, metrics, keptOf: (tenant) => tenants.find(tenant)?.kept });
+  return new Passage({ ...parts, bus, admission, argumentRules, kept });
 }
 
 interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<CardDeskParts, "authentication"> {
