@@ -23,7 +23,10 @@ export async function* exportEntries(client: pg.ClientBase, options: EntriesOpti
   await using snapshot = await TrailSnapshot.of(client);
   const logs = options.log === undefined ? await snapshot.logs() : [options.log];
   for (const log of logs) {
-    const notes = snapshot.batches("select note from audit_checkpoints where log = $1 order by size", [log]);
+    const notes = snapshot.batches({
+      text: "select note from audit_checkpoints where log = $1 order by size",
+      values: [log],
+    });
     for await (const batch of notes)
       for (const { note } of batch) yield JSON.stringify({ checkpoint: note, key: options.key });
   }
@@ -32,7 +35,7 @@ export async function* exportEntries(client: pg.ClientBase, options: EntriesOpti
 
 async function* entriesOf(snapshot: TrailSnapshot, log: string, content: boolean): AsyncGenerator<string> {
   let next = 0;
-  for await (const batch of snapshot.batches(selectEntries(content), [log])) {
+  for await (const batch of snapshot.batches({ text: selectEntries(content), values: [log] })) {
     for (const row of batch) {
       const entry = entryOf(row);
       if (entry.index > next) yield* prunedEntries(snapshot, log, [next, entry.index]);

@@ -8,6 +8,7 @@ import { withAdminFlags } from "../admin-client.ts";
 import { erase, type EraseFlags } from "./erase.ts";
 import { migrateAudit, type MigrateFlags } from "./migrate.ts";
 import { tail, type TailOptions } from "./tail.ts";
+import { addVerifyCommand } from "./verify-command.ts";
 
 interface Flags {
   readonly json?: true;
@@ -53,6 +54,7 @@ export function addAuditCommands(program: Command): void {
     .requiredOption("--subject <value>", "an agent's id or name, an owner, a user or an address, as the trail has it")
     .option("--yes", "do not ask")
     .action((flags: EraseFlags) => erase(flags));
+  addVerifyCommand(audit);
 }
 
 async function run(flags: Flags): Promise<void> {

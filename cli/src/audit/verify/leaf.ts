@@ -6,6 +6,8 @@ import { leafHashOf } from "./merkle.ts";
 /** Columns whose place in the record is taken by a commitment. */
 export const sealedColumns: ReadonlySet<string> = new Set([...personalColumns, "captured", "content"]);
 
+const personal: ReadonlySet<string> = new Set(personalColumns);
+
 type Event = TrailEntry["event"];
 
 /** SHA-256 of salt and what it hides: the UTF-8 of a personal value, canonical JSON of captured fields, bytes of content. */
@@ -29,22 +31,53 @@ export function recordHash(record: Event): Buffer {
   return leafHashOf(canonical(record));
 }
 
+/** What compliance gets of an event; what is sealed is not known to be so yet. */
+export interface Entry {
+  readonly event: Event;
+  readonly sealed: Readonly<Record<string, unknown>>;
+}
+
 /** The same of what compliance gets. @throws Malformed */
-export function entryHash({ event, sealed }: Pick<TrailEntry, "event" | "sealed">): Buffer {
+export function entryHash({ event, sealed }: Entry): Buffer {
   const record: Record<string, unknown> = { ...event };
   for (const column of sealedColumns)
     if (column in event && !Object.hasOwn(sealed, column)) throw new Malformed(`${column} has no salt`);
   for (const [column, seal] of Object.entries(sealed)) {
     if (!sealedColumns.has(column)) throw new Malformed(`${column} can't be sealed`);
-    record[column] = "salt" in seal ? opened(column, event, seal.salt) : hexOf(column, seal.commitment);
-    if (!("salt" in seal) && column in event) throw new Malformed(`${column} is there and said to be erased`);
+    record[column] = sealedAs(column, event, seal);
   }
   return recordHash(record);
 }
 
-function opened(column: string, event: Event, salt: string): string {
-  if (!(column in event)) throw new Malformed(`${column} has a salt and no value`);
-  return commitmentOf(column, event[column], Buffer.from(hexOf(column, salt), "hex")).toString("hex");
+function sealedAs(column: string, event: Event, seal: unknown): string {
+  const [[word, text] = [], ...others] = Object.entries(seal ?? {}) as [string, unknown][];
+  const isErased = word === "commitment";
+  if (others.length > 0 || (word !== "salt" && !isErased))
+    throw new Malformed(`${column} has neither salt nor commitment`);
+  if (Object.hasOwn(event, column) === isErased)
+    throw new Malformed(isErased ? `${column} is there and said to be erased` : `${column} has a salt and no value`);
+  const hex = hexOf(column, text);
+  if (isErased) return hex;
+  const said = event[column];
+  return typeof said === "string" && personal.has(column) ? openedOnce(hex, said) : opened(column, hex, said);
+}
+
+function opened(column: string, salt: string, said: unknown): string {
+  return commitmentOf(column, said, Buffer.from(salt, "hex")).toString("hex");
+}
+
+const mostHeld = 10_000;
+const held = new Map<string, string>();
+
+/** Events of one log share what they say of people, salt and all. */
+function openedOnce(salt: string, said: string): string {
+  const key = `${salt}${said}`;
+  const known = held.get(key);
+  if (known !== undefined) return known;
+  if (held.size >= mostHeld) held.clear();
+  const commitment = opened("agent_id", salt, said);
+  held.set(key, commitment);
+  return commitment;
 }
 
 function hexOf(column: string, text: unknown): string {

@@ -3,6 +3,13 @@ import { recordTypes } from "./row.ts";
 
 const rowsAtOnce = 1_000;
 
+export interface Select {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+  /** How many are held at once. */
+  readonly atOnce?: number;
+}
+
 /** Columns by their names, but for those that are null. */
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -40,15 +47,15 @@ export class TrailSnapshot implements AsyncDisposable {
     return rows.map((row) => rowOf(row, fields));
   }
 
-  /** The same a thousand at a time, so that memory does not grow with the table. */
-  async *batches(text: string, values: readonly unknown[] = []): AsyncGenerator<Row[]> {
+  /** The same some at a time, so that memory does not grow with the table. */
+  async *batches({ text, values = [], atOnce = rowsAtOnce }: Select): AsyncGenerator<Row[]> {
     const cursor = `trail_${(this.#cursors += 1)}`;
     await this.#client.query(asked(`declare ${cursor} no scroll cursor for ${text}`, values));
-    const fetch = `fetch forward ${rowsAtOnce} from ${cursor}`;
+    const fetch = `fetch forward ${atOnce} from ${cursor}`;
     for (;;) {
       const { rows, fields } = await this.#client.query<unknown[]>(asked(fetch));
       if (rows.length > 0) yield rows.map((row) => rowOf(row, fields));
-      if (rows.length < rowsAtOnce) break;
+      if (rows.length < atOnce) break;
     }
     await this.#client.query(`close ${cursor}`);
   }

@@ -1,0 +1,253 @@
+import { gatewayLog } from "@sluice/contracts";
+import { describe, type Checkpoints, type Signed } from "./checkpoints.ts";
+import { Emitters, type EmitterReport } from "./emitters.ts";
+import type { Attestation, Item, LogSource } from "./entry.ts";
+import { LogCheck, tileWidth } from "./log-check.ts";
+import { events, type Problems } from "./problem.ts";
+import { TileCheck } from "./tile-check.ts";
+
+/** What was found out of one log. */
+export interface LogReport {
+  readonly log: string;
+  /** Leaves that are there, and how many of these are hashes only. */
+  readonly size: number;
+  readonly pruned: number;
+  /** In hex; absent where events are missing. */
+  readonly root?: string;
+  /** The largest checkpoint that fits; what lies behind it is covered by none. */
+  readonly checkpoint?: {
+    readonly size: number;
+    readonly from: string;
+    readonly isVerified: boolean;
+    readonly at?: number;
+  };
+}
+
+export interface Report {
+  readonly logs: readonly LogReport[];
+  /** Undefined where only some logs were read: what an emitter tells is in many of them. */
+  readonly emitters: EmitterReport | undefined;
+}
+
+export interface VerificationOptions {
+  readonly problems: Problems;
+  readonly checkpoints: Checkpoints;
+  /** Whether a key says who may sign: then each log has to be signed. */
+  readonly hasKey: boolean;
+  /** Is told how many entries were read. */
+  readonly onProgress?: (log: string, entries: number) => void;
+}
+
+/** Checks one log after the other, and at the end what concerns all of them. */
+export class Verification {
+  readonly #options: VerificationOptions;
+  readonly #emitters: Emitters;
+  readonly #logs: LogReport[] = [];
+  /** Logs that an action says retention was at work in. */
+  readonly #retained = new Set<string>();
+
+  constructor(options: VerificationOptions) {
+    this.#options = options;
+    this.#emitters = new Emitters(options.problems);
+  }
+
+  async verify(source: LogSource): Promise<void> {
+    const { log } = source;
+    const check = new LogCheck(log, this.#options.problems);
+    const tiles = source.tile === undefined ? undefined : new TileCheck(this.#options.problems);
+    check.onSubtree = tiles?.take;
+    const attested = new Attested(source, this.#options.checkpoints.of(log));
+    await attested.read();
+    for await (const batch of source.items()) {
+      for (const item of batch) {
+        if (check.take(item)) this.#note(log, item);
+        if (source.tile !== undefined) this.#requireTile(log, item);
+        while (attested.next <= check.size) await this.#attest(check, attested);
+      }
+      await tiles?.compare({ log, tile: source.tile as NonNullable<LogSource["tile"]> });
+      this.#options.onProgress?.(log, check.size);
+    }
+    check.end();
+    await this.#requireAll(check, attested);
+    this.#logs.push(reportOf(check, attested));
+  }
+
+  /** What concerns all logs; `only` is the one that was asked for, where it was one. */
+  end(only: string | undefined): Report {
+    const { problems, checkpoints } = this.#options;
+    const seen = new Set(this.#logs.map(({ log }) => log));
+    for (const log of only === undefined ? checkpoints.logs() : [only]) {
+      const newest = checkpoints.of(log).at(-1);
+      if (seen.has(log) || newest === undefined || newest.size === 0) continue;
+      problems.add({
+        kind: "cut",
+        log,
+        index: 0,
+        last: newest.size - 1,
+        text: `the log is not there, but ${describe(newest)} has ${newest.size} leaves: ${events(0, newest.size)} are gone`,
+      });
+    }
+    for (const { log, pruned } of this.#logs)
+      if (pruned > 0 && !this.#retained.has(log))
+        problems.add({
+          kind: "retention",
+          log,
+          index: 0,
+          last: pruned - 1,
+          text: `${events(0, pruned)} are gone, and no action audit.retention says so`,
+        });
+    const removed = this.#logs.reduce((sum, { pruned }) => sum + pruned, 0);
+    const hasWords = only === undefined && seen.has(gatewayLog);
+    return { logs: this.#logs, emitters: hasWords ? this.#emitters.report(removed) : undefined };
+  }
+
+  #note(log: string, item: Item): void {
+    if ("hash" in item) return;
+    this.#emitters.take(log, item.index, item.facts);
+    const { action, tenant, result } = item.facts;
+    if (action === "audit.retention" && (result === "done" || result === "noted" || result === "begun"))
+      this.#retained.add(tenant ?? log);
+  }
+
+  #requireTile(log: string, item: Item): void {
+    if ("hash" in item || item.tile !== undefined || (item.index + 1) % tileWidth !== 0) return;
+    const from = item.index + 1 - tileWidth;
+    this.#options.problems.add({
+      kind: "tile",
+      log,
+      index: from,
+      last: item.index,
+      text: `the tile of the ${events(from, item.index + 1)} is missing`,
+    });
+  }
+
+  async #attest(check: LogCheck, attested: Attested): Promise<void> {
+    const { head, signed } = await attested.take();
+    if (head !== undefined) check.head(head, attested.isSignedAhead || signed.length > 0);
+    for (const one of signed) check.signed(one, describe(one));
+  }
+
+  /** What is attested beyond what is there, and what is there beyond. */
+  async #requireAll(check: LogCheck, attested: Attested): Promise<void> {
+    const { log, size } = check;
+    const { problems, hasKey } = this.#options;
+    const signed = attested.newestSigned;
+    const lastHead = await attested.lastHead();
+    const cut = signed !== undefined && signed.size > size ? signed : undefined;
+    const largest = Math.max(cut?.size ?? 0, lastHead?.size ?? 0);
+    if (largest > size) {
+      const who = cut === undefined ? `its head has ${largest}` : `${describe(cut)} has ${cut.size}`;
+      const isBackup = cut !== undefined && lastHead !== undefined && lastHead.size <= size;
+      problems.add({
+        kind: "cut",
+        log,
+        index: size,
+        last: largest - 1,
+        text: `the tree has ${size} leaves but ${who}: ${events(size, largest)} are gone${isBackup ? ", and the store itself knows nothing of them, as after going back to an old backup" : ""}`,
+      });
+    }
+    if (attested.hasHeads && size > (lastHead?.size ?? 0)) {
+      const from = lastHead?.size ?? 0;
+      problems.add({
+        kind: "outside",
+        log,
+        index: from,
+        last: size - 1,
+        text: `${events(from, size)} are in the table and not in the tree: its newest head has ${from}`,
+      });
+    }
+    if (hasKey && size > 0 && signed === undefined)
+      problems.add({
+        kind: "unsigned",
+        log,
+        index: 0,
+        last: size - 1,
+        text: "no checkpoint that the key signed: nothing attests these events. The signer signs within seconds: does it run?",
+      });
+  }
+}
+
+function reportOf(check: LogCheck, attested: Attested): LogReport {
+  const root = check.root();
+  const fitting = attested.signed.findLast(({ size }) => size === check.attested);
+  return {
+    log: check.log,
+    size: check.size,
+    pruned: check.pruned,
+    ...(root !== undefined && { root: root.toString("hex") }),
+    ...(fitting !== undefined && {
+      checkpoint: {
+        size: fitting.size,
+        from: fitting.from,
+        isVerified: fitting.isVerified,
+        ...(fitting.at !== undefined && { at: fitting.at }),
+      },
+    }),
+  };
+}
+
+/** All roots that are attested of a log, by size. */
+class Attested {
+  readonly signed: readonly Signed[];
+  readonly hasHeads: boolean;
+  readonly #batches: AsyncIterator<readonly Attestation[]> | undefined;
+  #heads: readonly Attestation[] = [];
+  #at = 0;
+  #lastHead: Attestation | undefined;
+  #signedTaken = 0;
+
+  constructor(source: LogSource, signed: readonly Signed[]) {
+    this.signed = signed.filter(({ size }) => size > 0);
+    this.hasHeads = source.heads !== undefined;
+    this.#batches = source.heads?.()[Symbol.asyncIterator]();
+  }
+
+  /** The size of the next one. */
+  get next(): number {
+    const head = this.#heads[this.#at]?.size ?? Number.POSITIVE_INFINITY;
+    return Math.min(head, this.signed[this.#signedTaken]?.size ?? Number.POSITIVE_INFINITY);
+  }
+
+  get isSignedAhead(): boolean {
+    return this.#signedTaken < this.signed.length;
+  }
+
+  get newestSigned(): Signed | undefined {
+    return this.signed.at(-1);
+  }
+
+  /** Makes `next` known. */
+  async read(): Promise<void> {
+    while (this.#batches !== undefined && this.#at >= this.#heads.length) {
+      const { done, value } = await this.#batches.next();
+      if (done === true) return;
+      this.#heads = value;
+      this.#at = 0;
+    }
+  }
+
+  /** Those of the next size. */
+  async take(): Promise<{ head: Attestation | undefined; signed: readonly Signed[] }> {
+    const size = this.next;
+    const head = this.#heads[this.#at];
+    const isHead = head?.size === size;
+    if (isHead) {
+      this.#lastHead = head;
+      this.#at += 1;
+      await this.read();
+    }
+    const from = this.#signedTaken;
+    while (this.signed[this.#signedTaken]?.size === size) this.#signedTaken += 1;
+    return { head: isHead ? head : undefined, signed: this.signed.slice(from, this.#signedTaken) };
+  }
+
+  /** The newest of all heads, after all others were taken. */
+  async lastHead(): Promise<Attestation | undefined> {
+    while (this.#heads[this.#at] !== undefined) {
+      this.#lastHead = this.#heads.at(-1);
+      this.#at = this.#heads.length;
+      await this.read();
+    }
+    return this.#lastHead;
+  }
+}

@@ -1,0 +1,115 @@
+import type pg from "pg";
+import { checkBeside } from "./beside.ts";
+import { Checkpoints, type Found } from "./checkpoints.ts";
+import { DatabaseSource } from "./database-source.ts";
+import { ExportReader, type CheckpointLine } from "./export-source.ts";
+import { addCheckpointFile } from "./inputs.ts";
+import { BadNote, readKey, type NoteKey } from "./note.ts";
+import { Problems } from "./problem.ts";
+import type { Outcome, Trust } from "./report.ts";
+import { TrailSnapshot, type Row } from "./trail-database.ts";
+import { Verification } from "./verification.ts";
+
+export interface Given {
+  /** Whose signatures count. */
+  readonly keys: readonly NoteKey[];
+  /** Files with checkpoints that were kept elsewhere. */
+  readonly files: readonly string[];
+  /** The only log that is asked for. */
+  readonly log: string | undefined;
+  /** Is told how many entries were read. */
+  readonly onProgress: (log: string, entries: number) => void;
+}
+
+/** @throws Error where it can't be told */
+export async function verifyDatabase(
+  { keys, files, log: only, onProgress }: Given,
+  client: pg.ClientBase,
+): Promise<Outcome> {
+  await using snapshot = await TrailSnapshot.of(client);
+  const problems = new Problems();
+  const checkpoints = new Checkpoints(keys, problems);
+  for await (const batch of snapshot.batches({ text: storedCheckpoints, values: [only ?? null] }))
+    for (const row of batch) checkpoints.add(foundOf(row));
+  for (const file of files) await addCheckpointFile(checkpoints, file);
+  const verification = new Verification({ problems, checkpoints, hasKey: keys.length > 0, onProgress });
+  const logs = only === undefined ? await snapshot.logs() : [only];
+  for (const log of logs) await verification.verify(new DatabaseSource(log, snapshot, problems));
+  const unread = await checkBeside(snapshot, problems, only);
+  const warnings = unread.map(
+    (table) => `${table} may not be read by this login: its values were not held against their commitments`,
+  );
+  return outcomeOf({ only, problems, verification, trust: keys.length > 0 ? "given" : "none", warnings });
+}
+
+const storedCheckpoints = `select log, size, encode(root, 'hex') as root, (extract(epoch from at) * 1000)::bigint as ms, note
+  from audit_checkpoints where $1::text is null or log = $1 order by log, size`;
+
+function foundOf({ log, size, root, ms, note }: Row): Found {
+  return {
+    log: log as string,
+    size: size as number,
+    root: root as string,
+    at: ms as number,
+    note: note as string,
+    from: "audit_checkpoints",
+  };
+}
+
+/** @throws Error where it can't be told */
+export async function verifyExport(
+  { keys, files, log: only, onProgress }: Given,
+  lines: AsyncIterator<string>,
+): Promise<Outcome> {
+  const problems = new Problems();
+  const found: CheckpointLine[] = [];
+  const sources = new ExportReader(lines, { problems, onCheckpoint: (line) => found.push(line) }).logs();
+  let source = await sources.next();
+  const believed = keys.length > 0 ? keys : claimedKeys(found, problems);
+  const checkpoints = new Checkpoints(believed, problems);
+  for (const { checkpoint } of found) checkpoints.add({ note: checkpoint, from: "the export" });
+  for (const file of files) await addCheckpointFile(checkpoints, file);
+  const verification = new Verification({ problems, checkpoints, hasKey: keys.length > 0, onProgress });
+  for (; source.done !== true; source = await sources.next()) {
+    if (only === undefined || source.value.log === only) await verification.verify(source.value);
+    else for await (const _ of source.value.items());
+  }
+  const trust = keys.length > 0 ? "given" : believed.length > 0 ? "claimed" : "none";
+  return outcomeOf({ only, problems, verification, trust, warnings: [] });
+}
+
+function claimedKeys(found: readonly CheckpointLine[], problems: Problems): NoteKey[] {
+  const claimed = new Set(found.flatMap(({ key }) => key ?? []));
+  return [...claimed].flatMap((key) => {
+    try {
+      return [readKey(key)];
+    } catch (error) {
+      if (!(error instanceof BadNote)) throw error;
+      problems.add({ kind: "checkpoint", text: `the export names a key that is none: ${error.message}` });
+      return [];
+    }
+  });
+}
+
+interface Done {
+  readonly only: string | undefined;
+  readonly problems: Problems;
+  readonly verification: Verification;
+  readonly trust: Trust;
+  readonly warnings: readonly string[];
+}
+
+function outcomeOf({ only, problems, verification, trust, warnings }: Done): Outcome {
+  const { logs, emitters } = verification.end(only);
+  const isSigned = logs.length > 0 && logs.every(({ checkpoint }) => checkpoint?.isVerified === true);
+  return {
+    ok: problems.count === 0,
+    shown: isSigned && trust === "given" ? "signed" : "consistent",
+    trust,
+    logs,
+    problems: problems.list(),
+    problemCount: problems.count,
+    warnings: [...warnings, ...(emitters?.warnings ?? [])],
+    ...(emitters !== undefined && { emitters: { emitters: emitters.emitters, whole: emitters.whole } }),
+  };
+}
