@@ -21,7 +21,7 @@ const chunkRows = 500;
 
 /** Connects to where the audit service stores, to read only. @throws Error that says what to do */
 export async function openDatabase(address: DatabaseAddress): Promise<AuditDatabase> {
-  const { url, isLocal } = await whereOf(address);
+  const { databaseUrl: url, isLocal } = await whereOf(address);
   const client = await connect(url, process.env).catch((error: Error) => {
     throw new Error(
       `the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`,
@@ -35,7 +35,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<AuditDatab
       return new Error(isLocal ? "Sluice has stopped" : "the audit database has stopped", { cause: error });
     return trailFault(error);
   };
-  await client.query("set default_transaction_read_only = on");
+  await client.query("set default_transaction_read_only = on; set application_name = 'sluice-cli'");
   async function* rows<View extends TrailView>(query: TrailQuery<View>): AsyncGenerator<readonly PlacedRow[]> {
     try {
       yield* readTrail(client, query, { timeoutMs: 0, chunkRows });

@@ -140,7 +140,7 @@ export function filterOf<View extends TrailView>(
     asked[name] = value instanceof Date ? value.toISOString() : value;
   }
   const question = pageQuestionSchema.safeParse({ view, filter: asked, paging: {} });
-  if (question.success) return question.data.filter as TrailFilter[View];
+  if (question.success) return question.data.filter;
   const [issue] = question.error.issues;
   throw new Error(`--${String(issue?.path.at(-1))}: ${issue?.message}`);
 }

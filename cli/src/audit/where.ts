@@ -10,13 +10,13 @@ export interface DatabaseAddress {
 
 /** Where the audit trail is, and whether that is a local instance's. */
 export interface Where {
-  readonly url: string;
+  readonly databaseUrl: string;
   readonly isLocal: boolean;
 }
 
 /** @throws Error that says what to do */
 export async function whereOf({ databaseUrl, dataDir, asks = "trail" }: DatabaseAddress): Promise<Where> {
-  if (databaseUrl !== undefined && databaseUrl !== "") return { url: databaseUrl, isLocal: false };
+  if (databaseUrl !== undefined && databaseUrl !== "") return { databaseUrl, isLocal: false };
   const { readerDatabaseUrl, contentReaderDatabaseUrl = readerDatabaseUrl } = await readRunFile(dataDir);
-  return { url: asks === "content" ? contentReaderDatabaseUrl : readerDatabaseUrl, isLocal: true };
+  return { databaseUrl: asks === "content" ? contentReaderDatabaseUrl : readerDatabaseUrl, isLocal: true };
 }

@@ -22,7 +22,7 @@ const text = (longest: number) =>
 const time = z.iso
   .datetime({ offset: true, error: "must be a time such as 2030-01-31T12:00:00Z" })
   .refine((at) => Number(at.slice(0, 4)) > 0 && !Number.isNaN(Date.parse(at)), "is no time");
-const status = z.coerce.number().int().min(100).max(599);
+const status = z.coerce.number("must be an HTTP status").int().min(100).max(599);
 
 export const callStates = ["done", "under-way", "outcome-unknown"] as const;
 

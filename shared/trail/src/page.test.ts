@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -11,26 +10,27 @@ import {
   type TrailView,
 } from "@sluice/contracts";
 import { startPostgres, type Part } from "@sluice/launcher";
+import { StoredTrail, type StoredCall } from "@sluice/testing";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCall, readContent } from "./call.ts";
 import { readPage } from "./page.ts";
 
-const migrations = join(import.meta.dirname, "../../../services/audit/migrations");
 const { DATABASE_URL: _, ...env } = process.env;
 const timeoutMs = 10_000;
 
 let dir: string;
 let postgres: Part;
 let database: pg.Client;
+let trail: StoredTrail;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "sluice-trail-"));
   postgres = await startPostgres({ dataDir: join(dir, "postgres"), env: { ...env, DATABASE_URL: "" } });
   database = new pg.Client({ connectionString: postgres.url });
   await database.connect();
-  for (const name of (await readdir(migrations)).toSorted())
-    await database.query(await readFile(join(migrations, name), "utf8"));
+  trail = new StoredTrail(database);
+  await trail.create();
 }, 120_000);
 
 afterAll(async () => {
@@ -39,77 +39,11 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-let leaves = 0;
-
-type Columns = Readonly<Record<string, unknown>>;
-
-/** Stores one event with these columns. */
-async function store(kind: string, { event_id: id, log, ...columns }: Columns): Promise<void> {
-  const row: Columns = {
-    event_id: id,
-    log,
-    leaf_index: leaves++,
-    leaf_hash: createHash("sha256").update(String(id)).digest(),
-    schema: 1,
-    kind,
-    stored_at: new Date(),
-    emitter: "i1",
-    ...columns,
-  };
-  const names = Object.keys(row);
-  await database.query(
-    `insert into audit_events (${names.map((name) => `"${name}"`).join(", ")}) values (${names.map((_name, index) => `$${index + 1}`).join(", ")})`,
-    Object.values(row),
-  );
-}
-
-/** The commitment of a value, stored with it. */
-async function person(log: string, value: string): Promise<Buffer> {
-  const salt = createHash("sha256").update(`${log} ${value}`).digest();
-  const commitment = createHash("sha256").update(salt).update(value).digest();
-  await database.query("insert into audit_subjects values ($1, $2, $3, $4) on conflict do nothing", [
-    commitment,
-    log,
-    value,
-    salt,
-  ]);
-  return commitment;
-}
-
 const start = Date.parse("2026-11-01T00:00:00Z");
 const minute = (number: number) => new Date(start + number * 60_000);
 
-interface CallOptions {
-  readonly tenant?: string;
-  readonly agent?: string;
-  readonly user?: string;
-  readonly owner?: string;
-  readonly intent?: Columns;
-  /** null: there is none. */
-  readonly outcome?: Columns | null;
-}
-
-async function call(
-  id: string,
-  at: number,
-  { tenant = "acme", agent = "sentinel-1", user, owner, intent, outcome = {} }: CallOptions = {},
-): Promise<void> {
-  const of = { log: tenant, tenant, call: id };
-  await store("intent", {
-    ...of,
-    event_id: `${id}.i`,
-    at: minute(at),
-    agent_id: await person(tenant, agent),
-    ...(user !== undefined && { auth_user: await person(tenant, user) }),
-    ...(owner !== undefined && { agent_owner: await person(tenant, owner) }),
-    ...{ auth: "apiKey", label: "mcp_proxy", protocol: "mcp", era: "modern", http: "POST", path: "/mcp" },
-    ...{ method: "tools/call", target: "echo", server: "main", trace: `trace-${id}`, bytes: 10 },
-    ...intent,
-  });
-  if (outcome === null) return;
-  const said = { status: 200, decision: "allow", duration_ms: 1.5, rule: "accessRules[0]", ...outcome };
-  await store("outcome", { ...of, event_id: `${id}.o`, at: minute(at + 1), ...said });
-}
+const call = (id: string, at: number, options: StoredCall = {}) =>
+  trail.call(id, minute(at), { endedAt: minute(at + 1), ...options });
 
 /** As it comes from the bus or the admin API: all of it is text at first. */
 async function page<View extends TrailView>(
@@ -131,7 +65,7 @@ describe("calls", () => {
     await call("c-5", 5, { outcome: { status: 403, decision: "deny", rule: "default", fault: "tool_access_denied" } });
     await call("c-6", 6, { outcome: null });
     await call("c-7", 7, { outcome: null });
-    await store("unknown", { event_id: "c-7.u", call: "c-7", log: "acme", at: minute(9) });
+    await trail.event("unknown", { event_id: "c-7.u", call: "c-7", log: "acme", at: minute(9) });
     await call("c-8", 8, { intent: { task: "task-1" } });
     await call("c-9", 9, { outcome: { task: "task-1" } });
   });
@@ -246,16 +180,9 @@ describe("a page", () => {
     for (let number = 0; number < 12; number++) {
       const id = `large-${number}`;
       await call(id, number, { tenant: "large" });
-      await database.query("insert into audit_captured values ($1, $2, $3)", [
-        `${id}.i`,
-        Buffer.alloc(32),
-        JSON.stringify({ text: "x".repeat(300_000) }),
-      ]);
+      await trail.captured(`${id}.i`, { text: "x".repeat(300_000) });
     }
-    await database.query("insert into audit_captured values ('large-5.o', $1, $2)", [
-      Buffer.alloc(32),
-      JSON.stringify({ more: "y".repeat(900_000) }),
-    ]);
+    await trail.captured("large-5.o", { more: "y".repeat(900_000) });
     const pages = await allPages((cursor) =>
       page("calls", { tenant: "large" }, { limit: 1_000, ...(cursor !== undefined && { cursor }) }),
     );
@@ -270,19 +197,19 @@ describe("a page", () => {
 describe("what is no call", () => {
   test("is found in views of its own", async () => {
     const deed = { log: "_gateway", action: "keys.create", operator: "alice", call: "a-1" };
-    await store("action", { ...deed, event_id: "a-1.b", at: minute(1), result: "begun" });
-    await store("action", { ...deed, event_id: "a-1.e", at: minute(2), result: "failed", fault: "conflict" });
-    await store("action", { ...deed, event_id: "a-2.b", call: "a-2", at: minute(3), result: "begun" });
+    await trail.event("action", { ...deed, event_id: "a-1.b", at: minute(1), result: "begun" });
+    await trail.event("action", { ...deed, event_id: "a-1.e", at: minute(2), result: "failed", fault: "conflict" });
+    await trail.event("action", { ...deed, event_id: "a-2.b", call: "a-2", at: minute(3), result: "begun" });
     const refusal = { log: "_gateway", status: 401, fault: "unauthorized", count: 3, until: minute(2) };
-    await store("refusals", {
+    await trail.event("refusals", {
       ...refusal,
       event_id: "r-1",
       at: minute(1),
-      peer: await person("_gateway", "192.0.2.7"),
+      peer: await trail.person("_gateway", "192.0.2.7"),
     });
     const streamed = { log: "acme", tenant: "acme", server: "planner", event_kind: "task", task: "task-9" };
     for (const number of [1, 2])
-      await store("stream", {
+      await trail.event("stream", {
         ...streamed,
         event_id: `s.${number}`,
         call: "c-s",
@@ -308,7 +235,7 @@ describe("what is no call", () => {
 describe("one call", () => {
   test("is told with each of its events, and what it said, where that is kept", async () => {
     await call("whole", 1, { tenant: "whole", user: "bob", intent: { arguments_hash: Buffer.alloc(32, 2) } });
-    await store("content", {
+    await trail.event("content", {
       event_id: "whole.q",
       log: "whole",
       call: "whole",

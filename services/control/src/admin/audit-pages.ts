@@ -1,4 +1,4 @@
-import { pagingFields, trailFilters, type PageQuestion, type TrailView } from "@sluice/contracts";
+import { pagingFields, trailFilters, type TrailView } from "@sluice/contracts";
 import { z } from "zod";
 import { adminRoute, type AdminRoute } from "./route.ts";
 
@@ -63,9 +63,9 @@ const pageRoute = (view: TrailView): AdminRoute => {
       next: z.string().optional().describe("`cursor` of the next page, where there is one"),
     }),
     handle: ({ query: asked }, { trail }) => {
-      const { limit, order, cursor, ...filter } = asked as PageQuestion["paging"] & PageQuestion["filter"];
+      const { limit, order, cursor, ...filter } = asked;
       const paging = { limit, order, ...(cursor !== undefined && { cursor }) };
-      return trail.page({ view, filter, paging } as PageQuestion) as never;
+      return trail.page({ view, filter, paging }) as never;
     },
   });
 };
