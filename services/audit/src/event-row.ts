@@ -15,7 +15,7 @@ import {
 export type Value = string | number | boolean | readonly string[] | Readonly<Record<string, unknown>>;
 /** Columns of `audit_events` that are not null, by name. */
 export type Columns = Readonly<Record<string, Value>>;
-export type PersonalColumn = (typeof personalColumns)[number];
+type PersonalColumn = (typeof personalColumns)[number];
 
 /** An event on its way into the store: what it says of people and content is sealed there. */
 export interface NewEvent {
@@ -69,7 +69,7 @@ export function newEvent(id: string, { kind, emitter, event }: Origin, columns: 
   return { id, log, columns: present({ ...common, ...columns }), people: {} };
 }
 
-export function intentRow(intent: Intent, emitter: string): NewEvent {
+function intentRow(intent: Intent, emitter: string): NewEvent {
   const { a2a, agent, call } = intent;
   const row = newEvent(
     `${call}.i`,
