@@ -146,7 +146,7 @@ describe("destinations of the audit trail", () => {
     const lines = await until("the file", async () => {
       const text = await readFile(join(fileDir, "acme/audit.jsonl"), "utf8").catch(() => "");
       const read = text.trimEnd().split("\n");
-      return read.filter((line) => line.includes('"type":"call"')).length === 8 && read;
+      return read.filter((line) => line.includes('"type":"call"')).length === 8 ? read : undefined;
     });
     expect(lines.map((line) => (JSON.parse(line) as AuditRecord).log)).toEqual(lines.map(() => "acme"));
     await until("an event of the gateway", () => operations.records.some(({ log }) => log === "_gateway"));
