@@ -114,7 +114,7 @@ async function makeCalls(count: number, what = "tool"): Promise<string[]> {
   return names;
 }
 
-const toolsAt = (collector: Collector) => collector.calls.map(({ toolName }) => toolName);
+const toolsAt = (collector: Collector) => collector.calls.map(({ toolName }) => String(toolName));
 const untilAt = (collector: Collector, names: readonly string[], timeoutMs?: number) =>
   until(
     `${names.length} calls`,
