@@ -45,7 +45,8 @@ export class PostgresEvents implements Events, AsyncDisposable {
     });
   }
 
-  store(events: readonly NewEvent[]): Promise<number> {
+  async store(events: readonly NewEvent[]): Promise<number> {
+    if (events.length === 0) return 0;
     return this.#database.use((client) => this.#transaction(client, events)).catch(sortOut);
   }
 

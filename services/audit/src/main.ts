@@ -1,7 +1,9 @@
 import { databaseOptions, run } from "@sluice/runtime";
 import { configSchema } from "./config.ts";
 import { startDestinations } from "./dispatch/start.ts";
+import { telling } from "./dispatch/telling.ts";
 import { PostgresEvents } from "./events-postgres.ts";
+import { OpenCalls } from "./open-calls-postgres.ts";
 import { openReaders } from "./query/open-readers.ts";
 import { answerQuestions } from "./query/answer-questions.ts";
 import { startAudit } from "./service.ts";
@@ -15,8 +17,8 @@ await run({
     const database = databaseOptions(context.config, context);
     const destinations = await startDestinations(context, { database, fileDir, caFile });
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(database)),
-      onStored: () => destinations.wake(),
+      events: telling(context.scope.use(new PostgresEvents(database)), () => destinations.wake()),
+      calls: context.scope.use(new OpenCalls(database)),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });

@@ -101,7 +101,7 @@ describe("against the definition", () => {
       "1/0",
       "0/256",
     ]);
-    for (const { level, index, hashes } of tiles.filter((tile) => tile.level === 0))
+    for (const { index, hashes } of tiles.filter((tile) => tile.level === 0))
       expect(hashesOf(hashes)).toEqual(leaves.slice(index * 256, (index + 1) * 256));
     expect(edge.root).toEqual(rootOf(leaves));
   });

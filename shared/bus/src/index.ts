@@ -14,6 +14,7 @@ export * from "./incoming.ts";
 export * from "./permissions.ts";
 export * from "./presence.ts";
 export * from "./replay.ts";
+export * from "./stream-state.ts";
 export * from "./stream-writer.ts";
 export { ToolPinStore, watchToolPins, type KeptPin, type PinListener, type ServerPlace } from "./tool-pins.ts";
 export * from "./tally.ts";

@@ -115,7 +115,10 @@ const special: Record<ServiceName, readonly Permissions[]> = {
   audit: [
     readConf("audit"),
     consume(streams.audit.name, "audit"),
-    { publish: [subjects.auditDead, subjects.audit("audit")], subscribe: [subjects.ask("audit", "*")] },
+    {
+      publish: [subjects.auditDead, subjects.audit("audit"), `$JS.API.STREAM.INFO.${streams.dead.name}`],
+      subscribe: [subjects.ask("audit", "*"), subjects.aliveAll("ingress"), subjects.aliveAll("egress")],
+    },
   ],
   control: [
     {

@@ -32,11 +32,15 @@ function keepNumbers(_name: string, value: unknown, { source }: { source?: strin
  * spelling that `parseExact` left it, so that no two numbers become one.
  */
 export function canonicalJson(value: unknown): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (raw.isRawJSON(value)) return canonicalNumber(value.rawJSON);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+  let members = "";
+  for (const name of Object.keys(value).toSorted()) {
+    const member = canonicalJson((value as Readonly<Record<string, unknown>>)[name]);
+    members += `${members === "" ? "" : ","}${JSON.stringify(name)}:${member}`;
+  }
+  return `{${members}}`;
 }
 
 function canonicalNumber(source: string): string {
