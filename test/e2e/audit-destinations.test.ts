@@ -114,7 +114,7 @@ async function makeCalls(count: number, what = "tool"): Promise<string[]> {
   return names;
 }
 
-const toolsAt = (collector: Collector) => collector.calls.map(({ toolName }) => toolName);
+const toolsAt = (collector: Collector) => collector.calls.map(({ toolName }) => String(toolName));
 const untilAt = (collector: Collector, names: readonly string[], timeoutMs?: number) =>
   until(
     `${names.length} calls`,
@@ -146,7 +146,7 @@ describe("destinations of the audit trail", () => {
     const lines = await until("the file", async () => {
       const text = await readFile(join(fileDir, "acme/audit.jsonl"), "utf8").catch(() => "");
       const read = text.trimEnd().split("\n");
-      return read.filter((line) => line.includes('"type":"call"')).length === 8 && read;
+      return read.filter((line) => line.includes('"type":"call"')).length === 8 ? read : undefined;
     });
     expect(lines.map((line) => (JSON.parse(line) as AuditRecord).log)).toEqual(lines.map(() => "acme"));
     await until("an event of the gateway", () => operations.records.some(({ log }) => log === "_gateway"));

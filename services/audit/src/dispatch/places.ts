@@ -20,7 +20,7 @@ export interface Head extends Target {
 }
 
 /** A destination is its shard's, so that a thousand of them take no thousand locks. */
-export const shards = 64;
+const shards = 64;
 /** Any number: the first half of the keys of advisory locks that are for destinations. */
 const lockClass = 7_583_222;
 

@@ -50,16 +50,16 @@ export const records: readonly AuditRecord[] = [
   {
     ...{ ...frame, type: "action", id: "k1.e", index: 10, correlationId: "k1", action: "keys.create", result: "done" },
     ...{ operator: "root", subject: hostile },
-  } as AuditRecord,
+  },
   { ...frame, type: "action", id: "k2.e", index: 11, action: "conf.rollback", result: "refused", fault: "forbidden" },
   {
     ...{ ...frame, type: "stream", id: "c1.s1", index: 12, correlationId: "c1", eventKind: "statusUpdate" },
     ...{ eventNumber: 1, task: hostile, taskState: "TASK_STATE_WORKING", server: "planner" },
-  } as AuditRecord,
+  },
   {
     ...{ ...frame, type: "refusals", id: "r1.r", index: 13, until: "2026-11-21T10:00:09.000Z", status: 401 },
     ...{ fault: "unauthenticated", peer: "192.0.2.7", count: 12, protocol: "mcp" },
-  } as AuditRecord,
+  },
   { ...frame, type: "emitter", id: "ingress-1.1", index: 14, service: "ingress", word: "started", version: "0.1.0" },
   { ...frame, type: "emitter", id: "ingress-1.2", index: 15, service: "ingress", word: "stopped" },
 ];

@@ -66,7 +66,7 @@ function judged(
 }
 
 /** Seconds or a date (RFC 9110 §10.2.3); at most an hour. */
-export function retryAfterMsOf(value: string | string[] | undefined, now = Date.now()): number | undefined {
+function retryAfterMsOf(value: string | string[] | undefined, now = Date.now()): number | undefined {
   if (typeof value !== "string") return undefined;
   const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - now;
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), longestWaitMs);
