@@ -250,8 +250,9 @@ select
   intent.label,
   intent.protocol,
   intent.era,
-  intent.client_name,
-  intent.client_version,
+  -- Of a call in a legacy session it comes with the outcome.
+  coalesce(outcome.client_name, intent.client_name) as client_name,
+  case when outcome.client_name is null then intent.client_version else outcome.client_version end as client_version,
   intent.http,
   intent.path,
   intent.method,

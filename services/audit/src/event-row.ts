@@ -117,6 +117,8 @@ function outcomeRow(outcome: Outcome, emitter: string): NewEvent {
     {
       call,
       bytes: outcome.bytes,
+      client_name: outcome.client?.name,
+      client_version: outcome.client?.version,
       status: outcome.status,
       decision: outcome.decision,
       rule: outcome.rule,

@@ -37,8 +37,11 @@ const uniqueViolation = "23505";
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
   readonly #edges = new Edges();
+  readonly #onStored: (log: string, size: number) => void;
 
-  constructor(options: DatabaseOptions) {
+  /** @param onStored hears after each commit how many events a log has now */
+  constructor(options: DatabaseOptions, onStored: (log: string, size: number) => void = () => {}) {
+    this.#onStored = onStored;
     this.#database = new Database(options, {
       name: "sluice-audit",
       ...auditSchema,
@@ -68,7 +71,10 @@ export class PostgresEvents implements Events, AsyncDisposable {
       const fresh = events.filter(({ id }) => !stored.ids.has(id) && stored.ids.add(id));
       const edges = fresh.length === 0 ? new Map<string, Edge>() : await this.#append(client, fresh, stored);
       await client.query("commit");
-      for (const [log, edge] of edges) this.#edges.keep(log, edge);
+      for (const [log, edge] of edges) {
+        this.#edges.keep(log, edge);
+        this.#onStored(log, edge.size);
+      }
       return fresh.length;
     } catch (error) {
       // What the rows are at fault for leaves a connection that is used again.

@@ -13,9 +13,9 @@ await run({
   start: async (context) => {
     const { AUDIT_ACK_WAIT_MS, AUDIT_BATCH_EVENTS, AUDIT_BATCH_WAIT_MS } = context.config;
     const database = databaseOptions(context.config, context);
-    startTrail(context, database);
+    const trail = startTrail(context, database);
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(database)),
+      events: context.scope.use(new PostgresEvents(database, (log, size) => trail.stored(log, size))),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },
     });

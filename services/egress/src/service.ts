@@ -138,6 +138,9 @@ export class Egress {
 
   #conclude(call: ActiveCall, span: Span, ending: Ending): void {
     const { head } = call;
+    const { upstreams, agents } = this.#parts;
+    const to = head.a2a === undefined ? upstreams : agents;
+    const credential = to.credentialTypeOf(head.tenant, call.upstream ?? head.server);
     this.#parts.audit.add({
       event: "outcome",
       call: head.call,
@@ -150,6 +153,9 @@ export class Egress {
       ...ending,
       ...(call.upstream !== undefined && { upstream: call.upstream }),
       ...(call.definition !== undefined && { definition: call.definition }),
+      ...(credential !== undefined && { credential }),
+      ...(head.limit !== undefined && { limit: head.limit }),
+      ...(head.client !== undefined && head.session !== undefined && { client: head.client }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
       ...(head.shadow !== undefined && { shadow: head.shadow }),

@@ -8,7 +8,7 @@ import type { McpRequest } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
 import type { Moment } from "./outcome.ts";
 import type { Decided } from "./passage.ts";
-import { header, pathOf } from "./request-head.ts";
+import { header, pathOf, productOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
 import { namedServer, ownName, type Target } from "./target.ts";
 import { whoOf } from "./who.ts";
@@ -32,9 +32,10 @@ const sessionHeader = "mcp-session-id";
 export const sessionOf = ({ request }: Pick<Journey, "request">) => header(request, sessionHeader);
 
 /** What the audit trail and those who admit learn of a request. */
-export function intentOf(journey: Journey): Intent {
+export function intentOf(journey: Omit<Journey, "response">): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
+  const client = clientOf(journey, session);
   const server = namedServer(target, operation, section);
   const named = ownName(operation, server);
   return {
@@ -58,7 +59,14 @@ export function intentOf(journey: Journey): Intent {
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
     ...(kept !== undefined && { resumes: kept.called }),
+    ...(client !== undefined && { client }),
   };
+}
+
+/** Whoever is in a session said it when that began: the outcome has it. */
+function clientOf({ request, operation, byPath }: Pick<Journey, "request" | "operation" | "byPath">, session?: string) {
+  if (byPath === undefined && operation.client !== undefined) return operation.client;
+  return session === undefined ? productOf(request) : undefined;
 }
 
 /** What egress learns of a request. */

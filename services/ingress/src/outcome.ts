@@ -1,4 +1,4 @@
-import type { Fault, Intent, Outcome } from "@sluice/contracts";
+import type { Client, Fault, Intent, LimitState, LimitVerdict, Outcome } from "@sluice/contracts";
 import type { Admitted } from "./admission.ts";
 
 /** How a call ended on this side of egress. */
@@ -20,6 +20,8 @@ export function outcomeOf(
 ): Outcome {
   const denied = fault !== undefined && (fault.row.blame === "policy" || notFound.has(fault.kind));
   const rule = admitted?.policy.ok === true && !admitted.limit.ok ? admitted.limit.rule : admitted?.policy.rule;
+  const limit = admitted && limitStateOf(admitted.limit);
+  const client = admitted && clientOf(admitted);
   return {
     call: intent.call,
     tenant: intent.tenant,
@@ -33,7 +35,24 @@ export function outcomeOf(
     ...(admitted !== undefined && { policyVersion: admitted.policyVersion }),
     ...(admitted?.policy.shadow !== undefined && { shadow: admitted.policy.shadow }),
     ...(fault !== undefined && { fault: fault.kind }),
+    ...(limit !== undefined && { limit }),
+    ...(client !== undefined && { client }),
   };
+}
+
+const longestPolicy = 256;
+
+/** Of the limits that counted a call, the one that has the least left. */
+export function limitStateOf({ quotas }: LimitVerdict): LimitState | undefined {
+  const [first, ...others] = quotas ?? [];
+  if (first === undefined) return undefined;
+  const { policy, left } = others.reduce((least, one) => (one.left < least.left ? one : least), first);
+  return { policy: policy.slice(0, longestPolicy), left: Math.trunc(left) };
+}
+
+/** What the client of the session that a call names said it is. */
+export function clientOf({ session }: Admitted): Client | undefined {
+  return session?.ok === true && session.known === undefined ? session.client : undefined;
 }
 
 /** One moment by two clocks: for people, and for measuring from, which never goes back. */

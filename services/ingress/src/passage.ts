@@ -7,7 +7,9 @@ import { ToldFault } from "./conversation-ends.ts";
 import { Conversation, type ConversationOptions } from "./conversation.ts";
 import type { CountedCalls } from "./counted-calls.ts";
 import { outcomeOf, type Ending, type Moment } from "./outcome.ts";
+import type { RefusedAttempt } from "./attempt.ts";
 import { quotaHeaders } from "./quota-headers.ts";
+import type { UnknownCallers } from "./refusals.ts";
 import { protocolDisabled, requireAdmitted, shownQuarantine, statusOf, type Shape } from "./refusal.ts";
 import type { Streams } from "./streams.ts";
 import { noSuchAgent, noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
@@ -20,6 +22,7 @@ export interface PassageParts {
   readonly counted: CountedCalls;
   readonly streams: Streams;
   readonly audit: AuditLog;
+  readonly callers: UnknownCallers;
 }
 
 /** A call of either protocol, on its way from its client to egress. */
@@ -52,7 +55,24 @@ export class Passage {
 
   /** @throws Fault `unavailable` where no more outcomes can be kept */
   requireRoom(): void {
-    if (this.#parts.audit.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+    if (this.#parts.audit.full) throw noRoom();
+  }
+
+  /**
+   * Puts on record an attempt that is refused before anybody was asked for its admission; gives back what its client is to be told.
+   * Where the trail has no room for it, it is only counted.
+   */
+  refuse({ intent, started, fault, status }: RefusedAttempt): Fault {
+    const { audit, callers } = this.#parts;
+    if (audit.full) {
+      const { tenant, protocol } = intent;
+      const told = noRoom();
+      callers.refused({ tenant, protocol, status: told.row.status, fault: told.kind });
+      return told;
+    }
+    audit.add({ event: "intent", ...intent });
+    this.conclude({ started }, { intent, admitted: undefined, fault, status });
+    return fault;
   }
 
   /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
@@ -64,12 +84,12 @@ export class Passage {
   async pass(crossing: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
     const { intent, principal } = crossing;
     const { protocol, server } = intent;
-    const off = this.#parts.tenants.whenWithdrawn({ principal, protocol, server }, () =>
-      crossing.cut(this.#whyEnded(crossing)),
-    );
+    const { audit, tenants } = this.#parts;
+    let off: (() => void) | undefined;
     let admitted: Admitted | undefined;
     let slot: Slot | undefined;
     try {
+      off = tenants.whenWithdrawn({ principal, protocol, server }, () => crossing.cut(this.#whyEnded(crossing)));
       admitted = await this.#ask(crossing);
       requireAdmitted(admitted, intent, crossing.shape);
       slot = this.#parts.counted.begin(admitted.limit);
@@ -77,10 +97,11 @@ export class Passage {
     } catch (error) {
       const fault = toFault(error);
       if (fault instanceof ToldFault) throw shownQuarantine(fault, intent, crossing.shape);
+      if (off === undefined) audit.add({ event: "intent", ...intent });
       this.#refused(crossing, admitted, fault);
       throw error;
     } finally {
-      off();
+      off?.();
       this.#parts.counted.end(slot);
     }
   }
@@ -120,7 +141,7 @@ export class Passage {
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  conclude({ started }: Crossing, end: Ending): void {
+  conclude({ started }: Pick<Crossing, "started">, end: Ending): void {
     const { audit, bus } = this.#parts;
     audit.add({ event: "outcome", ...outcomeOf(end, { started, by: bus.instance }) });
   }
@@ -152,4 +173,8 @@ export class Passage {
     if (tenants.isSwitchedOff(principal, protocol)) return protocolDisabled(protocol);
     return protocol === "mcp" ? noSuchServer() : noSuchAgent();
   }
+}
+
+function noRoom(): Fault {
+  return new Fault("unavailable", "the audit trail cannot be written at the moment");
 }

@@ -6,7 +6,7 @@ import { readCardKeys } from "./a2a/card-keys.ts";
 import { CardDesk, type CardDeskParts } from "./a2a/card-desk.ts";
 import { Cards } from "./a2a/cards.ts";
 import { openPushReceiver } from "./a2a/push.ts";
-import { TaskPaths, type TaskPathsOptions } from "./a2a/task-paths.ts";
+import { TaskPaths } from "./a2a/task-paths.ts";
 import { Admission } from "./admission.ts";
 import { ArgumentRules } from "./arguments.ts";
 import { Batches } from "./batches.ts";
@@ -15,11 +15,13 @@ import { ClientAuthorities } from "./client-authorities.ts";
 import { publicUrlOf, type IngressConfig } from "./config.ts";
 import { Connections } from "./connections.ts";
 import { CountedCalls } from "./counted-calls.ts";
+import { DoorRecord } from "./door-record.ts";
 import { openIdentity } from "./identity.ts";
 import { Leases } from "./leases.ts";
 import { Mcp } from "./mcp.ts";
 import { Passage } from "./passage.ts";
 import { PathCalls } from "./path-calls.ts";
+import { UnknownCallers } from "./refusals.ts";
 import { createServer, listen } from "./server.ts";
 import { SseSessions } from "./sse-sessions.ts";
 import { Streams } from "./streams.ts";
@@ -32,6 +34,7 @@ const idleSweepMs = 100;
 export async function start(context: Context<IngressConfig & BaseConfig>): Promise<void> {
   const { config, bus, log, metrics, scope, report } = context;
   const audit = scope.use(new AuditLog(bus));
+  const callers = scope.use(new UnknownCallers(audit, { everyMs: config.REFUSALS_EVERY_MS, instance: bus.instance }));
   const authorities = new ClientAuthorities();
   const tls = openTlsDoor(context, authorities);
   const identity = openIdentity(context, authorities);
@@ -51,11 +54,11 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   const budget = new BodyBudget(config.MAX_HELD_BODY_BYTES);
   const batches = new Batches({ budget, log, keepAliveMs, maxMessages: config.MAX_BATCH_MESSAGES });
   const argumentRules = new ArgumentRules({ bus, timeoutMs: config.ADMISSION_TIMEOUT_MS });
-  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit });
+  const passage = new Passage({ bus, tenants, admission, argumentRules, counted, streams, audit, callers });
   const mcp = new Mcp({ bus, tenants, streams, passage, budget, batches });
   let listening = config.PORT;
   const publicUrl = () => publicUrlOf(config, { isTls: tls !== undefined, port: listening });
-  const a2a = await openA2a(context, { ...identity, bus, streams, passage, budget, log, publicUrl });
+  const a2a = await openA2a(context, { ...identity, bus, streams, passage, budget, publicUrl });
   const sse = new SseSessions({
     bus,
     mcp,
@@ -67,9 +70,11 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
     maxStreams: config.MAX_SSE_SESSIONS,
     maxStreamsPerAgent: config.MAX_SSE_SESSIONS_PER_AGENT,
   });
-  const paths = new PathCalls({ mcp, tenants, budget, log, publicUrl: config.PUBLIC_URL });
+  const paths = new PathCalls({ mcp, tenants, budget, publicUrl: config.PUBLIC_URL });
   const push = openPushReceiver(context, budget);
-  const app = createServer({ config, log, metrics, ...identity, mcp, ...a2a, sse, paths, tls, push });
+  const door = new DoorRecord({ passage, callers, tenants, streams });
+  const app = createServer({ config, log, metrics, ...identity, mcp, ...a2a, sse, paths, tls, push, door });
+  callers.watch(app.server);
   const connections = new Connections(app.server);
   const port = (listening = await listen(app, config));
   report(() => ({
@@ -90,14 +95,13 @@ export async function start(context: Context<IngressConfig & BaseConfig>): Promi
   });
 }
 
-interface A2aOptions
-  extends Omit<A2aParts, "cards" | "publicUrl">, Pick<TaskPathsOptions, "log">, Pick<CardDeskParts, "authentication"> {
+interface A2aOptions extends Omit<A2aParts, "cards" | "publicUrl">, Pick<CardDeskParts, "authentication"> {
   /** Where agents reach this gateway; known once it listens. */
   readonly publicUrl: () => string | undefined;
 }
 
 /** What requests by A2A are carried out by. */
-async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, authentication, ...parts }: A2aOptions) {
+async function openA2a({ config }: Context<IngressConfig>, { publicUrl, authentication, ...parts }: A2aOptions) {
   const { bus, tenants, passage, streams, budget } = parts;
   const keys = await readCardKeys(config.CARD_SIGNING_KEY);
   const pushes = config.PUSH_SIGNING_KEY !== undefined && (config.PUSH_PUBLIC_URL ?? config.PUBLIC_URL) !== undefined;
@@ -106,7 +110,7 @@ async function openA2a({ config }: Context<IngressConfig>, { publicUrl, log, aut
   return {
     a2a,
     cardDesk: new CardDesk({ cards, tenants, passage, streams, authentication }),
-    taskPaths: new TaskPaths({ a2a, budget, log }),
+    taskPaths: new TaskPaths({ a2a, budget }),
   };
 }
 

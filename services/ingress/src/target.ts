@@ -6,10 +6,17 @@ import { noSuchServer } from "./tenants.ts";
 export type Target = IngressSection["servers"][number];
 
 /** @throws Fault `not_found` */
-export function findTarget({ servers }: IngressSection, server: string | undefined): Target {
+export function findTarget(section: IngressSection, server: string | undefined): Target {
+  const found = targetOf(section, server);
+  if (found === undefined) throw noSuchServer(section.servers.length === 0 ? "no MCP servers" : undefined);
+  return found;
+}
+
+/** Undefined where the tenant has no such server. */
+export function targetOf({ servers }: IngressSection, server: string | undefined): Target | undefined {
   const [first, ...others] = servers;
   const found = server === undefined ? first : servers.find(({ name }) => name === server);
-  if (found === undefined) throw noSuchServer(first === undefined ? "no MCP servers" : undefined);
+  if (found === undefined) return undefined;
   if (server !== undefined || others.length === 0) return found;
   return {
     name: allServers,

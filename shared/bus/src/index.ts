@@ -18,5 +18,6 @@ export * from "./presence.ts";
 export * from "./replay.ts";
 export * from "./stream-writer.ts";
 export { ToolPinStore, watchToolPins, type KeptPin, type PinListener, type ServerPlace } from "./tool-pins.ts";
+export * from "./tally.ts";
 export * from "./topology.ts";
 export * from "./work-queue.ts";

@@ -27,6 +27,10 @@ export const agentSchema = z.object({
 });
 export type Agent = z.infer<typeof agentSchema>;
 
+/** What a client says that it is. */
+export const clientSchema = z.object({ name: z.string().max(128), version: z.string().max(64).optional() });
+export type Client = z.infer<typeof clientSchema>;
+
 /** SHA-256 in hex. */
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -82,8 +86,8 @@ export const intentSchema = z.object({
   rpcId: z.string().max(256).optional(),
   trace: z.string().max(64),
   bytes: z.number().int(),
-  /** What the client says it is (`clientInfo` of MCP; of A2A the product of `User-Agent`). */
-  client: z.object({ name: z.string().max(128), version: z.string().max(64).optional() }).optional(),
+  /** What the client says it is (`clientInfo` of MCP, else the product of `User-Agent`); in a legacy session the outcome has it. */
+  client: clientSchema.optional(),
   /** Of the bytes of `params.arguments` as the client sent them, or of `params` where the method has no arguments. */
   argumentsHash: digest.optional(),
   captured: capturedSchema.optional(),
@@ -98,6 +102,7 @@ export type ShadowDecision = z.infer<typeof shadowDecisionSchema>;
 
 /** Where a limit stood that counted the call: the item of `RateLimit-Policy`, and how many more would have passed. */
 export const limitStateSchema = z.object({ policy: z.string().max(256), left: z.int() });
+export type LimitState = z.infer<typeof limitStateSchema>;
 
 /** How the attempt ended; exactly one is kept per call, the first that is stored. */
 export const outcomeSchema = z.object({
@@ -129,6 +134,8 @@ export const outcomeSchema = z.object({
   /** Of the bytes of the `result` (or `error`) member that the client got last; of the whole body where it is no JSON-RPC. */
   resultHash: digest.optional(),
   captured: capturedSchema.optional(),
+  /** What the session's client said it is when it began. */
+  client: clientSchema.optional(),
   /** The limit that had the least left. */
   limit: limitStateSchema.optional(),
   /** What egress authenticated with at the upstream: `none`, or the `type` of its credentials; `hmac` stands for signing alone. */

@@ -1,4 +1,4 @@
-import type { Agent, Intent, TargetKind, ShadowDecision } from "./audit.ts";
+import type { Agent, Client, Intent, LimitState, TargetKind, ShadowDecision } from "./audit.ts";
 import type { A2aCall, Dialect, Renames, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
@@ -49,6 +49,10 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly rule?: string;
   readonly policyVersion?: number;
   readonly shadow?: ShadowDecision;
+  /** What the client says it is, now or when its session began. */
+  readonly client?: Client;
+  /** The limit that had the least left. */
+  readonly limit?: LimitState;
   /** Of a call by A2A. */
   readonly a2a?: A2aCall;
   /** Bytes of the body that follow in chunks; absent when the whole body is in this message. */

@@ -1,8 +1,9 @@
-import type { AuditLog } from "@sluice/bus";
+import { Tally, type AuditLog } from "@sluice/bus";
 import { toFault, type Action } from "@sluice/contracts";
 
 /** Refused calls that are alike are counted for so long and then leave one event. */
 const summaryMs = 60_000;
+const mostGroups = 1_000;
 
 /** Who did what to what. */
 export type Deed = Pick<Action, "operator" | "action" | "tenant" | "subject">;
@@ -17,14 +18,19 @@ export interface BegunDeed {
 export class ActionLog implements Disposable {
   readonly #log: AuditLog;
   readonly #instance: string;
-  readonly #refused = new Map<string, { readonly deed: Deed; readonly fault: string; count: number }>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #refused: Tally<Pick<Action, "operator" | "action" | "fault">>;
   #number = 0;
 
   constructor(log: AuditLog, instance: string) {
     this.#log = log;
     this.#instance = instance;
-    this.#timer = setInterval(() => this.#summarize(), summaryMs).unref();
+    this.#refused = new Tally({
+      everyMs: summaryMs,
+      mostGroups,
+      leavesFirst: true,
+      coarse: ({ fault }) => ({ action: "*", fault }),
+      tell: ({ group, count }) => this.#tell({ ...group, result: "refused", count }),
+    });
   }
 
   /** Resolves once it is on record that this is being done. @throws Fault `unavailable`: then it must not be done. */
@@ -48,31 +54,16 @@ export class ActionLog implements Disposable {
 
   /** The first of its kind leaves an event at once, those of the next minute one together. */
   refused(deed: Deed, fault: string): void {
-    const key = JSON.stringify([deed.operator, deed.action, fault]);
-    const known = this.#refused.get(key);
-    if (known !== undefined) {
-      known.count++;
-      return;
-    }
-    this.#refused.set(key, { deed: { operator: deed.operator, action: deed.action }, fault, count: 0 });
-    this.#addRefusal(deed, fault, 1);
+    const { operator, action } = deed;
+    if (this.#refused.add({ operator, action, fault })) this.#tell({ ...deed, result: "refused", fault, count: 1 });
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    this.#summarize();
+    this.#refused[Symbol.dispose]();
   }
 
-  #summarize(): void {
-    for (const [key, refusal] of this.#refused) {
-      if (refusal.count === 0) this.#refused.delete(key);
-      else this.#addRefusal(refusal.deed, refusal.fault, refusal.count);
-      refusal.count = 0;
-    }
-  }
-
-  #addRefusal(deed: Deed, fault: string, count: number): void {
-    this.#log.add({ event: "action", ...deed, id: this.#nextId(), at: Date.now(), result: "refused", fault, count });
+  #tell(action: Omit<Action, "id" | "at">): void {
+    this.#log.add({ event: "action", ...action, id: this.#nextId(), at: Date.now() });
   }
 
   #nextId(): string {

@@ -8,7 +8,7 @@ import { handedOver } from "../handed-over.ts";
 import { forwardedHeaders } from "../headers.ts";
 import type { Moment } from "../outcome.ts";
 import type { Decided } from "../passage.ts";
-import { header, pathOf, type RequestHead } from "../request-head.ts";
+import { header, pathOf, productOf, type RequestHead } from "../request-head.ts";
 import type { Principal } from "../tenants.ts";
 import { whoOf } from "../who.ts";
 
@@ -47,6 +47,7 @@ const always = ["accept-language", "user-agent"];
 export function intentOf(journey: A2aJourney): Intent {
   const { request, principal, agent, read, body, span, name, started, cameBy } = journey;
   const { dialect, operation, rpcId, named, messageKind } = read;
+  const client = productOf(request);
   return {
     call: name.replace(".", "-"),
     at: started.at,
@@ -65,6 +66,7 @@ export function intentOf(journey: A2aJourney): Intent {
     trace: span.traceId,
     bytes: body.length,
     ...(rpcId !== undefined && { rpcId }),
+    ...(client !== undefined && { client }),
     a2a: { ...dialect, ...named, ...(messageKind !== undefined && { messageKind }) },
   };
 }

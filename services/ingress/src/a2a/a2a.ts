@@ -3,12 +3,14 @@ import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "
 import { isStreamed, toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
+import { refusedIntentOf, type Attempt } from "../attempt.ts";
 import { Body, readBody, requireType } from "../body.ts";
 import type { BodyBudget } from "../budget.ts";
 import { thisMoment, type Moment } from "../outcome.ts";
 import type { Crossing, Decided, PassageParts } from "../passage.ts";
 import { renderFault, toldStatusOf } from "../render.ts";
 import { RequestFault } from "../request-fault.ts";
+import { statusOf } from "../refusal.ts";
 import { header, type RequestHead } from "../request-head.ts";
 import { noSuchAgent, type Principal } from "../tenants.ts";
 import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
@@ -86,18 +88,19 @@ export class A2a {
   async carry(arrived: A2aRequest, body: Body): Promise<void> {
     const { tenants, streams, passage } = this.#parts;
     const { request, response, principal, rest, started = thisMoment() } = arrived;
-    const section = tenants.require(principal.tenant);
     const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
-    let told = toldTo(arrived);
+    const name = streams.nextName();
+    let told: Told = toldTo(arrived);
+    let passes = false;
     try {
+      const section = tenants.require(principal.tenant);
       const version = versionOf(request);
       const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
       passage.requireCredential(principal);
       const agent = findAgent(section, arrived.agent);
       const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
-      const name = streams.nextName();
-      await this.#pass({
+      const journey = {
         ...arrived,
         section,
         agent,
@@ -109,12 +112,27 @@ export class A2a {
         name,
         started,
         publicUrl: this.#publicUrl,
-      });
+      };
+      passes = true;
+      await this.#pass(journey);
       span.end({ attributes: attributesOf(read, response.statusCode) });
     } catch (error) {
       span.end({ error: toFault(error).kind });
-      throw new A2aFault(error, error instanceof UnreadRequest ? error : told, span.traceId);
+      if (error instanceof UnreadRequest) told = error;
+      const { traceId } = span;
+      const begun = { ...arrived, ...told, protocol: "a2a", name, started, traceId, bytes: body.length } as const;
+      const thrown = passes ? error : this.#refuse(begun, toFault(error));
+      throw new A2aFault(thrown, told, { traceId, isOnRecord: true });
     }
+  }
+
+  #refuse(begun: Attempt & Pick<A2aRequest, "agent" | "isPlain"> & Told, fault: Fault): Fault {
+    const { principal, started, isPlain } = begun;
+    const section = this.#parts.tenants.find(principal.tenant);
+    const server = section && agentOf(section, begun.agent)?.name;
+    const intent = refusedIntentOf({ ...begun, server });
+    const status = isPlain === true ? statusOf(fault) : toldStatusOf(fault, begun);
+    return this.#parts.passage.refuse({ intent, started, fault, status });
   }
 
   async #pass(journey: A2aJourney): Promise<void> {
