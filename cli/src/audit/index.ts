@@ -45,7 +45,10 @@ export function addAuditCommands(program: Command): void {
   audit
     .command("keygen")
     .description("make the key that signer signs the trail's trees with, and print its verifier key")
-    .requiredOption("--name <name>", "of the key, as it stands in signatures; better a name of yours: example.com/audit")
+    .requiredOption(
+      "--name <name>",
+      "of the key, as it stands in signatures; better a name of yours: example.com/audit",
+    )
     .option("--out <file>", "for the private key, which else is printed too")
     .action((flags: KeygenFlags) => keygen(flags));
   withAdminFlags(

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { authorizationBlock, AuditQueue, Bus, ensureTopology, store, type Delivery } from "@sluice/bus";
+import { accountsBlock, AuditQueue, Bus, ensureTopology, store, type Delivery } from "@sluice/bus";
 import { encodeJson, subjects, type Intent, type Outcome, type ServiceName, sessionNameOf } from "@sluice/contracts";
 import { spawnService, startNats, startPostgres, type Part } from "@sluice/launcher";
 import { createLog, createMetrics } from "@sluice/telemetry";
@@ -28,7 +28,11 @@ let numbers = 0;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "sluice-audit-"));
   [nats, postgres] = await Promise.all([
-    startNats({ dataDir: join(dataDir, "nats"), config: authorizationBlock(() => JSON.stringify(password)), env }),
+    startNats({
+      dataDir: join(dataDir, "nats"),
+      config: accountsBlock({ password: () => JSON.stringify(password) }),
+      env,
+    }),
     startPostgres({ dataDir: join(dataDir, "postgres"), env }),
   ]);
   control = await connect("control");

@@ -81,7 +81,15 @@ describe("against the definition", () => {
         expect(edge.size).toBe(size + more);
         expect(copied.size).toBe(size);
       }),
-      { numRuns: 12, examples: [[65_536, 1], [65_535, 257], [131_071, 2], [256, 0]] },
+      {
+        numRuns: 12,
+        examples: [
+          [65_536, 1],
+          [65_535, 257],
+          [131_071, 2],
+          [256, 0],
+        ],
+      },
     );
   }, 60_000);
 

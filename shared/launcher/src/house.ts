@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { authorizationBlock } from "@sluice/bus";
+import { accountsBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
 import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts";
 import { freePort } from "./free-port.ts";
@@ -13,6 +13,8 @@ import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
 import { ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
+import { auditorPasswords, writeAuditorsFile } from "./auditors.ts";
+import { keepStreams } from "./keep-streams.ts";
 import { loadState, type HouseState } from "./state.ts";
 
 export interface HouseOptions extends ReplicaPlan {
@@ -20,6 +22,8 @@ export interface HouseOptions extends ReplicaPlan {
   readonly dataDir: string;
   /** Of the first ingress replica; others get free ones. Default: a free port. */
   readonly port?: number;
+  /** Tenants whose part of the audit trail is read over NATS by a user of its own, `auditor-<tenant>`. */
+  readonly auditors?: readonly string[];
   /** More nats.conf text, such as a `tls` block. */
   readonly natsConfig?: string;
   /** Added to the environment of every service. */
@@ -97,10 +101,15 @@ export async function startHouse(options: HouseOptions): Promise<House> {
 async function startParts(
   dataDir: string,
   state: HouseState,
-  { onProgress, natsConfig = "" }: HouseOptions,
+  { onProgress, natsConfig = "", auditors = [] }: HouseOptions,
 ): Promise<House["parts"]> {
+  const accounts = accountsBlock({
+    password: (service) => JSON.stringify(state.natsPasswords[service]),
+    auditors: auditorPasswords(state, auditors),
+  });
+  await keepStreams(join(dataDir, "nats"));
   const progress = onProgress === undefined ? {} : { onProgress };
-  const config = `max_payload: 1MB\n${natsConfig}\n${authorizationBlock((service) => JSON.stringify(state.natsPasswords[service]))}`;
+  const config = `max_payload: 1MB\n${natsConfig}\n${accounts}`;
   const started = await Promise.allSettled([
     startNats({ dataDir: join(dataDir, "nats"), config, ...progress }),
     startRedis({ dataDir: join(dataDir, "redis"), ...progress }),
@@ -112,6 +121,7 @@ async function startParts(
     throw failed.reason;
   }
   const [nats, redis, postgres] = started.map((result) => (result as PromiseFulfilledResult<Part>).value);
+  if (auditors.length > 0) await writeAuditorsFile(dataDir, state, { url: (nats as Part).url, auditors });
   return { nats: nats as Part, redis: redis as Part, postgres: postgres as Part };
 }
 
@@ -199,7 +209,7 @@ class RunningHouse implements House {
   }
 
   async #startNumbered(service: ServiceName, number: number, port: number | undefined): Promise<Replica> {
-    const { dataDir, confDir, env, envOf } = this.#options;
+    const { dataDir, confDir, env, envOf, auditors = [] } = this.#options;
     const replica = await startReplica({
       service,
       number,
@@ -207,6 +217,7 @@ class RunningHouse implements House {
       env: {
         ...this.#partsEnv(service),
         ...ownEnv({ service, confDir, dataDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
+        ...(service === "control" && auditors.length > 0 && { AUDITORS: auditors.join(",") }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],
