@@ -114,7 +114,7 @@ async function ensureCopy(bus: Bus, log: string, options: TopologyOptions): Prom
     sources: [
       {
         ...{ name: streams.trail.name, filter_subject: subjects.trail(log) },
-        external: { api: auditorSource, deliver: `${subjects.auditorCopy(log, "")}`.slice(0, -1) },
+        external: { api: auditorSource, deliver: subjects.auditorCopy(log, "").slice(0, -1) },
       },
     ],
   };
