@@ -1,20 +1,15 @@
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { accountsBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
 import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts";
 import { freePort } from "./free-port.ts";
-import { startNats } from "./nats.ts";
 import type { Part } from "./part.ts";
-import { startPostgres } from "./postgres.ts";
-import { startRedis } from "./redis.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
 import { ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
-import { auditorPasswords, writeAuditorsFile } from "./auditors.ts";
-import { keepStreams } from "./keep-streams.ts";
+import { startParts } from "./start-parts.ts";
 import { loadState, type HouseState } from "./state.ts";
 
 export interface HouseOptions extends ReplicaPlan {
@@ -96,33 +91,6 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     await scope.disposeAsync();
     throw error;
   }
-}
-
-async function startParts(
-  dataDir: string,
-  state: HouseState,
-  { onProgress, natsConfig = "", auditors = [] }: HouseOptions,
-): Promise<House["parts"]> {
-  const accounts = accountsBlock({
-    password: (service) => JSON.stringify(state.natsPasswords[service]),
-    auditors: auditorPasswords(state, auditors),
-  });
-  await keepStreams(join(dataDir, "nats"));
-  const progress = onProgress === undefined ? {} : { onProgress };
-  const config = `max_payload: 1MB\n${natsConfig}\n${accounts}`;
-  const started = await Promise.allSettled([
-    startNats({ dataDir: join(dataDir, "nats"), config, ...progress }),
-    startRedis({ dataDir: join(dataDir, "redis"), ...progress }),
-    startPostgres({ dataDir: join(dataDir, "postgres"), ...progress }),
-  ]);
-  const failed = started.find((result) => result.status === "rejected");
-  if (failed !== undefined) {
-    for (const result of started) if (result.status === "fulfilled") await result.value.stop();
-    throw failed.reason;
-  }
-  const [nats, redis, postgres] = started.map((result) => (result as PromiseFulfilledResult<Part>).value);
-  if (auditors.length > 0) await writeAuditorsFile(dataDir, state, { url: (nats as Part).url, auditors });
-  return { nats: nats as Part, redis: redis as Part, postgres: postgres as Part };
 }
 
 class RunningHouse implements House {
