@@ -93,10 +93,10 @@ const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   20: Number,
   21: Number,
   23: Number,
-  114: (text) => JSON.parse(text),
+  114: (text): unknown => JSON.parse(text),
   701: Number,
   1184: instant,
-  3802: (text) => JSON.parse(text),
+  3802: (text): unknown => JSON.parse(text),
 };
 
 /** `2026-11-21 11:00:00.1234+01` as `2026-11-21T10:00:00.123400Z`; with milliseconds where it has no more. */

@@ -37,12 +37,11 @@ const uniqueViolation = "23505";
 export class PostgresEvents implements Events, AsyncDisposable {
   readonly #database: Database;
   readonly #edges = new Edges();
+  readonly #onStored: (log: string, size: number) => void;
 
-  readonly #onGrown: (log: string, size: number) => void;
-
-  /** @param onGrown told of each log that has more events now, and how many */
-  constructor(options: DatabaseOptions, onGrown: (log: string, size: number) => void = () => {}) {
-    this.#onGrown = onGrown;
+  /** @param onStored hears after each commit how many events a log has now */
+  constructor(options: DatabaseOptions, onStored: (log: string, size: number) => void = () => {}) {
+    this.#onStored = onStored;
     this.#database = new Database(options, {
       name: "sluice-audit",
       ...auditSchema,
@@ -75,7 +74,7 @@ export class PostgresEvents implements Events, AsyncDisposable {
       await client.query("commit");
       for (const [log, edge] of edges) {
         this.#edges.keep(log, edge);
-        this.#onGrown(log, edge.size);
+        this.#onStored(log, edge.size);
       }
       return fresh.length;
     } catch (error) {

@@ -18,12 +18,12 @@ await run({
     const database = databaseOptions(context.config, context);
     const trail = startTrail(context, database);
     const destinations = await startDestinations(context, { database, fileDir, caFile });
-    const onGrown = (log: string, size: number) => {
+    const onStored = (log: string, size: number) => {
       trail.stored(log, size);
       destinations.wake();
     };
     startAudit(context, {
-      events: context.scope.use(new PostgresEvents(database, onGrown)),
+      events: context.scope.use(new PostgresEvents(database, onStored)),
       calls: context.scope.use(new OpenCalls(database)),
       ackWaitMs: AUDIT_ACK_WAIT_MS,
       batch: { weight: AUDIT_BATCH_EVENTS, waitMs: AUDIT_BATCH_WAIT_MS },

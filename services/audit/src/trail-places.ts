@@ -1,4 +1,5 @@
 import type { Database } from "@sluice/runtime/postgres";
+import type { QueryResultRow } from "pg";
 import { readEntries } from "./entries.ts";
 import type { TrailEntry } from "@sluice/contracts";
 
@@ -68,7 +69,7 @@ export class TrailPlaces {
     });
   }
 
-  #rows<Row extends object>(name: string, text: string, values: unknown[]): Promise<Row[]> {
-    return this.#database.use(async (client) => (await client.query<Row & never>({ name, text, values })).rows);
+  #rows<Row extends QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
+    return this.#database.use(async (client) => (await client.query<Row>({ name, text, values })).rows);
   }
 }

@@ -95,6 +95,7 @@ function prepareBus({ config, bus }: ControlContext): Promise<void> {
     auditMaxBytes: config.AUDIT_MAX_BYTES,
     trailMaxBytes: config.TRAIL_MAX_BYTES,
     trailMaxAgeMs: config.TRAIL_MAX_AGE_MS,
+    auditors: config.AUDITORS,
     repliesMaxBytes: config.REPLIES_MAX_BYTES,
     repliesMaxAgeMs: config.REPLIES_MAX_AGE_MS,
     pushMaxBytes: config.PUSH_MAX_BYTES,

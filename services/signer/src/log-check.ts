@@ -2,12 +2,11 @@ import type { Head } from "./checkpoint.ts";
 import { CompactRange } from "./compact-range.ts";
 import { TreeGap, type TreeStore } from "./tree-store.ts";
 
-export const refusalReasons = ["smaller", "root", "rewritten", "head", "missing"] as const;
 /**
  * The tree is `smaller` than the one that was signed, or has another `root` at the same size; its leaves do not yield what was
  * signed any more (`rewritten`), or not what its `head` says; or leaves are `missing`.
  */
-export type RefusalReason = (typeof refusalReasons)[number];
+export type RefusalReason = "smaller" | "root" | "rewritten" | "head" | "missing";
 
 /** The tree is not what comes after the one that was signed: nothing more of this log is signed. */
 export class Refusal extends Error {

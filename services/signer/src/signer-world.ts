@@ -33,15 +33,14 @@ export class SignerWorld implements AsyncDisposable {
   control!: Bus;
   #databaseUrl = "";
 
-  static async open(): Promise<SignerWorld> {
+  static async open(env: NodeJS.ProcessEnv): Promise<SignerWorld> {
     const world = new SignerWorld();
     const dataDir = await mkdtemp(join(tmpdir(), "sluice-signer-"));
     world.dataDir = dataDir;
     world.#scope.defer(() => rm(dataDir, { recursive: true, force: true }));
-    const env = { ...process.env, NATS_URL: "", DATABASE_URL: "" };
     const [nats, postgres] = await Promise.all([
-      startNats({ dataDir: join(dataDir, "nats"), env }),
-      startPostgres({ dataDir: join(dataDir, "postgres"), env }),
+      startNats({ dataDir: join(dataDir, "nats"), env: { ...env, NATS_URL: "" } }),
+      startPostgres({ dataDir: join(dataDir, "postgres"), env: { ...env, DATABASE_URL: "" } }),
     ]);
     world.nats = nats;
     for (const part of [nats, postgres]) world.#scope.defer(() => part.stop());

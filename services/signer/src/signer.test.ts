@@ -13,7 +13,7 @@ let replicas: AsyncDisposableStack;
 let logs = 0;
 
 beforeAll(async () => {
-  world = await SignerWorld.open();
+  world = await SignerWorld.open(process.env);
 }, 120_000);
 afterAll(() => world[Symbol.asyncDispose]());
 beforeEach(() => {

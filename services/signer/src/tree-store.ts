@@ -2,6 +2,7 @@ import type { Checkpoint } from "@sluice/contracts";
 import type { DatabaseOptions } from "@sluice/runtime";
 import { Database } from "@sluice/runtime/postgres";
 import { auditSchema } from "@sluice/schema";
+import type { QueryResultRow } from "pg";
 import type { Head } from "./checkpoint.ts";
 import { hashBytes, type CompactRange } from "./compact-range.ts";
 
@@ -133,8 +134,8 @@ export class TreeStore implements AsyncDisposable {
     return range.size > before;
   }
 
-  #rows<Row extends object>(name: string, text: string, values: unknown[]): Promise<Row[]> {
-    return this.#database.use(async (client) => (await client.query<Row & never>({ name, text, values })).rows);
+  #rows<Row extends QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
+    return this.#database.use(async (client) => (await client.query<Row>({ name, text, values })).rows);
   }
 }
 

@@ -13,6 +13,7 @@ export * from "./credentials.ts";
 export * from "./durable.ts";
 export * from "./inbox.ts";
 export * from "./incoming.ts";
+export { accountsBlock, type NatsAccounts } from "./nats-accounts.ts";
 export * from "./permissions.ts";
 export * from "./presence.ts";
 export * from "./replay.ts";

@@ -1,4 +1,5 @@
 import {
+  auditorStream,
   checkpointBucket,
   checkpointMarker,
   confBucket,
@@ -6,7 +7,6 @@ import {
   definitionsBucket,
   pinsBucket,
   historyBucket,
-  serviceNames,
   streams,
   subjects,
   type ServiceName,
@@ -153,6 +153,7 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${checkpointBucket}.${checkpointMarker}`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.auditorApi("*", `STREAM.*.${auditorStream}`),
         subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
@@ -167,23 +168,4 @@ export function permissionsOf(service: ServiceName): Permissions {
     publish: [subjects.aliveAll(service), subjects.answersBy(service), ...parts.flatMap((part) => part.publish)],
     subscribe: [subjects.inboxesOf(service), `_INBOX.${service}.>`, ...parts.flatMap((part) => part.subscribe)],
   };
-}
-
-/**
- * The `authorization` block for nats-server: a user per service, who may use only its own subjects.
- * @param password gives the text that stands for a service's password: a literal, or `$VARIABLE` of the server's environment.
- */
-export function authorizationBlock(password: (service: ServiceName) => string): string {
-  const list = (subjectList: readonly string[]) =>
-    `[${subjectList.map((subject) => JSON.stringify(subject)).join(", ")}]`;
-  const users = serviceNames.map((service) => {
-    const { publish, subscribe } = permissionsOf(service);
-    return [
-      `    {`,
-      `      user: ${JSON.stringify(service)}, password: ${password(service)}`,
-      `      permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } }`,
-      `    }`,
-    ].join("\n");
-  });
-  return `authorization {\n  users: [\n${users.join("\n")}\n  ]\n}\n`;
 }

@@ -1,16 +1,22 @@
 import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import {
+  auditorStream,
   checkpointBucket,
   checkpointMarker,
   confBucket,
   credentialBucket,
   credentialMarker,
+  decodeJson,
   definitionsBucket,
+  encodeJson,
+  Fault,
   pinsBucket,
   pinsMarker,
   streams,
+  subjects,
 } from "@sluice/contracts";
+import { auditorSource } from "./nats-accounts.ts";
 import type { Bus } from "./bus.ts";
 
 export interface TopologyOptions {
@@ -21,6 +27,8 @@ export interface TopologyOptions {
   /** Bound and age of what compliance can replay. */
   readonly trailMaxBytes: number;
   readonly trailMaxAgeMs: number;
+  /** Logs whose readers have accounts of their own on the server. */
+  readonly auditors?: readonly string[];
   /** Bound and age of streamed answers kept for resumption. */
   readonly repliesMaxBytes: number;
   readonly repliesMaxAgeMs: number;
@@ -84,6 +92,7 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
     if (existing.has(name)) await manager.streams.update(name, config);
     else await manager.streams.add({ name, ...config });
   }
+  for (const log of options.auditors ?? []) await ensureCopy(bus, log, options);
   const kvm = new Kvm(bus.nats);
   await kvm.create(confBucket, { history: 5, replicas: options.replicas });
   const credentials = await kvm.create(credentialBucket, { history: 1, replicas: options.replicas });
@@ -93,6 +102,32 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
   await kvm.create(definitionsBucket, { replicas: options.replicas, max_bytes: definitionsMaxBytes });
   const checkpoints = await kvm.create(checkpointBucket, { history: 8, replicas: options.replicas });
   if ((await checkpoints.get(checkpointMarker)) === null) await checkpoints.put(checkpointMarker, "");
+}
+
+const copyTimeoutMs = 5_000;
+
+/** Makes or updates what the reader of a log reads: a stream in its own account, which the server fills. */
+async function ensureCopy(bus: Bus, log: string, options: TopologyOptions): Promise<void> {
+  const config = {
+    ...{ name: auditorStream, storage: "file", retention: "limits", discard: "old", num_replicas: options.replicas },
+    ...{ max_bytes: options.trailMaxBytes, max_age: options.trailMaxAgeMs * ms, deny_delete: true, deny_purge: true },
+    sources: [
+      {
+        ...{ name: streams.trail.name, filter_subject: subjects.trail(log) },
+        external: { api: auditorSource, deliver: subjects.auditorCopy(log, "").slice(0, -1) },
+      },
+    ],
+  };
+  const question = encodeJson(config);
+  const failures: string[] = [];
+  for (const verb of ["CREATE", "UPDATE"]) {
+    const subject = subjects.auditorApi(log, `STREAM.${verb}.${auditorStream}`);
+    const { data } = await bus.ask(subject, question, { timeoutMs: copyTimeoutMs });
+    const { error } = decodeJson<{ error?: { description?: string } }>(data);
+    if (error === undefined) return;
+    failures.push(error.description ?? verb);
+  }
+  throw new Fault("unavailable", `the copy of ${log} for its auditor can't be made: ${failures.join("; ")}`);
 }
 
 type Stream = Partial<StreamConfig> & { name: string; subjects: string[] };

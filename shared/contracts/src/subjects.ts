@@ -43,6 +43,9 @@ export const subjects = {
   /** One stored event of a log as compliance gets it (`TrailEntry`), in the order of the log; captured by the TRAIL stream. */
   trail: (log: string) => `gw.trail.v1.${log}`,
   trailAll: "gw.trail.v1.>",
+  /** The JetStream API of the account of who reads a log, for control; and where the server hands over what is copied to it. */
+  auditorApi: (log: string, verb: string) => `gw.auditor.v1.${log}.${verb}`,
+  auditorCopy: (log: string, rest: string) => `gw.copy.v1.${log}.${rest}`,
   /** Signed checkpoints of a log; captured by the CHECKPOINTS stream. */
   checkpoint: (log: string) => `gw.checkpoint.v1.${log}`,
   checkpointAll: "gw.checkpoint.v1.>",
@@ -111,6 +114,9 @@ export const streams = {
   pushDead: { name: "PUSH_DEAD", subjects: [subjects.pushDead] },
   replies: { name: "REPLIES", subjects: [subjects.streamAll] },
 } as const;
+
+/** In an auditor's own account: the copy of a log's part of TRAIL. */
+export const auditorStream = "AUDIT_TRAIL";
 
 export const confBucket = "conf";
 /** What the signer signed last, by log: the signer's alone. */

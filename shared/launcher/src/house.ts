@@ -1,18 +1,15 @@
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { authorizationBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
 import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts";
 import { freePort } from "./free-port.ts";
-import { startNats } from "./nats.ts";
 import type { Part } from "./part.ts";
-import { startPostgres } from "./postgres.ts";
-import { startRedis } from "./redis.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
 import { ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
+import { startParts } from "./start-parts.ts";
 import { loadState, type HouseState } from "./state.ts";
 
 export interface HouseOptions extends ReplicaPlan {
@@ -20,6 +17,8 @@ export interface HouseOptions extends ReplicaPlan {
   readonly dataDir: string;
   /** Of the first ingress replica; others get free ones. Default: a free port. */
   readonly port?: number;
+  /** Tenants whose part of the audit trail is read over NATS by a user of its own, `auditor-<tenant>`. */
+  readonly auditors?: readonly string[];
   /** More nats.conf text, such as a `tls` block. */
   readonly natsConfig?: string;
   /** Added to the environment of every service. */
@@ -92,27 +91,6 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     await scope.disposeAsync();
     throw error;
   }
-}
-
-async function startParts(
-  dataDir: string,
-  state: HouseState,
-  { onProgress, natsConfig = "" }: HouseOptions,
-): Promise<House["parts"]> {
-  const progress = onProgress === undefined ? {} : { onProgress };
-  const config = `max_payload: 1MB\n${natsConfig}\n${authorizationBlock((service) => JSON.stringify(state.natsPasswords[service]))}`;
-  const started = await Promise.allSettled([
-    startNats({ dataDir: join(dataDir, "nats"), config, ...progress }),
-    startRedis({ dataDir: join(dataDir, "redis"), ...progress }),
-    startPostgres({ dataDir: join(dataDir, "postgres"), ...progress }),
-  ]);
-  const failed = started.find((result) => result.status === "rejected");
-  if (failed !== undefined) {
-    for (const result of started) if (result.status === "fulfilled") await result.value.stop();
-    throw failed.reason;
-  }
-  const [nats, redis, postgres] = started.map((result) => (result as PromiseFulfilledResult<Part>).value);
-  return { nats: nats as Part, redis: redis as Part, postgres: postgres as Part };
 }
 
 class RunningHouse implements House {
@@ -199,7 +177,7 @@ class RunningHouse implements House {
   }
 
   async #startNumbered(service: ServiceName, number: number, port: number | undefined): Promise<Replica> {
-    const { dataDir, confDir, env, envOf } = this.#options;
+    const { dataDir, confDir, env, envOf, auditors = [] } = this.#options;
     const replica = await startReplica({
       service,
       number,
@@ -207,6 +185,7 @@ class RunningHouse implements House {
       env: {
         ...this.#partsEnv(service),
         ...ownEnv({ service, confDir, dataDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
+        ...(service === "control" && auditors.length > 0 && { AUDITORS: auditors.join(",") }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],

@@ -15,6 +15,8 @@ export interface HouseState {
   /** Of push notifications: what webhooks are encrypted with, and what handles are signed with. */
   readonly pushEncryptionKey: string;
   readonly pushSigningKey: string;
+  /** What the passwords of auditors on the bus are made of. */
+  readonly auditorSecret: string;
   /** What the audit trail's trees are signed with. */
   readonly signerKey: NoteKey;
 }
@@ -36,6 +38,7 @@ export async function loadState(dataDir: string): Promise<HouseState> {
     adminToken: secret(),
     pushEncryptionKey: secret(),
     pushSigningKey: secret(),
+    auditorSecret: secret(),
     signerKey: kept.signerKey ?? makeNoteKey(`sluice.local/${randomBytes(4).toString("hex")}`),
   };
   const state = { ...made, ...kept, natsPasswords: made.natsPasswords, databasePasswords: made.databasePasswords };
