@@ -48,7 +48,7 @@ async function verify(databaseUrl: string, args: readonly string[] = ["--key", k
 async function calls(count: number): Promise<void> {
   const call = { headers: { ...as(house.key("a-1")) }, body: toolCall("echo", { text: "größe" }) };
   for (let done = 0; done < count; done += 20)
-    await Promise.all(Array.from({ length: 20 }, () => send(`${house.house.url}/mcp/acme`, call)));
+    await Promise.all(Array.from({ length: 20 }, () => send(`${house.house.of("ingress")[0]?.url}/mcp`, call)));
 }
 
 /** Until each log is signed to its end. */

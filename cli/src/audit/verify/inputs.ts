@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Checkpoints, Found } from "./checkpoints.ts";
 import { linesOf } from "./export-source.ts";
-import { BadNote, readKey, type NoteKey } from "./note.ts";
+import { readKey, type BadNote, type NoteKey } from "./note.ts";
 
 /** What was given can't be read: nothing is known of the trail. */
 export class Unreadable extends Error {
