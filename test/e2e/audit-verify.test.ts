@@ -122,11 +122,12 @@ afterAll(() => stack.disposeAsync());
 
 describe("the trail of a running gateway", () => {
   test("is found to be what was signed, by who may only read", async () => {
-    const { code, out } = await sluice(["verify", "--data", house.dataDir, "--key", key]);
+    const { code, out } = await sluice(["verify", "--data", house.dataDir]);
     expect(out).toContain("OK: up to the checkpoints named above these are the events that were signed");
     expect(code).toBe(0);
     expect(out).toMatch(/^acme: 4\d\d events, root [0-9a-f]{64}\. Signed up to event 4\d\d \(audit_checkpoints, on /m);
-    expect((await sluice(["verify", "--data", house.dataDir])).out).toContain("only inner consistency was shown");
+    const withoutKey = await sluice(["verify"], house.house.databases.reader);
+    expect([withoutKey.code, withoutKey.out]).toEqual([0, expect.stringContaining("only inner consistency was shown")]);
   });
 
   test("fits the checkpoints that the signer put into a file, and what was proved of an event stays proved", async () => {

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Checkpoints, Found } from "./checkpoints.ts";
 import { linesOf } from "./export-source.ts";
 import { readKey, type BadNote, type NoteKey } from "./note.ts";
@@ -18,6 +19,19 @@ export async function readKeys(given: readonly string[]): Promise<NoteKey[]> {
       throw new Unreadable((error as BadNote).message, { cause: error });
     }
   });
+}
+
+/** Of the signer of the local instance that lives in this directory; none where that can't be told. */
+export async function localKeys(dataDir: string): Promise<NoteKey[]> {
+  try {
+    const state = JSON.parse(await readFile(join(dataDir, "state.json"), "utf8")) as {
+      signerKey?: { verifierKey?: string };
+    };
+    const key = state.signerKey?.verifierKey;
+    return key === undefined ? [] : [readKey(key)];
+  } catch {
+    return [];
+  }
 }
 
 function isKey(text: string): boolean {

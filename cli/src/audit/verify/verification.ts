@@ -32,8 +32,8 @@ export interface Report {
 export interface VerificationOptions {
   readonly problems: Problems;
   readonly checkpoints: Checkpoints;
-  /** Whether a key says who may sign: then each log has to be signed. */
-  readonly hasKey: boolean;
+  /** Whether a log without a checkpoint that counts is wrong. */
+  readonly mustBeSigned: boolean;
   /** Is told how many entries were read. */
   readonly onProgress?: (log: string, entries: number) => void;
 }
@@ -133,7 +133,7 @@ export class Verification {
 
   /** What is attested beyond what is there, and what is there beyond. */
   async #requireAll({ log, size }: LogCheck, attested: Attested): Promise<void> {
-    const { problems, hasKey } = this.#options;
+    const { problems, mustBeSigned } = this.#options;
     const signed = attested.newestSigned;
     const headSize = (await attested.lastHead())?.size ?? 0;
     const add = (kind: ProblemKind, [from, to]: readonly [number, number], text: string) =>
@@ -154,7 +154,7 @@ export class Verification {
         [headSize, size],
         `${events(headSize, size)} are in the table and not in the tree: its newest head has ${headSize}`,
       );
-    if (hasKey && size > 0 && signed === undefined)
+    if (mustBeSigned && size > 0 && signed === undefined)
       add(
         "unsigned",
         [0, size],
