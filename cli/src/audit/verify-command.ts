@@ -2,7 +2,7 @@ import { type Command } from "commander";
 import { connectReader } from "./reader.ts";
 import { readFile } from "node:fs/promises";
 import { linesOf } from "./verify/export-source.ts";
-import { readKeys } from "./verify/inputs.ts";
+import { localKeys, readKeys } from "./verify/inputs.ts";
 import { readProofs } from "./verify/proof.ts";
 import { linesFor, linesForProof, type Outcome } from "./verify/report.ts";
 import { verifyDatabase, verifyExport, type Given } from "./verify/verify.ts";
@@ -83,11 +83,18 @@ function progress(): Given["onProgress"] {
 /** @throws Error where it can't be told */
 async function verify(flags: Flags, onProgress: Given["onProgress"]): Promise<Outcome> {
   const keys = await readKeys(flags.key);
-  const given: Given = { keys, files: flags.checkpoint, log: flags.tenant, onProgress };
+  const given: Given = {
+    keys,
+    mustBeSigned: keys.length > 0,
+    files: flags.checkpoint,
+    log: flags.tenant,
+    onProgress,
+  };
   if (flags.export !== undefined) return verifyExport(given, linesOf(flags.export));
+  const isLocal = keys.length === 0 && !process.env["DATABASE_URL"];
   const client = await connectReader(flags.data);
   try {
-    return await verifyDatabase(given, client);
+    return await verifyDatabase({ ...given, ...(isLocal && { keys: await localKeys(flags.data) }) }, client);
   } finally {
     await client.end().catch(() => {});
   }

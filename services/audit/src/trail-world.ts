@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { authorizationBlock, Bus, ensureTopology, store } from "@sluice/bus";
+import { accountsBlock, Bus, ensureTopology, store } from "@sluice/bus";
 import { encodeJson, subjects, type Intent, type Outcome, type ServiceName } from "@sluice/contracts";
 import { startNats, startPostgres, type Part } from "@sluice/launcher";
 import { auditSchema, connect as connectOwner, ensureLogin, migrate } from "@sluice/schema";
@@ -114,7 +114,7 @@ export class TrailBus implements AsyncDisposable {
 
   static async start(env: NodeJS.ProcessEnv): Promise<TrailBus> {
     const dataDir = await mkdtemp(join(tmpdir(), "sluice-audit-nats-"));
-    const config = authorizationBlock(() => JSON.stringify(password));
+    const config = accountsBlock({ password: () => JSON.stringify(password) });
     const nats = await startNats({ dataDir, config, env: withoutServers(env) });
     const connect = (service: ServiceName) => Bus.connect({ url: nats.url, service, user: service, pass: password });
     return new TrailBus(nats, { control: await connect("control"), ingress: await connect("ingress") }, dataDir);

@@ -46,7 +46,7 @@ export class ExportReader {
   readonly #options: ExportOptions;
   readonly #ahead: Line[] = [];
   #number = 0;
-  #seen = new Set<string>();
+  readonly #seen = new Set<string>();
 
   constructor(lines: AsyncIterator<string>, options: ExportOptions) {
     this.#lines = lines;

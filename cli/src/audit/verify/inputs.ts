@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Checkpoints, Found } from "./checkpoints.ts";
 import { linesOf } from "./export-source.ts";
-import { BadNote, readKey, type NoteKey } from "./note.ts";
+import { readKey, type BadNote, type NoteKey } from "./note.ts";
 
 /** What was given can't be read: nothing is known of the trail. */
 export class Unreadable extends Error {
@@ -18,6 +19,19 @@ export async function readKeys(given: readonly string[]): Promise<NoteKey[]> {
       throw new Unreadable((error as BadNote).message, { cause: error });
     }
   });
+}
+
+/** Of the signer of the local instance that lives in this directory; none where that can't be told. */
+export async function localKeys(dataDir: string): Promise<NoteKey[]> {
+  try {
+    const state = JSON.parse(await readFile(join(dataDir, "state.json"), "utf8")) as {
+      signerKey?: { verifierKey?: string };
+    };
+    const key = state.signerKey?.verifierKey;
+    return key === undefined ? [] : [readKey(key)];
+  } catch {
+    return [];
+  }
 }
 
 function isKey(text: string): boolean {

@@ -1,6 +1,6 @@
 import { type AbsentItem, type Attestation, type Item, type StoredItem } from "./entry.ts";
 import { Tree } from "./merkle.ts";
-import { events, type Problem, type ProblemKind, type Problems } from "./problem.ts";
+import { events, type ProblemKind, type Problems } from "./problem.ts";
 import { settled, type Suspect } from "./suspects.ts";
 
 export const tileWidth = 256;
@@ -97,24 +97,26 @@ export class LogCheck {
     this.#settle("recorded");
     const [bad] = this.#badHeads;
     if (bad !== undefined && !this.#problems.within(this.log, 0, bad.size))
-      this.#add("root", this.#goodHead, bad.size, {
-        text: `the stored head of size ${bad.size} has another root: ${among(this.#goodHead, bad.size)} was changed, put in or taken out`,
-      });
+      this.#add(
+        "root",
+        [this.#goodHead, bad.size],
+        `the stored head of size ${bad.size} has another root: ${among(this.#goodHead, bad.size)} was changed, put in or taken out`,
+      );
   }
 
   #takeStored(item: StoredItem): void {
     this.#closeHole();
     if (this.#pruned > 0 && this.#pruned === item.index && this.#pruned % tileWidth !== 0)
-      this.#add("missing", 0, this.#pruned, {
-        text: `${events(0, this.#pruned)} are gone, and not by retention: that removes whole tiles of ${tileWidth}`,
-      });
+      this.#add(
+        "missing",
+        [0, this.#pruned],
+        `${events(0, this.#pruned)} are gone, and not by retention: that removes whole tiles of ${tileWidth}`,
+      );
     if (item.of !== this.log)
-      this.#add("foreign", item.index, item.index + 1, {
-        text: `${named(item)} belongs to the log ${item.of ?? "of nobody"}`,
-      });
+      this.#add("foreign", [item.index, item.index + 1], `${named(item)} belongs to the log ${item.of ?? "of nobody"}`);
     const stored = item.tile ?? item.told;
     if (item.leaf === undefined) {
-      this.#add("malformed", item.index, item.index + 1, { text: `${named(item)} can't be read: ${item.fault}` });
+      this.#add("malformed", [item.index, item.index + 1], `${named(item)} can't be read: ${item.fault}`);
       this.#part();
       this.#content = undefined;
     } else if ([item.tile, item.told].some((hash) => hash?.equals(item.leaf as Buffer) === false)) {
@@ -172,7 +174,7 @@ export class LogCheck {
   /** What was stored of the tree and fits what comes later was right, so these rows were not. */
   #blameHeads(): void {
     for (const { size } of this.#badHeads)
-      this.#add("head", size - 1, size, { text: `the stored head of size ${size} was changed: its root is another` });
+      this.#add("head", [size - 1, size], `the stored head of size ${size} was changed: its root is another`);
     this.#badHeads = [];
   }
 
@@ -181,9 +183,11 @@ export class LogCheck {
     const from = this.#badHeads.length > 0 ? Math.max(this.#goodSigned, this.#goodHead) : this.#goodSigned;
     this.#badHeads = [];
     this.#settle("recorded");
-    this.#add("root", from, head.size, {
-      text: `the tree of ${head.size} leaves has another root than ${signer}: ${among(from, head.size)} was changed, put in or taken out, and the tree made anew (a fork)`,
-    });
+    this.#add(
+      "root",
+      [from, head.size],
+      `the tree of ${head.size} leaves has another root than ${signer}: ${among(from, head.size)} was changed, put in or taken out, and the tree made anew (a fork)`,
+    );
   }
 
   #skipped(index: number): void {
@@ -202,7 +206,7 @@ export class LogCheck {
     }
     const place = index === this.#next - 1 ? index : this.#next;
     const where = place === index ? "twice" : `again, in the place of event ${place}`;
-    this.#add("duplicate", place, place + 1, { text: `event ${index} stands there ${where}` });
+    this.#add("duplicate", [place, place + 1], `event ${index} stands there ${where}`);
     return false;
   }
 
@@ -211,21 +215,24 @@ export class LogCheck {
     const { from, to, found } = this.#gap;
     this.#gap = undefined;
     if (found === to - from)
-      this.#add("order", from, to, { text: `${events(from, to)}: out of order, event ${to} stands before` });
+      this.#add("order", [from, to], `${events(from, to)}: out of order, event ${to} stands before`);
     else
-      this.#add("missing", from, to, {
-        text: `${events(from, to)}: missing${found === 0 ? "" : `, but for ${found} that stand elsewhere`}`,
-      });
+      this.#add(
+        "missing",
+        [from, to],
+        `${events(from, to)}: missing${found === 0 ? "" : `, but for ${found} that stand elsewhere`}`,
+      );
   }
 
   #closeHole(): void {
     if (this.#hole === undefined) return;
     const { from, to } = this.#hole;
     this.#hole = undefined;
-    this.#add("missing", from, to, { text: `${events(from, to)}: missing, the tree has their hashes still` });
+    this.#add("missing", [from, to], `${events(from, to)}: missing, the tree has their hashes still`);
   }
 
-  #add(kind: ProblemKind, from: number, to: number, { text }: Pick<Problem, "text">): void {
+  /** Of the events from the first to the one before the second. */
+  #add(kind: ProblemKind, [from, to]: readonly [number, number], text: string): void {
     this.#problems.add({ kind, log: this.log, index: from, ...(to - from > 1 && { last: to - 1 }), text });
   }
 }

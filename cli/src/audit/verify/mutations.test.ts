@@ -11,8 +11,7 @@ import type { Outcome } from "./report.ts";
 import { verifyExport } from "./verify.ts";
 
 const key = makeKey();
-const sizes = { _gateway: 40, acme: 700 };
-const trail = makeTrail(sizes);
+const trail = makeTrail({ _gateway: 40, acme: 700 });
 const acme = trail.get("acme") as MadeEntry[];
 const gateway = trail.get("_gateway") as MadeEntry[];
 const checkpoints = [
@@ -40,7 +39,10 @@ async function verifyLines(lines: readonly string[], given: Given = {}): Promise
   async function* all() {
     yield* lines;
   }
-  return verifyExport({ keys, files: given.files ?? [], log: given.log, onProgress: () => {} }, all());
+  return verifyExport(
+    { keys, mustBeSigned: keys.length > 0, files: given.files ?? [], log: given.log, onProgress: () => {} },
+    all(),
+  );
 }
 
 /** An export in which the entries of acme are others. */
@@ -80,7 +82,13 @@ describe("an export that is as it was signed", () => {
     const compressed = await file(gzipSync(`${withAcme(acme, []).join("\n")}\n`));
     const lines = await file(checkpoints.map((one) => `${JSON.stringify(one)}\n`).join(""));
     const note = await file((checkpoints[4] as Checkpoint).note);
-    const given = { keys: [readKey(key.vkey)], files: [lines, note], log: undefined, onProgress: () => {} };
+    const given = {
+      keys: [readKey(key.vkey)],
+      mustBeSigned: true,
+      files: [lines, note],
+      log: undefined,
+      onProgress: () => {},
+    };
     expect(await verifyExport(given, linesOf(compressed))).toMatchObject({ ok: true, shown: "signed" });
   });
 

@@ -3,7 +3,7 @@ import { describe, type Checkpoints, type Signed } from "./checkpoints.ts";
 import { Emitters, type EmitterReport } from "./emitters.ts";
 import type { Attestation, Item, LogSource } from "./entry.ts";
 import { LogCheck, tileWidth } from "./log-check.ts";
-import { events, type Problems } from "./problem.ts";
+import { events, type ProblemKind, type Problems } from "./problem.ts";
 import { TileCheck } from "./tile-check.ts";
 
 /** What was found out of one log. */
@@ -32,8 +32,8 @@ export interface Report {
 export interface VerificationOptions {
   readonly problems: Problems;
   readonly checkpoints: Checkpoints;
-  /** Whether a key says who may sign: then each log has to be signed. */
-  readonly hasKey: boolean;
+  /** Whether a log without a checkpoint that counts is wrong. */
+  readonly mustBeSigned: boolean;
   /** Is told how many entries were read. */
   readonly onProgress?: (log: string, entries: number) => void;
 }
@@ -132,42 +132,34 @@ export class Verification {
   }
 
   /** What is attested beyond what is there, and what is there beyond. */
-  async #requireAll(check: LogCheck, attested: Attested): Promise<void> {
-    const { log, size } = check;
-    const { problems, hasKey } = this.#options;
+  async #requireAll({ log, size }: LogCheck, attested: Attested): Promise<void> {
+    const { problems, mustBeSigned } = this.#options;
     const signed = attested.newestSigned;
-    const lastHead = await attested.lastHead();
-    const cut = signed !== undefined && signed.size > size ? signed : undefined;
-    const largest = Math.max(cut?.size ?? 0, lastHead?.size ?? 0);
+    const headSize = (await attested.lastHead())?.size ?? 0;
+    const add = (kind: ProblemKind, [from, to]: readonly [number, number], text: string) =>
+      problems.add({ kind, log, index: from, last: to - 1, text });
+    const isCut = signed !== undefined && signed.size > size;
+    const largest = Math.max(isCut ? signed.size : 0, headSize);
     if (largest > size) {
-      const who = cut === undefined ? `its head has ${largest}` : `${describe(cut)} has ${cut.size}`;
-      const isBackup = cut !== undefined && lastHead !== undefined && lastHead.size <= size;
-      problems.add({
-        kind: "cut",
-        log,
-        index: size,
-        last: largest - 1,
-        text: `the tree has ${size} leaves but ${who}: ${events(size, largest)} are gone${isBackup ? ", and the store itself knows nothing of them, as after going back to an old backup" : ""}`,
-      });
+      const who = isCut ? `${describe(signed)} has ${signed.size}` : `its head has ${largest}`;
+      const backup =
+        isCut && attested.hasHeads && headSize <= size
+          ? ", and the store itself knows nothing of them, as after going back to an old backup"
+          : "";
+      add("cut", [size, largest], `the tree has ${size} leaves but ${who}: ${events(size, largest)} are gone${backup}`);
     }
-    if (attested.hasHeads && size > (lastHead?.size ?? 0)) {
-      const from = lastHead?.size ?? 0;
-      problems.add({
-        kind: "outside",
-        log,
-        index: from,
-        last: size - 1,
-        text: `${events(from, size)} are in the table and not in the tree: its newest head has ${from}`,
-      });
-    }
-    if (hasKey && size > 0 && signed === undefined)
-      problems.add({
-        kind: "unsigned",
-        log,
-        index: 0,
-        last: size - 1,
-        text: "no checkpoint that the key signed: nothing attests these events. The signer signs within seconds: does it run?",
-      });
+    if (attested.hasHeads && size > headSize)
+      add(
+        "outside",
+        [headSize, size],
+        `${events(headSize, size)} are in the table and not in the tree: its newest head has ${headSize}`,
+      );
+    if (mustBeSigned && size > 0 && signed === undefined)
+      add(
+        "unsigned",
+        [0, size],
+        "no checkpoint that the key signed: nothing attests these events. The signer signs within seconds: does it run?",
+      );
   }
 }
 

@@ -13,6 +13,8 @@ import { Verification } from "./verification.ts";
 export interface Given {
   /** Whose signatures count. */
   readonly keys: readonly NoteKey[];
+  /** Whether a log that none of them signed is wrong; else it is only said. */
+  readonly mustBeSigned: boolean;
   /** Files with checkpoints that were kept elsewhere. */
   readonly files: readonly string[];
   /** The only log that is asked for. */
@@ -23,7 +25,7 @@ export interface Given {
 
 /** @throws Error where it can't be told */
 export async function verifyDatabase(
-  { keys, files, log: only, onProgress }: Given,
+  { keys, mustBeSigned, files, log: only, onProgress }: Given,
   client: pg.ClientBase,
 ): Promise<Outcome> {
   await using snapshot = await TrailSnapshot.of(client);
@@ -32,7 +34,7 @@ export async function verifyDatabase(
   for await (const batch of snapshot.batches({ text: storedCheckpoints, values: [only ?? null] }))
     for (const row of batch) checkpoints.add(foundOf(row));
   for (const file of files) await addCheckpointFile(checkpoints, file);
-  const verification = new Verification({ problems, checkpoints, hasKey: keys.length > 0, onProgress });
+  const verification = new Verification({ problems, checkpoints, mustBeSigned, onProgress });
   const logs = only === undefined ? await snapshot.logs() : [only];
   for (const log of logs) await verification.verify(new DatabaseSource(log, snapshot, problems));
   const unread = await checkBeside(snapshot, problems, only);
@@ -58,7 +60,7 @@ function foundOf({ log, size, root, ms, note }: Row): Found {
 
 /** @throws Error where it can't be told */
 export async function verifyExport(
-  { keys, files, log: only, onProgress }: Given,
+  { keys, mustBeSigned, files, log: only, onProgress }: Given,
   lines: AsyncIterator<string>,
 ): Promise<Outcome> {
   const problems = new Problems();
@@ -69,7 +71,7 @@ export async function verifyExport(
   const checkpoints = new Checkpoints(believed, problems);
   for (const { checkpoint } of found) checkpoints.add({ note: checkpoint, from: "the export" });
   for (const file of files) await addCheckpointFile(checkpoints, file);
-  const verification = new Verification({ problems, checkpoints, hasKey: keys.length > 0, onProgress });
+  const verification = new Verification({ problems, checkpoints, mustBeSigned, onProgress });
   for (; source.done !== true; source = await sources.next()) {
     if (only === undefined || source.value.log === only) await verification.verify(source.value);
     else for await (const _ of source.value.items());
