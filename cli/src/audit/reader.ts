@@ -3,9 +3,9 @@ import { whereOf } from "./where.ts";
 
 /** A connection of who may read the trail: to DATABASE_URL, or to what runs in this directory. @throws Error that says what to do */
 export async function connectReader(dataDir: string): Promise<pg.Client> {
-  const { url } = await whereOf({ dataDir, databaseUrl: process.env["DATABASE_URL"] });
+  const { databaseUrl } = await whereOf({ dataDir, databaseUrl: process.env["DATABASE_URL"] });
   const client = new pg.Client({
-    connectionString: url,
+    connectionString: databaseUrl,
     application_name: "sluice-cli",
     connectionTimeoutMillis: 5_000,
   });

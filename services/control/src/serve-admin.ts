@@ -22,13 +22,15 @@ export async function serveAdmin(
 ): Promise<Credentials> {
   const { config, bus, log, scope } = context;
   const operators = new Operators(config.ADMIN_TOKEN);
-  const credentials = scope.use(new Credentials({
+  const credentials = scope.use(
+    new Credentials({
       bus,
       log,
       isOperator: (name) => operators.knows(name),
       onOrphanRevoked: ({ tenant, kind, id }) =>
         actions.noted({ action: `${kind}s.revoke`, tenant, subject: `${kind} ${id}` }),
-    }));
+    }),
+  );
   const file = config.OPERATORS_FILE;
   if (file !== undefined)
     scope.use(
