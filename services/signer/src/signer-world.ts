@@ -90,7 +90,7 @@ export class SignerWorld implements AsyncDisposable {
       isReady: () => ready.every((check) => check()),
       health: () => Object.fromEntries(reports.flatMap((report) => Object.entries(report()))),
       problems: () => problems.flatMap((tell) => tell()),
-      metric: async (name) => ((await metrics.getSingleMetric(name)?.get())?.values ?? []) as never,
+      metric: async (name) => (await metrics.getSingleMetric(name)?.get())?.values ?? [],
       [Symbol.asyncDispose]: () => scope.disposeAsync(),
     };
   }
