@@ -6,6 +6,7 @@ import { auditSchema, connect, migrate } from "@sluice/schema";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readKey } from "../../cli/src/audit/verify/note.ts";
+import type { Problem } from "../../cli/src/audit/verify/problem.ts";
 import type { Outcome } from "../../cli/src/audit/verify/report.ts";
 import { verifyDatabase } from "../../cli/src/audit/verify/verify.ts";
 import { as, send, toolCall } from "./http.ts";
@@ -122,7 +123,7 @@ describe("the trail of a running gateway", () => {
     const { code, out } = await sluice(["verify", "--data", house.dataDir]);
     expect(out).toContain("OK: up to the checkpoints named above these are the events that were signed");
     expect(code).toBe(0);
-    expect(out).toMatch(/^acme: 4\d\d events, root [0-9a-f]{64}\. Signed up to event 4\d\d \(audit_checkpoints, on /m);
+    expect(out).toMatch(/^acme: \d{3} events, root [0-9a-f]{64}\. Signed up to event \d{3} \(audit_checkpoints, on /m);
     const withoutKey = await sluice(["verify"], house.house.databases.reader);
     expect([withoutKey.code, withoutKey.out]).toEqual([0, expect.stringContaining("only inner consistency was shown")]);
   });
@@ -136,7 +137,7 @@ describe("the trail of a running gateway", () => {
     expect(await sluice(["prove", intent?.event_id ?? "", "--out", proof, "--data", house.dataDir])).toMatchObject({
       code: 0,
     });
-    expect(await sluice(["verify", "--proof", proof, "--key", key])).toMatchObject({ code: 0 });
+    expect(await sluice(["verify", "--proof", proof, "--key", key])).toMatchObject({ code: 0, err: "" });
     const text = await readFile(proof, "utf8");
     const [, extra = ""] = /^extra (.*)$/m.exec(text) ?? [];
     const other = Buffer.from(extra, "base64").toString().replace('"tools/call"', '"tools/list"');
@@ -152,7 +153,7 @@ describe("the trail of a running gateway", () => {
 });
 
 /** SQL of a superuser, and the first bad event that is named, in the log acme. */
-const attacks: [string, string, object][] = [
+const attacks: [string, string, Partial<Problem>][] = [
   [
     "an edit",
     "update audit_events set method = 'tools/list' where log = 'acme' and leaf_index = 77",
@@ -191,14 +192,14 @@ const attacks: [string, string, object][] = [
   ],
   [
     "a swap",
-    "update audit_events set leaf_index = -1 where log = 'acme' and leaf_index = 20; update audit_events set leaf_index = 20 where log = 'acme' and leaf_index = 30; update audit_events set leaf_index = 30 where log = 'acme' and leaf_index = -1",
+    "update audit_events set leaf_index = 1000000 where log = 'acme' and leaf_index = 20; update audit_events set leaf_index = 20 where log = 'acme' and leaf_index = 30; update audit_events set leaf_index = 30 where log = 'acme' and leaf_index = 1000000",
     { kind: "swapped", index: 20, last: 30 },
   ],
   ["a cut tail", "delete from audit_events where log = 'acme' and leaf_index >= 390", { kind: "cut", index: 390 }],
   [
     "a cut tail with its heads",
-    "delete from audit_events where log = 'acme' and leaf_index >= 390; delete from audit_heads where log = 'acme' and size > 390",
-    { kind: "cut", index: 390 },
+    "delete from audit_heads where log = 'acme' and size > 390; delete from audit_events where log = 'acme' and leaf_index >= (select max(size) from audit_heads where log = 'acme')",
+    { kind: "cut" },
   ],
   [
     "a row put in twice",
@@ -242,7 +243,9 @@ describe("A35: what a superuser does to the tables", () => {
   test.each(attacks)("%s makes the verifier fail and name the first bad event", async (_name, sql, expected) => {
     const { ok, problems } = await tampered(sql);
     expect(ok).toBe(false);
-    expect(problems.find(({ log }) => log === "acme")).toMatchObject(expected);
+    expect(problems).toContainEqual(expect.objectContaining({ log: "acme", ...expected }));
+    const first = problems.find(({ log, index }) => log === "acme" && index !== undefined);
+    if (expected.index !== undefined) expect(first?.index).toBe(expected.index);
   });
 
   test("an edit with its leaf hash and heads made anew is found between the checkpoints that hold", async () => {

@@ -29,6 +29,7 @@ export function addVerifyCommand(audit: Command): void {
     .command("verify")
     .description("say whether the trail is whole and unchanged")
     .option("--export <file>", "a verifiable export (JSON lines, gzip or not) instead of the database")
+    .option("--proof <file>", 'a proof by "sluice audit prove" instead of the database')
     .option(
       "--checkpoint <file>",
       "a checkpoint that was kept elsewhere: a note, or JSON lines; again for each",
