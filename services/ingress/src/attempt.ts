@@ -6,7 +6,7 @@ import type { Principal } from "./tenants.ts";
 import { whoOf } from "./who.ts";
 
 /** What a request does, where that could not be read. */
-export const unknownMethod = "unknown";
+const unknownMethod = "unknown";
 
 /** A request of somebody known that is refused before anybody is asked for admission, as far as it is known. */
 export interface Attempt {

@@ -11,6 +11,7 @@ import { CountedCalls } from "./counted-calls.ts";
 import { Leases } from "./leases.ts";
 
 const mebibyte = 1024 * 1024;
+const trailSizes = { trailMaxBytes: 8 << 20, trailMaxAgeMs: 60_000 };
 const sizes = { auditMaxBytes: 64 * mebibyte, repliesMaxBytes: 8 * mebibyte, repliesMaxAgeMs: 60_000 };
 let scope: AsyncDisposableStack;
 let bus: Bus;
@@ -36,7 +37,7 @@ afterEach(() => scope.disposeAsync());
 /** From now on there is an AUDIT stream; what was heard before is not stored. */
 async function store(): Promise<void> {
   heard = [];
-  await ensureTopology(bus, { replicas: 1, ...sizes, pushMaxBytes: 8 * mebibyte, pushMaxWaiting: 100 });
+  await ensureTopology(bus, { ...sizes, ...trailSizes, replicas: 1, pushMaxBytes: 8 * mebibyte, pushMaxWaiting: 100 });
 }
 
 const events = () => heard.flatMap((batch) => batch.events);

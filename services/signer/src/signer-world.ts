@@ -81,7 +81,8 @@ export class SignerWorld implements AsyncDisposable {
     const reports: (() => Record<string, unknown>)[] = [];
     const problems: (() => string[])[] = [];
     await startSigner({
-      ...{ config, bus, metrics, scope, log: createLog("signer", "silent") },
+      ...{ bus, metrics, scope, log: createLog("signer", "silent") },
+      config: config as SignerContext["config"],
       report: (details) => void reports.push(details),
       requireReady: (check) => void ready.push(check),
       complain: (tell) => void problems.push(tell),
