@@ -29,6 +29,8 @@ export interface TestHouse extends AsyncDisposable {
   configure(tenants: TestHouseOptions["tenants"]): Promise<void>;
   /** Runs a query on the audit database. */
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>;
+  /** All rows of all tables of the audit database, for canary searches: one line each, binary columns as Latin-1 beside their hex. */
+  stored(): Promise<string>;
   /** All the logs of all the processes, for canary searches. */
   logs(): Promise<string>;
 }
@@ -57,6 +59,7 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
     },
     configure,
     query: async (sql, values) => (await database.query(sql, values)).rows as never,
+    stored: () => storedIn(database),
     logs: async () => {
       const dir = join(dataDir, "logs");
       const texts = await Promise.all((await readdir(dir)).map((file) => readFile(join(dir, file), "utf8")));
@@ -68,6 +71,18 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
       await rm(root, { recursive: true, force: true });
     },
   };
+}
+
+async function storedIn(database: pg.Pool): Promise<string> {
+  const tables = await database.query<{ name: string }>(
+    "select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'",
+  );
+  const rows = await Promise.all(
+    tables.rows.map(({ name }) => database.query<{ text: string }>(`select t::text as text from ${name} t`)),
+  );
+  const text = rows.flatMap((found) => found.rows.map((row) => row.text)).join("\n");
+  const binary = text.matchAll(/\\x([0-9a-f]+)/g);
+  return [text, ...Array.from(binary, ([, hex = ""]) => Buffer.from(hex, "hex").toString("latin1"))].join("\n");
 }
 
 function tenantsYaml(tenants: TestHouseOptions["tenants"], keys: Record<string, string>): string {
