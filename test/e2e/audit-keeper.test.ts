@@ -16,7 +16,7 @@ beforeAll(async () => {
   const mcp = { endpoints: [{ name: "main", url: upstream.url }] };
   const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
   house = await startTestHouse({
-    envOf: { audit: { AUDIT_RETENTION_INTERVAL_MS: "1000" } },
+    envOf: { audit: { AUDIT_RETENTION_INTERVAL_MS: "1000" }, signer: { SIGNER_INTERVAL_MS: "300" } },
     tenants: {
       acme: { agents: [person, "other"], mcp, accessRules },
       brief: { agents: ["busy"], mcp, accessRules, audit: { retentionDays: 1 } },
