@@ -267,6 +267,7 @@ describe("A34: the audit trail against the client's own ledger", () => {
     ).toEqual(["session-client", "session-client", "session-client"]);
     expect(find("200").client_name).toBe("ledger");
     expect(find("404 path").client_name).toBe("ledger");
+    expect([find("404 server").path, find("404 path").path]).toEqual(["/mcp/:server", "/*"]);
     expect(find("limited, first")).toMatchObject({
       limit_policy: expect.stringContaining("limits[0]"),
       limit_left: "0",
