@@ -107,7 +107,8 @@ beforeAll(async () => {
     stranger.issueFiles(dir, "stranger", { commonName: "sluice", usage: "client" }),
   ]);
   const upstream = stack.use(await FakeUpstream.start());
-  urls = { redis: await redisWithTls(), postgres: await postgresWithTls() };
+  const [redisUrl, postgres] = await Promise.all([redisWithTls(), postgresWithTls()]);
+  urls = { redis: redisUrl, postgres };
   const overTls = { REDIS_URL: urls.redis, ...clientFiles("REDIS") };
   const limits = [{ path: "/mcp/tools/call", maxRequests: 2, windowSeconds: 3_600 }];
   const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
