@@ -5,7 +5,7 @@ import { linesOf } from "./export-source.ts";
 import { readKey, type BadNote, type NoteKey } from "./note.ts";
 
 /** What was given can't be read: nothing is known of the trail. */
-export class Unreadable extends Error {
+class Unreadable extends Error {
   override readonly name = "Unreadable";
 }
 

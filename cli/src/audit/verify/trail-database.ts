@@ -1,4 +1,4 @@
-import pg from "pg";
+import type pg from "pg";
 import { recordTypes } from "./row.ts";
 
 const rowsAtOnce = 1_000;
