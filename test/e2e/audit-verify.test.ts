@@ -108,6 +108,7 @@ beforeAll(async () => {
   const upstream = stack.use(await FakeUpstream.start());
   house = stack.use(
     await startTestHouse({
+      envOf: { signer: { SIGNER_INTERVAL_MS: "300" } },
       tenants: {
         acme: {
           agents: ["a-1"],
