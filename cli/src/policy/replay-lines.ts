@@ -127,7 +127,15 @@ function listLines({ lists }: Replayed): string[] {
   return [`${callsOf(lists)} asked for lists or cards: what was in them, and would be hidden, is not on record`, ""];
 }
 
-function summaryOf({ calls: read, otherwise, newlyDenied, newlyAllowed, untold, uncompared, ...report }: Replayed): string {
+function summaryOf({
+  calls: read,
+  otherwise,
+  newlyDenied,
+  newlyAllowed,
+  untold,
+  uncompared,
+  ...report
+}: Replayed): string {
   const span = report.first === null ? "" : ` from ${report.first} to ${report.last}`;
   const changed = `${otherwise} would be decided otherwise (${newlyDenied} newly denied, ${newlyAllowed} newly allowed)`;
   return `${callsOf(read - uncompared.calls)} replayed${span}, ${changed}, of ${untold.calls} it can't be told; ${uncompared.calls} not compared`;

@@ -46,7 +46,9 @@ export function addReplayCommand(policy: Command): void {
     .requiredOption("--conf <dir>", "the changed configuration: directory of tenants.yaml, or the file");
   addTimeFlags(command)
     .option("--agent <id>", "only of this agent")
-    .addOption(new Option("--limit <n>", "show at most this many groups of each kind").argParser(parseLimit).default(50))
+    .addOption(
+      new Option("--limit <n>", "show at most this many groups of each kind").argParser(parseLimit).default(50),
+    )
     .option("--json", "one JSON object, with all groups")
     .option("--exit-code", "say by the exit code whether anything would be decided otherwise")
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")

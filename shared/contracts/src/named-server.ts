@@ -27,7 +27,10 @@ export function ownName({ target: name }: Pick<Named, "target">, server: string 
 export function namedServer(
   address: string,
   named: Named,
-  { servers, toolPrefix }: Pick<IngressSection, "toolPrefix"> & { readonly servers: readonly { readonly name: string }[] },
+  {
+    servers,
+    toolPrefix,
+  }: Pick<IngressSection, "toolPrefix"> & { readonly servers: readonly { readonly name: string }[] },
 ): string | undefined {
   const { target: name } = named;
   if (name === undefined || address !== allServers || toolPrefix === "never") return undefined;

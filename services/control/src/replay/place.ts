@@ -1,4 +1,12 @@
-import { a2aRoutes, allServers, mcpRoutes, namedServer, ownName, prefixSeparatorOf, type Tenant } from "@sluice/contracts";
+import {
+  a2aRoutes,
+  allServers,
+  mcpRoutes,
+  namedServer,
+  ownName,
+  prefixSeparatorOf,
+  type Tenant,
+} from "@sluice/contracts";
 import type { RecordedCall } from "./recorded-call.ts";
 
 /** The paths that name neither server nor agent. What is posted to `/mcp/messages` goes to the server of its session. */

@@ -54,22 +54,46 @@ describe("B4: a recorded call under another configuration", () => {
   it.each<[string, Partial<RecordedCall>, string]>([
     ["is decided by its rules", { target: "drop" }, "deny accessRules[0].deniedTools[0]"],
     ["is denied where no rule allows it", { target: "other" }, "deny default-deny"],
-    ["is decided as a resource", { method: "resources/read", target: "file:///secret/x" }, "deny accessRules[9].deniedResources[0]"],
+    [
+      "is decided as a resource",
+      { method: "resources/read", target: "file:///secret/x" },
+      "deny accessRules[9].deniedResources[0]",
+    ],
     ["needs no rule where none speaks", { method: "tools/list", target: null }, "allow settings.mcp_enabled"],
     ["is denied where its tenant is gone", { tenant: "gone" }, "deny unknown-tenant"],
     ["is denied where its protocol is off", { tenant: "off", server: "main" }, "deny settings.mcp_enabled"],
     ["is denied where A2A is off", { tenant: "off", ...at("/a2a/planner", "planner") }, "deny settings.a2a_enabled"],
     ["is denied where its server is gone", { server: "gone", path: "/mcp/gone" }, "deny unknown-server"],
-    ["goes to the servers that are there, by an address that names none", { server: "gone" }, "allow accessRules[0].allowedTools[0]"],
+    [
+      "goes to the servers that are there, by an address that names none",
+      { server: "gone" },
+      "allow accessRules[0].allowedTools[0]",
+    ],
     ["is an operation on an agent", at("/a2a/coder", "coder"), "deny accessRules[9].deniedAgents[0]"],
     ["goes to the first agent, by an address that names none", at("/a2a", "coder"), "allow default-allow"],
     ["is denied where its agent is gone", at("/a2a/gone", "gone"), "deny unknown-server"],
-    ["looks at scopes and issuer", { target: "rule", scopes: ["admin"], auth_issuer: "https://i" }, "allow accessRules[6].allowedTools[0]"],
+    [
+      "looks at scopes and issuer",
+      { target: "rule", scopes: ["admin"], auth_issuer: "https://i" },
+      "allow accessRules[6].allowedTools[0]",
+    ],
     ["without scopes has none", { target: "rule", auth_issuer: "https://i" }, "deny default-deny"],
     ["looks at user and owner", { target: "lookup", auth_user: "ada" }, "allow accessRules[5].allowedTools[0]"],
-    ["that asks for a stream's rest is what was called", { method: "GET", target: null, resumes: { method: "tools/call", target: "drop" } }, "deny accessRules[0].deniedTools[0]"],
-    ["that asks for it hangs on no arguments", { method: "GET", target: null, resumes: { method: "tools/call", target: "write" } }, "allow accessRules[1].allowedTools[0]"],
-    ["without arguments is decided by that", { target: "purge", arguments_hash: hashOf("{}") }, "allow accessRules[3].allowedTools[0]"],
+    [
+      "that asks for a stream's rest is what was called",
+      { method: "GET", target: null, resumes: { method: "tools/call", target: "drop" } },
+      "deny accessRules[0].deniedTools[0]",
+    ],
+    [
+      "that asks for it hangs on no arguments",
+      { method: "GET", target: null, resumes: { method: "tools/call", target: "write" } },
+      "allow accessRules[1].allowedTools[0]",
+    ],
+    [
+      "without arguments is decided by that",
+      { target: "purge", arguments_hash: hashOf("{}") },
+      "allow accessRules[3].allowedTools[0]",
+    ],
   ])("%s", (_, differing, expected) => {
     expect(now(differing)).toBe(expected);
   });
@@ -93,7 +117,9 @@ describe("B4: a recorded call under another configuration", () => {
     expect(now({ agent_id: forgotten })).toMatchObject({ kind: "untold", because: "the agent was forgotten" });
     expect(now({ agent_id: forgotten, method: "tools/list" })).toBe("allow settings.mcp_enabled");
     expect(now({ agent_id: forgotten, tenant: "gone" })).toBe("deny unknown-tenant");
-    expect(now({ target: "find", agent_owner: forgotten })).toMatchObject({ rules: ["accessRules[4].allowedTools[0]"] });
+    expect(now({ target: "find", agent_owner: forgotten })).toMatchObject({
+      rules: ["accessRules[4].allowedTools[0]"],
+    });
     expect(now({ target: "lookup", auth_user: forgotten })).toMatchObject({ because: "the user was forgotten" });
     expect(now({ agent_owner: forgotten, auth_user: forgotten })).toBe("allow accessRules[0].allowedTools[0]");
     expect(now({ target: "lookup", agent_owner: forgotten })).toBe("deny default-deny");

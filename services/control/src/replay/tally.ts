@@ -84,7 +84,8 @@ export class Tally {
   /** What was found: groups with the most calls first. */
   report() {
     const changed = byCalls(this.#changed.values());
-    const sum = (groups: readonly { readonly calls: number }[]) => groups.reduce((calls, group) => calls + group.calls, 0);
+    const sum = (groups: readonly { readonly calls: number }[]) =>
+      groups.reduce((calls, group) => calls + group.calls, 0);
     const untold = byCalls(this.#untold.values());
     const shadowed = byCalls(this.#shadowed.values());
     const uncompared = byCalls([...this.#uncompared].map(([because, calls]) => ({ because, calls })));
