@@ -9,7 +9,7 @@ import { AuditParts } from "./audit-parts.ts";
 import { usageOf, type NamedProcess } from "./proc.ts";
 
 /** From the AUDIT stream to the committed row. */
-export interface AuditStoreRow {
+interface AuditStoreRow {
   readonly workload: "audit-store";
   readonly events: number;
   readonly eventsPerSecond: number;
@@ -17,7 +17,7 @@ export interface AuditStoreRow {
 }
 
 /** What the tree costs the audit service, per event. */
-export interface AuditTreeRow {
+interface AuditTreeRow {
   readonly workload: "audit-tree";
   readonly events: number;
   readonly recordAndLeafUs: number;
@@ -26,7 +26,7 @@ export interface AuditTreeRow {
 }
 
 /** `sluice audit verify` over all that was stored. */
-export interface AuditVerifyRow {
+interface AuditVerifyRow {
   readonly workload: "audit-verify";
   readonly events: number;
   readonly seconds: number;
