@@ -154,6 +154,15 @@ describe("the tree of what is stored", () => {
   });
 });
 
+test("what one process stores by two connections at once is not taken for a database that was put back", async () => {
+  const trail = writer();
+  const several = async (prefix: string) => {
+    for (let number = 0; number < 150; number++) await trail.store(events(1, { prefix: `${prefix}${number}` }));
+  };
+  await Promise.all([several("a"), several("b")]);
+  expect(await verified()).toEqual({ acme: 300 });
+}, 60_000);
+
 describe("what breaks in between", () => {
   test.each(["before", "after"] as const)(
     "a connection lost %s the commit: stored again it is one row",

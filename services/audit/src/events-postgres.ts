@@ -70,7 +70,7 @@ export class PostgresEvents implements Events, AsyncDisposable {
   async #transaction(client: ClientBase, events: readonly NewEvent[]): Promise<number> {
     await lockLogs(client, events);
     try {
-      const stored = await readStored(client, events, (log) => this.#edges.sizeOf(log));
+      const stored = await readStored(client, events, (log) => this.#edges.known(log));
       const { fresh, repeated } = sortOut(events, stored.origins);
       const rows = [...fresh, ...(await dropStored(client, repeated))];
       const edges = rows.length === 0 ? new Map<string, Edge>() : await this.#append(client, rows, stored);

@@ -1,5 +1,5 @@
 import { type ClientBase, escapeLiteral } from "pg";
-import type { StoredHead } from "./edges-postgres.ts";
+import type { KnownHead, StoredHead } from "./edges-postgres.ts";
 import type { NewEvent } from "./event-row.ts";
 import type { Origin } from "./repeated.ts";
 import { subjectKey } from "./sealing.ts";
@@ -49,13 +49,14 @@ interface Row {
   }[];
 }
 
-/** Reads all of it by one statement. @param sizeOf the size of a log whose root is asked for too */
+/** Reads all of it by one statement. @param knownOf the tree of a log that this process knows: what the store has at its size is asked for too */
 export async function readStored(
   client: ClientBase,
   events: readonly NewEvent[],
-  sizeOf: (log: string) => number,
+  knownOf: (log: string) => KnownHead | undefined,
 ): Promise<Stored> {
   const logs = logsOf(events);
+  const known = new Map(logs.map((log) => [log, knownOf(log)]));
   const people = new Map<string, { log: string; value: string }>();
   for (const { log, people: said } of events)
     for (const value of Object.values(said)) people.set(subjectKey(log, value), { log, value });
@@ -64,7 +65,7 @@ export async function readStored(
     [...people.values()].map(({ log }) => log),
     [...people.values()].map(({ value }) => value),
     logs,
-    logs.map(sizeOf),
+    logs.map((log) => known.get(log)?.size ?? 0),
   ];
   const { rows } = await client.query<Row>({ name: "read-stored", text, values });
   const { events: told, subjects, heads } = rows[0] as Row;
@@ -73,7 +74,9 @@ export async function readStored(
     commitments: new Map(
       subjects?.map(({ log, value, commitment }) => [subjectKey(log, value), Buffer.from(commitment, "hex")]),
     ),
-    heads: heads.map((head) => ({ ...head, root: bytesOf(head.root), rootThen: bytesOf(head.rootThen) })),
+    heads: heads.map(({ log, size, root, rootThen }) => ({
+      ...{ log, size, known: known.get(log), root: bytesOf(root), rootThen: bytesOf(rootThen) },
+    })),
   };
 }
 
