@@ -1,4 +1,4 @@
-import { sessionNameOf, type IngressSection, type Intent } from "@sluice/contracts";
+import { namedServer, ownName, sessionNameOf, type IngressSection, type Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Body } from "./body.ts";
 import type { HandedHead } from "./conversation.ts";
@@ -10,7 +10,7 @@ import type { Moment } from "./outcome.ts";
 import type { Decided } from "./passage.ts";
 import { header, pathOf, productOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
-import { namedServer, ownName, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 import { whoOf } from "./who.ts";
 
 /** A request on its way: what was found out about it so far. */
@@ -36,7 +36,7 @@ export function intentOf(journey: Omit<Journey, "response">): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
   const client = clientOf(journey, session);
-  const server = namedServer(target, operation, section);
+  const server = namedServer(target.name, operation, section);
   const named = ownName(operation, server);
   return {
     call: name.replace(".", "-"),

@@ -18,6 +18,7 @@ export type { A2aEndpoint } from "./conf-a2a.ts";
 export * from "./credential.ts";
 export * from "./faults.ts";
 export * from "./mtls.ts";
+export * from "./named-server.ts";
 export * from "./subjects.ts";
 export * from "./limits.ts";
 export * from "./pattern.ts";

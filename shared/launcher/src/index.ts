@@ -1,5 +1,6 @@
 export { checkConfiguration, confCheckMain } from "./check-configuration.ts";
 export { explainCall } from "./explain-call.ts";
+export { startReplay, type Replaying } from "./replay-calls.ts";
 export { prepareDatabases } from "./databases.ts";
 export type { DatabaseUrls } from "./databases.ts";
 export { loadState } from "./state.ts";

@@ -6,7 +6,7 @@ import { addTimeFlags, filterOf } from "../query.ts";
 import { encodeCsv } from "./csv.ts";
 import { writeOutput, type Encode, type Output } from "./output.ts";
 import { encodeParquet } from "./parquet.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "../progress.ts";
 
 /** One row per call, for analysis. A new format is a file beside this one and a line here. */
 const tables: Readonly<Record<string, Encode>> = { csv: encodeCsv, parquet: encodeParquet };
@@ -79,7 +79,7 @@ async function run(flags: Flags): Promise<void> {
       throw error;
     },
   );
-  if (isWhole) progress.end(out);
+  if (isWhole) progress.end(out === "-" ? "written" : `written to ${out}`);
 }
 
 async function* callsOf(

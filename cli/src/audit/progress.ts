@@ -1,6 +1,6 @@
 const everyMs = 1_000;
 
-/** Tells on stderr how far an export is: on a terminal in one line, else at the end alone. */
+/** Tells on stderr how far something long is: on a terminal in one line, else at the end alone. */
 export class Progress {
   readonly #what: string;
   #rows = 0;
@@ -17,8 +17,9 @@ export class Progress {
     process.stderr.write(`\r${this.#rows} ${this.#what}`);
   }
 
-  end(file: string): void {
+  /** @param done what was done with all of them, such as `written` */
+  end(done: string): void {
     const start = process.stderr.isTTY ? "\r" : "";
-    process.stderr.write(`${start}${this.#rows} ${this.#what} written${file === "-" ? "" : ` to ${file}`}\n`);
+    process.stderr.write(`${start}${this.#rows} ${this.#what} ${done}\n`);
   }
 }
