@@ -288,7 +288,7 @@ describe("deploy/nats on a real server", () => {
 
 describe("docs/configuration.md, with the pages that it names", () => {
   it("explains every environment variable and every key of tenants.yaml", async () => {
-    const pages = ["docs/configuration.md", "docs/authentication.md", "docs/tls.md"];
+    const pages = ["docs/configuration.md", "docs/authentication.md", "docs/tls.md", "docs/audit.md"];
     const doc = (await Promise.all(pages.map(read))).join("\n");
     const files = ["shared/runtime/src/config.ts", ...serviceNames.map((name) => `services/${name}/src/config.ts`)];
     const variables = (await Promise.all(files.map(variablesIn))).flat();

@@ -15,6 +15,7 @@ export interface Attempt {
 export interface Recorded {
   readonly trace: string;
   readonly call: string;
+  readonly path: string;
   readonly method: string;
   readonly server: string;
   readonly status: number | null;

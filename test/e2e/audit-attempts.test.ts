@@ -267,6 +267,7 @@ describe("A34: the audit trail against the client's own ledger", () => {
     ).toEqual(["session-client", "session-client", "session-client"]);
     expect(find("200").client_name).toBe("ledger");
     expect(find("404 path").client_name).toBe("ledger");
+    expect([find("404 server").path, find("404 path").path]).toEqual(["/mcp/:server", "/*"]);
     expect(find("limited, first")).toMatchObject({
       limit_policy: expect.stringContaining("limits[0]"),
       limit_left: "0",
@@ -339,7 +340,7 @@ describe("what operators do without the admin API", () => {
 describe("the numbers of each emitter", () => {
   it("A34: have no gap, and the last is that of the word that it stopped", async () => {
     await Promise.all(
-      (["ingress", "egress", "control"] as const).flatMap((service) =>
+      (["ingress", "egress", "control", "signer"] as const).flatMap((service) =>
         house.house.of(service).map(async (replica) => {
           replica.endedOnPurpose = true;
           await replica.process.stop();
@@ -348,9 +349,9 @@ describe("the numbers of each emitter", () => {
     );
     const ended = await until("the last words are on record", async () => {
       const all = (await emitters(house)).filter(({ service }) => service !== null && service !== "audit");
-      return all.length === 3 && all.every(({ stopped }) => stopped !== null) ? all : undefined;
+      return all.length === 4 && all.every(({ stopped }) => stopped !== null) ? all : undefined;
     });
-    expect(new Set(ended.map(({ service }) => service))).toEqual(new Set(["control", "egress", "ingress"]));
+    expect(new Set(ended.map(({ service }) => service))).toEqual(new Set(["control", "egress", "ingress", "signer"]));
     for (const { numbers, distinct, last, stopped } of ended) {
       expect(numbers).toBe(last);
       expect(distinct).toBe(last);

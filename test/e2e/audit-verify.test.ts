@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { auditSchema, connect, migrate } from "@sluice/schema";
 import { FakeUpstream, startTestHouse, until, type TestHouse } from "@sluice/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { exportEntries } from "../../cli/src/audit/export-entries.ts";
 import { readKey } from "../../cli/src/audit/verify/note.ts";
 import type { Problem } from "../../cli/src/audit/verify/problem.ts";
 import type { Outcome } from "../../cli/src/audit/verify/report.ts";
-import { verifyDatabase } from "../../cli/src/audit/verify/verify.ts";
+import { verifyDatabase, verifyExport } from "../../cli/src/audit/verify/verify.ts";
 import { as, send, toolCall } from "./http.ts";
 
 const cli = join(import.meta.dirname, "../../cli/bin/sluice.mjs");
@@ -81,6 +82,16 @@ async function databaseOf(name: string, content: ReadonlyMap<string, unknown>): 
 
 /** A copy of the signed trail after this SQL of the superuser, whom no trigger holds up. */
 async function tampered(sql: string): Promise<Outcome> {
+  return verify(await changedCopy(sql));
+}
+
+async function verifyExported(sql: string): Promise<Outcome> {
+  const client = await connect(await changedCopy(sql));
+  const given = { keys: [readKey(key)], mustBeSigned: true, files: [], log: undefined, onProgress: () => {} };
+  return verifyExport(given, exportEntries(client, { content: true })).finally(() => client.end());
+}
+
+async function changedCopy(sql: string): Promise<string> {
   const name = `tampered_${(databases += 1)}`;
   await house.query(`create database ${name} template signed`);
   const url = new URL(house.house.parts.postgres.url);
@@ -88,7 +99,7 @@ async function tampered(sql: string): Promise<Outcome> {
   const client = await connect(url.href);
   await client.query("set session_replication_role = replica");
   await client.query(sql).finally(() => client.end());
-  return verify(url.href);
+  return url.href;
 }
 
 beforeAll(async () => {
@@ -97,6 +108,7 @@ beforeAll(async () => {
   const upstream = stack.use(await FakeUpstream.start());
   house = stack.use(
     await startTestHouse({
+      envOf: { signer: { SIGNER_INTERVAL_MS: "300" } },
       tenants: {
         acme: {
           agents: ["a-1"],
@@ -144,6 +156,15 @@ describe("the trail of a running gateway", () => {
     await writeFile(proof, text.replace(extra, Buffer.from(other).toString("base64")));
     const checked = await sluice(["verify", "--proof", proof, "--key", key]);
     expect([checked.code, checked.out]).toEqual([1, expect.stringContaining("not the one in that tree")]);
+  });
+
+  test("is exported with all that is needed to check it, and after retention too", async () => {
+    const { problems, logs } = await verifyExported("select");
+    expect(problems).toEqual([]);
+    expect(logs.find(({ log }) => log === "acme")?.checkpoint?.isVerified).toBe(true);
+    const pruned = await verifyExported("delete from audit_events where log = 'acme' and leaf_index < 256");
+    expect(pruned.logs.find(({ log }) => log === "acme")?.pruned).toBe(256);
+    expect(pruned.problems).toMatchObject([{ kind: "retention", index: 0, last: 255 }]);
   });
 
   test("can't be told of where nothing is, or the key is none", async () => {

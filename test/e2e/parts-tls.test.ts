@@ -107,7 +107,8 @@ beforeAll(async () => {
     stranger.issueFiles(dir, "stranger", { commonName: "sluice", usage: "client" }),
   ]);
   const upstream = stack.use(await FakeUpstream.start());
-  urls = { redis: await redisWithTls(), postgres: await postgresWithTls() };
+  const [redisUrl, postgres] = await Promise.all([redisWithTls(), postgresWithTls()]);
+  urls = { redis: redisUrl, postgres };
   const overTls = { REDIS_URL: urls.redis, ...clientFiles("REDIS") };
   const limits = [{ path: "/mcp/tools/call", maxRequests: 2, windowSeconds: 3_600 }];
   const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
@@ -180,15 +181,18 @@ describe("NATS, Redis and Postgres that demand client certificates", () => {
     const toRedis = { ...overNats, ...clientFiles("REDIS"), REDIS_URL: urls.redis };
     const toPostgres = { ...overNats, ...clientFiles("DATABASE"), DATABASE_URL: urls.postgres };
     const runs = [
-      ...nats.map(([env, reason]) => ({ service: "policy", env, reason }) as const),
-      ...redis.map(([env, reason]) => ({ service: "rate-limit", env: { ...toRedis, ...env }, reason }) as const),
-      ...postgres.map(([env, reason]) => ({ service: "audit", env: { ...toPostgres, ...env }, reason }) as const),
+      nats.map(([env, reason]) => ({ service: "policy", env, reason }) as const),
+      redis.map(([env, reason]) => ({ service: "rate-limit", env: { ...toRedis, ...env }, reason }) as const),
+      postgres.map(([env, reason]) => ({ service: "audit", env: { ...toPostgres, ...env }, reason }) as const),
     ];
-    for (const { service, env, reason } of runs) {
-      const meanwhile = service === "audit" ? { meanwhile: call } : {};
-      const { output } = await runService({ house, service, env, stopAt: reason, ...meanwhile });
-      expect(output, `${service} with ${JSON.stringify(env)}`).toMatch(reason);
-    }
+    const eachOf = async (row: (typeof runs)[number]) => {
+      for (const { service, env, reason } of row) {
+        const meanwhile = service === "audit" ? { meanwhile: call } : {};
+        const { output } = await runService({ house, service, env, stopAt: reason, ...meanwhile });
+        expect(output, `${service} with ${JSON.stringify(env)}`).toMatch(reason);
+      }
+    };
+    await Promise.all(runs.map(eachOf));
   }, 120_000);
 
   it("are not asked at all with files that can't be used: the service ends with exit code 2", async () => {

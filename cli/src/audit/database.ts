@@ -1,9 +1,9 @@
-import { connect } from "@sluice/schema";
 import { plain, readTrail, trailFault, trailTypes, type PlacedRow, type TrailQuery } from "@sluice/trail";
 import type { TrailFilter, TrailView } from "@sluice/contracts";
 import type pg from "pg";
 import type { Call, CallQuery } from "./call.ts";
-import { whereOf, type DatabaseAddress } from "./where.ts";
+import { connectReader } from "./reader.ts";
+import type { DatabaseAddress } from "./where.ts";
 
 export interface AuditDatabase extends AsyncDisposable {
   /** The last calls that fit, the oldest first. */
@@ -21,12 +21,7 @@ const chunkRows = 500;
 
 /** Connects to where the audit service stores, to read only. @throws Error that says what to do */
 export async function openDatabase(address: DatabaseAddress): Promise<AuditDatabase> {
-  const { databaseUrl: url, isLocal } = await whereOf(address);
-  const client = await connect(url, process.env).catch((error: Error) => {
-    throw new Error(
-      `the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`,
-    );
-  });
+  const { client, isLocal } = await connectReader(address);
   let isLost = false;
   client.on("end", () => (isLost = true));
   client.on("error", () => (isLost = true));

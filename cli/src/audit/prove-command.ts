@@ -27,7 +27,7 @@ export function addProveCommand(audit: Command): void {
 }
 
 async function run(event: string, { data, out }: Flags): Promise<void> {
-  const client = await connectReader(data);
+  const { client } = await connectReader({ dataDir: data, databaseUrl: process.env["DATABASE_URL"] });
   try {
     await using snapshot = await TrailSnapshot.of(client);
     const proofs: string[] = [];

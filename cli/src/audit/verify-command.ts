@@ -93,7 +93,7 @@ async function verify(flags: Flags, onProgress: Given["onProgress"]): Promise<Ou
   };
   if (flags.export !== undefined) return verifyExport(given, linesOf(flags.export));
   const isLocal = keys.length === 0 && !process.env["DATABASE_URL"];
-  const client = await connectReader(flags.data);
+  const { client } = await connectReader({ dataDir: flags.data, databaseUrl: process.env["DATABASE_URL"] });
   try {
     return await verifyDatabase({ ...given, ...(isLocal && { keys: await localKeys(flags.data) }) }, client);
   } finally {

@@ -137,7 +137,7 @@ create table audit_events (
   -- How many one event stands for, and when the last of them was.
   count               integer,
   until               timestamptz,
-  -- Of an emitter: its service, started or stopped, and its version of Sluice.
+  -- Of an emitter: started or stopped with its service and version of Sluice; or that it repeated what is stored under another number.
   service             text,
   word                text,
   version             text,
@@ -149,7 +149,7 @@ create table audit_events (
   check (kind <> 'stream' or num_nulls(call, tenant, server, event_kind, event_number) = 0),
   check (kind <> 'refusals' or num_nulls(status, fault, count, until) = 0),
   check (kind <> 'content' or num_nulls(call, part, content) = 0),
-  check (kind <> 'emitter' or num_nulls(service, word) = 0)
+  check (kind <> 'emitter' or word is not null and (word = 'repeated' or service is not null))
 );
 
 create index audit_events_call on audit_events (call);

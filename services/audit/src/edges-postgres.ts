@@ -1,13 +1,21 @@
 import type { ClientBase } from "pg";
 import { Edge, hashesOf, subtreeRoot, tileWidth } from "./tree.ts";
 
+/** A log's tree as this process has written or seen it. */
+export interface KnownHead {
+  readonly size: number;
+  readonly root: Buffer;
+}
+
 /** A log's tree as the store has it. */
 export interface StoredHead {
   readonly log: string;
   /** Of its newest head. */
   readonly size: number;
   readonly root: Buffer | undefined;
-  /** The root of the head of the size that was asked for. */
+  /** What was known when the store was asked: by now another transaction of this process may know more. */
+  readonly known: KnownHead | undefined;
+  /** The root that the store has at that size. */
   readonly rootThen: Buffer | undefined;
 }
 
@@ -27,18 +35,18 @@ const mostEdges = 2_000;
  */
 export class Edges {
   /** Never forgotten, but for what an edge is made of. */
-  readonly #heads = new Map<string, { readonly size: number; readonly root: Buffer }>();
+  readonly #heads = new Map<string, KnownHead>();
   readonly #edges = new Map<string, Edge>();
 
-  /** The size of the log that is known here. */
-  sizeOf(log: string): number {
-    return this.#heads.get(log)?.size ?? 0;
+  /** What is known here of the log. */
+  known(log: string): KnownHead | undefined {
+    return this.#heads.get(log);
   }
 
   /** The edge of the log at its newest head, to be appended to. @throws TrailBroken */
   async at(client: ClientBase, head: StoredHead): Promise<Edge> {
     const { log, size, root } = head;
-    this.#requireKnown(head);
+    requireKnown(head);
     const known = this.#edges.get(log);
     let edge = known !== undefined && size - known.size <= mostCaughtUp ? known.copy() : await load(client, log, size);
     if (edge.size < size)
@@ -52,21 +60,20 @@ export class Edges {
 
   /** Takes over what was committed. */
   keep(log: string, edge: Edge): void {
-    if (edge.size < this.sizeOf(log)) return;
+    if (edge.size < (this.known(log)?.size ?? 0)) return;
     this.#heads.set(log, { size: edge.size, root: edge.root });
     this.#edges.delete(log);
     this.#edges.set(log, edge);
     const [oldest] = this.#edges.keys();
     if (this.#edges.size > mostEdges && oldest !== undefined) this.#edges.delete(oldest);
   }
+}
 
-  #requireKnown({ log, size, rootThen }: StoredHead): void {
-    const known = this.#heads.get(log);
-    if (known === undefined || rootThen?.equals(known.root) === true) return;
-    throw new TrailBroken(
-      `the log ${log} had ${known.size} events and has ${size}: the database was rolled back, or is another one`,
-    );
-  }
+function requireKnown({ log, size, known, rootThen }: StoredHead): void {
+  if (known === undefined || rootThen?.equals(known.root) === true) return;
+  throw new TrailBroken(
+    `the log ${log} had ${known.size} events and has ${size}: the database was rolled back, or is another one`,
+  );
 }
 
 async function load(client: ClientBase, log: string, size: number): Promise<Edge> {

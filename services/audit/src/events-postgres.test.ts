@@ -5,7 +5,7 @@ import { personalColumns, type TrailEvent } from "@sluice/contracts";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { TrailBroken } from "./edges-postgres.ts";
-import { rowOf, type NewEvent } from "./event-row.ts";
+import { newEvent, rowOf, type NewEvent } from "./event-row.ts";
 import { PostgresEvents } from "./events-postgres.ts";
 import { intent, outcome, type TrailDatabase, TrailDatabases } from "./trail-world.ts";
 
@@ -154,6 +154,15 @@ describe("the tree of what is stored", () => {
   });
 });
 
+test("what one process stores by two connections at once is not taken for a database that was put back", async () => {
+  const trail = writer();
+  const several = async (prefix: string) => {
+    for (let number = 0; number < 150; number++) await trail.store(events(1, { prefix: `${prefix}${number}` }));
+  };
+  await Promise.all([several("a"), several("b")]);
+  expect(await verified()).toEqual({ acme: 300 });
+}, 60_000);
+
 describe("what breaks in between", () => {
   test.each(["before", "after"] as const)(
     "a connection lost %s the commit: stored again it is one row",
@@ -237,6 +246,50 @@ describe("people", () => {
     );
     expect(fields?.["fields"]).toEqual(captured);
     expect(fields?.["captured"]).toEqual(sha256(fields?.["salt"] as Buffer, `{"a":{"z":null},"b":[1,"x"]}`));
+  });
+});
+
+describe("A36: an event that is told again", () => {
+  const words = () =>
+    database.rows(
+      "select event_id, emitter, seq, call, log, tenant from audit_events where word = 'repeated' order by 1",
+    );
+  const ended = (seq: number, emitter: string) => rowOf({ event: "outcome", ...outcome("c-1", { seq }) }, emitter);
+
+  test("under another number is one row, and a word stands in its place so that no number is missing", async () => {
+    const trail = writer();
+    expect(await trail.store([ended(7, "egress-1")])).toBe(1);
+    expect(await trail.store([ended(7, "egress-1")])).toBe(0);
+    expect(await words()).toEqual([]);
+    expect(await trail.store([ended(3, "ingress-1"), ended(3, "ingress-1"), ended(9, "egress-1")])).toBe(0);
+    expect(await writer().store([ended(9, "egress-1"), ended(3, "ingress-1"), ended(7, "egress-1")])).toBe(0);
+    const of = { call: "c-1", log: "acme", tenant: "acme" };
+    expect(await words()).toEqual([
+      { event_id: "egress-1.r9", emitter: "egress-1", seq: "9", ...of },
+      { event_id: "ingress-1.r3", emitter: "ingress-1", seq: "3", ...of },
+    ]);
+    expect(await verified()).toEqual({ acme: 3 });
+  });
+
+  test("in one message is one row and a word; without a number it leaves nothing", async () => {
+    const trail = writer();
+    const lost = newEvent("c-1.u", { kind: "unknown", emitter: "audit-1", event: { at: 1, tenant: "acme" } }, {});
+    expect(await trail.store([ended(1, "i1"), ended(2, "i1"), lost, lost])).toBe(2);
+    expect(await words()).toMatchObject([{ event_id: "i1.r2" }]);
+    expect(await verified()).toEqual({ acme: 3 });
+  });
+
+  test("at once by several, to several writers, is one row and a word for each but one", async () => {
+    const writers = Array.from({ length: 4 }, () => writer());
+    const tellers = Array.from({ length: 8 }, (_, index) => ended(5, `e-${index}`));
+    await Promise.all(tellers.map((event, index) => writers[index % 4]?.store([event, event])));
+    await Promise.all(tellers.map((event, index) => writers[(index + 1) % 4]?.store([event])));
+    const [row] = await database.rows(
+      "select count(*)::int, count(distinct emitter)::int as tellers from audit_events",
+    );
+    expect(row).toEqual({ count: 8, tellers: 8 });
+    expect(await words()).toHaveLength(7);
+    expect(await verified()).toEqual({ acme: 8 });
   });
 });
 

@@ -8,6 +8,7 @@ import type { NewEvent } from "./event-row.ts";
 import { excessOf } from "./standing.ts";
 import { insertEvents, type Growth, type Leaf } from "./insert-events.ts";
 import { lockLogs, readStored, type Stored } from "./read-stored.ts";
+import { dropStored, sortOut } from "./repeated.ts";
 import { Sealing } from "./sealing.ts";
 import { leafHash, type Edge, type Tile } from "./tree.ts";
 
@@ -15,6 +16,7 @@ import { leafHash, type Edge, type Tile } from "./tree.ts";
 export interface Events {
   /**
    * Stores what is not stored yet, as leaves of its logs' trees, and resolves with how many that were, once they are on disk.
+   * Where an event was stored before as told by another, or under another number, a word in its place says so.
    * @throws Unstorable where the rows themselves are refused, TrailBroken where the store is not what it was; anything else is a matter of time.
    */
   store(events: readonly NewEvent[]): Promise<number>;
@@ -54,7 +56,7 @@ export class PostgresEvents implements Events, AsyncDisposable {
 
   async store(events: readonly NewEvent[]): Promise<number> {
     if (events.length === 0) return 0;
-    return this.#database.use((client) => this.#transaction(client, events)).catch(sortOut);
+    return this.#database.use((client) => this.#transaction(client, events)).catch(asUnstorable);
   }
 
   check(): Promise<string | undefined> {
@@ -68,9 +70,10 @@ export class PostgresEvents implements Events, AsyncDisposable {
   async #transaction(client: ClientBase, events: readonly NewEvent[]): Promise<number> {
     await lockLogs(client, events);
     try {
-      const stored = await readStored(client, events, (log) => this.#edges.sizeOf(log));
-      const fresh = events.filter(({ id }) => !stored.ids.has(id) && stored.ids.add(id));
-      const edges = fresh.length === 0 ? new Map<string, Edge>() : await this.#append(client, fresh, stored);
+      const stored = await readStored(client, events, (log) => this.#edges.known(log));
+      const { fresh, repeated } = sortOut(events, stored.origins);
+      const rows = [...fresh, ...(await dropStored(client, repeated))];
+      const edges = rows.length === 0 ? new Map<string, Edge>() : await this.#append(client, rows, stored);
       await client.query("commit");
       for (const [log, edge] of edges) {
         this.#edges.keep(log, edge);
@@ -110,7 +113,7 @@ export class PostgresEvents implements Events, AsyncDisposable {
   }
 }
 
-function sortOut(error: unknown): never {
+function asUnstorable(error: unknown): never {
   if (isFaultOfTheData(error) && error.code !== uniqueViolation)
     throw new Unstorable(`the database refuses it: ${error.code}`, { cause: error });
   throw error;

@@ -1,11 +1,13 @@
 import { type ClientBase, escapeLiteral } from "pg";
-import type { StoredHead } from "./edges-postgres.ts";
+import type { KnownHead, StoredHead } from "./edges-postgres.ts";
 import type { NewEvent } from "./event-row.ts";
+import type { Origin } from "./repeated.ts";
 import { subjectKey } from "./sealing.ts";
 
 /** What the store has already of some events. */
 export interface Stored {
-  readonly ids: Set<string>;
+  /** By event. */
+  readonly origins: Map<string, Origin>;
   readonly heads: readonly StoredHead[];
   /** By `subjectKey`. */
   readonly commitments: Map<string, Buffer>;
@@ -26,7 +28,8 @@ export async function lockLogs(client: ClientBase, events: readonly NewEvent[]):
 
 const text = `
   select
-    array(select event_id from audit_events where event_id = any($1::text[])) as ids,
+    (select json_agg(json_build_object('id', event_id, 'emitter', emitter, 'seq', seq))
+     from audit_events where event_id = any($1::text[])) as events,
     (select json_agg(json_build_object('log', log, 'value', value, 'commitment', encode(commitment, 'hex')))
      from unnest($2::text[], $3::text[]) as said (log, value) join audit_subjects using (log, value)) as subjects,
     (select json_agg(json_build_object(
@@ -36,7 +39,7 @@ const text = `
      left join audit_heads as earlier on earlier.log = asked.log and earlier.size = asked.size) as heads`;
 
 interface Row {
-  readonly ids: string[];
+  readonly events: readonly { readonly id: string; readonly emitter: string; readonly seq: number | null }[] | null;
   readonly subjects: readonly { readonly log: string; readonly value: string; readonly commitment: string }[] | null;
   readonly heads: readonly {
     readonly log: string;
@@ -46,13 +49,14 @@ interface Row {
   }[];
 }
 
-/** Reads all of it by one statement. @param sizeOf the size of a log whose root is asked for too */
+/** Reads all of it by one statement. @param knownOf the tree of a log that this process knows: what the store has at its size is asked for too */
 export async function readStored(
   client: ClientBase,
   events: readonly NewEvent[],
-  sizeOf: (log: string) => number,
+  knownOf: (log: string) => KnownHead | undefined,
 ): Promise<Stored> {
   const logs = logsOf(events);
+  const known = new Map(logs.map((log) => [log, knownOf(log)]));
   const people = new Map<string, { log: string; value: string }>();
   for (const { log, people: said } of events)
     for (const value of Object.values(said)) people.set(subjectKey(log, value), { log, value });
@@ -61,16 +65,18 @@ export async function readStored(
     [...people.values()].map(({ log }) => log),
     [...people.values()].map(({ value }) => value),
     logs,
-    logs.map(sizeOf),
+    logs.map((log) => known.get(log)?.size ?? 0),
   ];
   const { rows } = await client.query<Row>({ name: "read-stored", text, values });
-  const { ids, subjects, heads } = rows[0] as Row;
+  const { events: told, subjects, heads } = rows[0] as Row;
   return {
-    ids: new Set(ids),
+    origins: new Map(told?.map(({ id, emitter, seq }) => [id, { emitter, seq: seq ?? undefined }])),
     commitments: new Map(
       subjects?.map(({ log, value, commitment }) => [subjectKey(log, value), Buffer.from(commitment, "hex")]),
     ),
-    heads: heads.map((head) => ({ ...head, root: bytesOf(head.root), rootThen: bytesOf(head.rootThen) })),
+    heads: heads.map(({ log, size, root, rootThen }) => ({
+      ...{ log, size, known: known.get(log), root: bytesOf(root), rootThen: bytesOf(rootThen) },
+    })),
   };
 }
 

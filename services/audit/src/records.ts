@@ -24,7 +24,8 @@ const selection = `select ${entryColumns} from audit_events as event ${entryJoin
  */
 const completing = `${selection}
   where event.log = $1 and event.leaf_index >= $2 and event.leaf_index < $3 and (
-    event.kind in ('outcome', 'unknown', 'action', 'stream', 'refusals', 'emitter')
+    event.kind in ('outcome', 'unknown', 'action', 'stream', 'refusals')
+    or event.kind = 'emitter' and event.word <> 'repeated'
     or event.kind = 'intent' and exists (
       select from audit_events as outcome
       where outcome.event_id = event.call || '.o' and outcome.log = event.log and outcome.leaf_index < event.leaf_index

@@ -58,10 +58,11 @@ export class DoorRecord {
     const span = startSpan("ingress refused", "server", header(raw, "traceparent"));
     const traceId = failed.traceId ?? span.traceId;
     span.end({ error: fault.kind });
+    const served = this.#served({ principal, protocol, server });
     const intent = refusedIntentOf({
       ...{ request: raw, principal, protocol, name: streams.nextName(), started, traceId, rpcId, dialect, operation },
-      server: this.#served({ principal, protocol, server }),
-      path: secretPath(request.routeOptions.url),
+      server: served,
+      path: shownPath(request, server === undefined || served !== undefined),
     });
     return passage.refuse({ intent, started, fault, status });
   }
@@ -103,7 +104,8 @@ function protocolOf(url = ""): Protocol | undefined {
   return protocol as Protocol | undefined;
 }
 
-/** Of a path whose last part opens something, only what kind it is. */
-function secretPath(route: string | undefined): string | undefined {
-  return route?.startsWith("/a2a/push/") === true ? route : undefined;
+/** In place of a path with a part that opens something, or that names nothing here and so may be a secret in the wrong place. */
+function shownPath({ raw, routeOptions: { url: route } }: FastifyRequest, isServed: boolean): string | undefined {
+  if (route === undefined) return `/${[protocolOf(raw.url), "*"].filter(Boolean).join("/")}`;
+  return isServed && !route.startsWith("/a2a/push/") ? undefined : route;
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { AuditLog, Bus } from "@sluice/bus";
 import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import type { Admission, Admitted } from "./admission.ts";
+import { AnsweredCalls } from "./answered-calls.ts";
 import type { ArgumentRules } from "./arguments.ts";
 import type { Body } from "./body.ts";
 import { ToldFault } from "./conversation-ends.ts";
@@ -54,9 +55,11 @@ export interface Decided {
 /** The way of every call, whatever its protocol: it is admitted, counted while it is under way, and recorded where egress does not. */
 export class Passage {
   readonly #parts: PassageParts;
+  readonly #answered: AnsweredCalls;
 
   constructor(parts: PassageParts) {
     this.#parts = parts;
+    this.#answered = new AnsweredCalls(parts.audit, parts.streams);
   }
 
   /** @throws Fault `unavailable` where no more outcomes can be kept */
@@ -143,9 +146,26 @@ export class Passage {
     const { bus, streams } = this.#parts;
     const { body } = crossing;
     const extraHeaders = quotaHeaders(decided.admitted.limit.quotas);
-    const broken = await new Conversation({ ...options, bus, streams, body, extraHeaders }).run();
-    if (broken instanceof Fault)
-      this.conclude(crossing, { ...decided, fault: broken, status: options.response.statusCode });
+    const conversation = new Conversation({ ...options, bus, streams, body, extraHeaders });
+    try {
+      const end = await conversation.run();
+      const { headersSent, statusCode } = options.response;
+      const ending = { ...decided, status: headersSent ? statusCode : 499, bytes: conversation.written.bytes };
+      if (end instanceof Fault) this.conclude(crossing, { ...decided, fault: end, status: statusCode });
+      else if (end === undefined) this.#egressTells(conversation, crossing, ending);
+    } catch (fault) {
+      if (fault instanceof ToldFault)
+        this.#egressTells(conversation, crossing, {
+          ...decided,
+          fault,
+          status: (crossing.statusOf ?? statusOf)(fault),
+        });
+      throw fault;
+    }
+  }
+
+  #egressTells({ egress }: Conversation, { started }: Crossing, ending: Ending): void {
+    if (egress !== undefined) this.#answered.add(egress, outcomeOf(ending, { started, by: this.#parts.bus.instance }));
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */

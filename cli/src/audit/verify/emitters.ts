@@ -90,7 +90,7 @@ export class Emitters {
         index,
         text: `event ${index} has number ${seq} of emitter ${name}, which another event has too`,
       });
-    if (kind !== "emitter") return;
+    if (kind !== "emitter" || word === "repeated") return;
     if (service !== undefined) emitter.service = service;
     if (word === "stopped") emitter.stopped = seq;
     else if (at !== undefined) emitter.startedAt = at;

@@ -1,6 +1,5 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { createGunzip } from "node:zlib";
 import { compile, scan } from "@sluice/json";
 import { factsOf, type Item, type LogSource, type StoredItem } from "./entry.ts";
@@ -11,18 +10,21 @@ import type { Problems } from "./problem.ts";
 export async function* linesOf(file: string): AsyncGenerator<string> {
   const handle = await open(file);
   const { buffer } = await handle.read(Buffer.alloc(2), 0, 2, 0).finally(() => handle.close());
-  const bytes = createReadStream(file);
+  const unzip = createGunzip();
   const isCompressed = buffer[0] === 0x1f && buffer[1] === 0x8b;
-  const text = isCompressed ? bytes.pipe(createGunzip()) : bytes;
-  bytes.on("error", (error) => text.destroy(error));
-  const failed = new Promise<never>((_, reject) => text.on("error", reject));
-  failed.catch(() => {});
-  const lines = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]();
-  for (;;) {
-    const { done, value } = await Promise.race([lines.next(), failed]);
-    if (done === true) return;
-    yield value;
+  const bytes = createReadStream(file);
+  const text = isCompressed ? bytes.on("error", (error) => unzip.destroy(error)).pipe(unzip) : bytes;
+  let rest = "";
+  for await (const chunk of text.setEncoding("utf8") as AsyncIterable<string>) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() as string;
+    yield* lines.map(withoutReturn);
   }
+  if (rest !== "") yield withoutReturn(rest);
+}
+
+function withoutReturn(line: string): string {
+  return line.endsWith("\r") ? line.slice(0, -1) : line;
 }
 
 /** A line that is no entry. */

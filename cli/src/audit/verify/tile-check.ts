@@ -26,11 +26,12 @@ export class TileCheck {
   };
 
   /** Of those that were made whole since. */
-  async compare({ log, tile }: Required<Pick<LogSource, "log" | "tile">>): Promise<void> {
+  async compare(source: LogSource): Promise<void> {
+    const { log } = source;
     const whole = this.#whole;
     this.#whole = [];
     for (const { level, index, hashes } of whole) {
-      const stored = await tile(level, index);
+      const stored = await source.tile?.(level, index);
       const at = hashes.findIndex((hash, place) => stored?.subarray(place * 32, place * 32 + 32).equals(hash) !== true);
       if (at === -1) continue;
       const leaves = tileWidth ** level;

@@ -64,7 +64,7 @@ export class Verification {
         if (source.tile !== undefined) this.#requireTile(log, item);
         while (attested.next <= check.size) await this.#attest(check, attested);
       }
-      await tiles?.compare({ log, tile: source.tile as NonNullable<LogSource["tile"]> });
+      await tiles?.compare(source);
       this.#options.onProgress?.(log, check.size);
     }
     check.end();

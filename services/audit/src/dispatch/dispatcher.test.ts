@@ -175,11 +175,11 @@ describe("a destination", () => {
     expect(await metric("sluice_audit_destination_lag_events")).toBe(0);
   });
 
-  test("gets a call whose intent came after its outcome when both are there, and no intent alone", async () => {
+  test("gets a call whose intent came after its outcome when both are there, and no intent alone, nor that one was told again", async () => {
     const late = callOf();
     const open = callOf();
     await store(open.intent, late.outcome);
-    await store(late.intent);
+    await store(late.intent, { ...late.outcome, seq: 7 });
     const { dispatcher } = startReplica();
     dispatcher.configure(sections(toReceiver()));
     await untilTaken([late.intent["call"] + ".i"]);
@@ -187,6 +187,7 @@ describe("a destination", () => {
       ...{ state: "done", agentId: "sentinel-1", status: 200 },
     });
     expect(receiver.records.some(({ correlationId }) => correlationId === open.intent["call"])).toBe(false);
+    expect(receiver.records.some(({ type }) => type === "emitter")).toBe(false);
   });
 
   test("that is away gets all of it, in order, once it is back, after as long as it asked for; others get theirs meanwhile", async () => {
