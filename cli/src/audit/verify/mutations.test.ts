@@ -393,9 +393,7 @@ describe("what retention removed", () => {
   });
 
   test("is told by an action, or it was somebody else", async () => {
-    const lines = withAcme(
-      acme.map(({ log, index, hash, ...rest }) => (index < 256 ? { log, index, hash } : { log, index, hash, ...rest })),
-    );
-    expect(firstOf(await verifyLines(lines))).toMatchObject({ kind: "retention", index: 0, last: 255 });
+    const cut = acme.map(({ log, index, hash, ...rest }) => ({ log, index, hash, ...(index < 256 ? {} : rest) }));
+    expect(firstOf(await verifyLines(withAcme(cut)))).toMatchObject({ kind: "retention", index: 0, last: 255 });
   });
 });
