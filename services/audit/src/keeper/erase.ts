@@ -20,44 +20,39 @@ const own = `
       select event_id from audit_events where log = $1 and leaf_index >= $3 and $2 in (${people})
       union select event_id from audit_events join calls using (call) where log = $1 and leaf_index >= $3)`;
 
+type By = { readonly value: string } | { readonly commitment: string };
+
 /**
- * Whom this log calls so, or has under this commitment; undefined where it does not. Who was forgotten is called `erased-…` as views
- * show it, or by the whole commitment: calls that were under way may have left something since.
+ * Whom this log calls so, or has under this commitment. Of somebody who was forgotten, whose name is `erased-…` now, only where calls
+ * that were under way then have left something since; undefined where there is nobody.
  */
-export async function find(
-  client: PoolClient,
-  log: string,
-  by: { readonly value: string } | { readonly commitment: string },
-): Promise<Found | undefined> {
-  const commitment = "value" in by ? await commitmentOf(client, log, by.value) : Buffer.from(by.commitment, "hex");
+export async function find(client: PoolClient, log: string, by: By): Promise<Found | undefined> {
+  const { rows: known } = await client.query<{ commitment: Buffer }>(
+    `select commitment from audit_subjects where log = $1 and ${"value" in by ? "value = $2" : "commitment = decode($2, 'hex')"}`,
+    [log, "value" in by ? by.value : by.commitment],
+  );
+  const commitment = known[0]?.commitment ?? (await forgotten(client, log, by));
   if (commitment === undefined) return undefined;
-  const known = await client.query("select from audit_subjects where log = $1 and commitment = $2", [log, commitment]);
   const { rows } = await client.query<Record<keyof Touched, string>>(
     `${own} select (select count(*) from audit_events where log = $1 and $2 in (${people})) as events,
        (select count(*) from audit_captured join own using (event_id)) as captured,
        (select count(*) from audit_content join own using (event_id)) as content`,
     [log, commitment, 0],
   );
-  const touched = numbers(rows[0]);
-  if (known.rowCount === 0 && touched.events === 0) return undefined;
-  return { ...touched, commitment: commitment.toString("hex") };
+  const found = { ...numbers(rows[0]), commitment: commitment.toString("hex") };
+  return known.length > 0 || found.captured + found.content > 0 ? found : undefined;
 }
 
-const forgotten = /^(?:erased-([0-9a-f]{12})|([0-9a-f]{64}))$/;
-
-async function commitmentOf(client: PoolClient, log: string, value: string): Promise<Buffer | undefined> {
-  const subject = "select commitment from audit_subjects where log = $1 and value = $2";
-  const { rows } = await client.query<{ commitment: Buffer }>(subject, [log, value]);
-  const [, short, whole] = forgotten.exec(value) ?? [];
-  if (rows[0] !== undefined) return rows[0].commitment;
-  if (whole !== undefined) return Buffer.from(whole, "hex");
-  if (short === undefined) return undefined;
-  const standing = await client.query<{ commitment: Buffer }>(
-    `select distinct commitment from audit_events, unnest(array[${people}]) as commitment
-     where log = $1 and substring(commitment for 6) = decode($2, 'hex')`,
-    [log, short],
+/** The commitment of somebody who is in the events alone. */
+async function forgotten(client: PoolClient, log: string, by: By): Promise<Buffer | undefined> {
+  const digits = "commitment" in by ? by.commitment : /^erased-([0-9a-f]{12})$/.exec(by.value)?.[1];
+  if (digits === undefined) return undefined;
+  const { rows } = await client.query<{ said: Buffer }>(
+    `select said from audit_events, unnest(array[${people}]) as said
+     where log = $1 and starts_with(encode(said, 'hex'), $2) limit 1`,
+    [log, digits],
   );
-  return standing.rows.length === 1 ? standing.rows[0]?.commitment : undefined;
+  return rows[0]?.said;
 }
 
 /**

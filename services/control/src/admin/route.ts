@@ -34,7 +34,10 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
     /** What it is done to; never a secret. The tenant is taken from the parameter of that name. */
     subject?(input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>): string | undefined;
     /** The tenant, where no parameter names it. @throws Fault: then it is refused */
-    tenant?(input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>, parts: AdminParts): Promise<string | undefined>;
+    tenant?(
+      input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>,
+      parts: AdminParts,
+    ): Promise<string | undefined>;
     /** The same as `subject`, where only the answer tells it. */
     made?(answer: z.input<Answer>): string | undefined;
   };
