@@ -233,9 +233,9 @@ describe("a webhook", () => {
     const all = await Promise.all([
       push.house.logs(),
       push.house.stored(),
-      push.house.query("select * from a2a_push").then((every) => JSON.stringify(every)),
+      push.house.queryTasks("select * from a2a_push").then((every) => JSON.stringify(every)),
       push.house
-        .query("select sealed from a2a_push")
+        .queryTasks("select sealed from a2a_push")
         .then((every) => every.map(({ sealed }) => (sealed as Buffer).toString("latin1")).join()),
       everyStream(),
     ]);

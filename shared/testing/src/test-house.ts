@@ -29,6 +29,8 @@ export interface TestHouse extends AsyncDisposable {
   configure(tenants: TestHouseOptions["tenants"]): Promise<void>;
   /** Runs a query on the audit database. */
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>;
+  /** Runs a query on the database of the session manager, as its login. */
+  queryTasks<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>;
   /** All rows of all tables in Postgres, for canary searches: one line each, binary columns as Latin-1 beside their hex. */
   stored(): Promise<string>;
   /** All the logs of all the processes, for canary searches. */
@@ -45,8 +47,8 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
     writeFile(join(confDir, "tenants.yaml"), tenantsYaml(wanted, keys));
   await configure(tenants);
   const house = await startHouse({ confDir, dataDir, ...options });
-  const database = new pg.Pool({ connectionString: house.parts.postgres.url, max: 2 });
-  database.on("error", () => {});
+  const database = poolOf(house.parts.postgres.url);
+  const tasks = poolOf(house.databases["session-manager"]);
   return {
     house,
     keys,
@@ -59,6 +61,7 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
     },
     configure,
     query: async (sql, values) => (await database.query(sql, values)).rows as never,
+    queryTasks: async (sql, values) => (await tasks.query(sql, values)).rows as never,
     stored: () => storedIn(house.parts.postgres.url),
     logs: async () => {
       const dir = join(dataDir, "logs");
@@ -66,11 +69,17 @@ export async function startTestHouse({ tenants, ...options }: TestHouseOptions):
       return texts.join("\n");
     },
     [Symbol.asyncDispose]: async () => {
-      await database.end();
+      await Promise.all([database.end(), tasks.end()]);
       await house[Symbol.asyncDispose]();
       await rm(root, { recursive: true, force: true });
     },
   };
+}
+
+function poolOf(connectionString: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max: 2 });
+  pool.on("error", () => {});
+  return pool;
 }
 
 /** As a superuser, of every database there is. */
