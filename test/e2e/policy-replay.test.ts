@@ -146,7 +146,8 @@ describe("sluice policy replay", () => {
     const after = await makeCalls();
     const becameOf = (status: number) => (status === 403 ? "deny" : "allow");
     const differing = calls.flatMap(({ said }, index) => {
-      const [then = 0, now = 0] = [before[index], after[index]];
+      const then = before[index] ?? 0;
+      const now = after[index] ?? 0;
       return then === 429 || becameOf(then) === becameOf(now) ? [] : [`${said} ${becameOf(now)}`];
     });
     const expected = told.changed.map(({ agent, target, becomes }) => `${agent} ${target} ${becomes}`);

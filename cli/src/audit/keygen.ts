@@ -1,4 +1,5 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { makeNoteKey } from "@sluice/signing";
 
 export interface KeygenFlags {
@@ -12,6 +13,9 @@ export interface KeygenFlags {
  */
 export async function keygen({ name, out }: KeygenFlags): Promise<void> {
   const { privateKey, verifierKey } = makeNoteKey(name);
-  if (out !== undefined) await writeFile(out, `${privateKey}\n`, { mode: 0o600, flag: "wx" });
+  if (out !== undefined) {
+    await mkdir(dirname(out), { recursive: true, mode: 0o700 });
+    await writeFile(out, `${privateKey}\n`, { mode: 0o600, flag: "wx" });
+  }
   process.stdout.write(out === undefined ? `${privateKey}\n${verifierKey}\n` : `${verifierKey}\n`);
 }

@@ -21,7 +21,7 @@ const help = `
 Reads the database that DATABASE_URL or the run.json of --data names, or an export, and recomputes everything.
 Exit code 0: nothing is wrong. 1: something is, and the first bad event is named. 2: it could not be told.
 
-Example: sluice audit verify --export trail.jsonl.gz --key signer.key --checkpoint kept-elsewhere.jsonl`;
+Example: sluice audit verify --export trail.jsonl.gz --key signer.pub --checkpoint kept-elsewhere.jsonl`;
 
 /** `sluice audit verify` */
 export function addVerifyCommand(audit: Command): void {
@@ -53,6 +53,8 @@ async function run(flags: Flags): Promise<void> {
   try {
     if (flags.proof !== undefined) return await checkProofs(flags, flags.proof);
     const outcome = await verify(flags, progress());
+    if (flags.tenant !== undefined && outcome.logs.length === 0 && outcome.ok)
+      throw new Error(`there is no log ${flags.tenant}: nothing was verified`);
     const lines = flags.json === true ? [JSON.stringify(outcome)] : linesFor(outcome);
     process.stdout.write(`${lines.join("\n")}\n`);
     process.exitCode = outcome.ok ? 0 : 1;

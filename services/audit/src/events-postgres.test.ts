@@ -251,7 +251,9 @@ describe("people", () => {
 
 describe("A36: an event that is told again", () => {
   const words = () =>
-    database.rows("select event_id, emitter, seq, call, log, tenant from audit_events where word = 'repeated' order by 1");
+    database.rows(
+      "select event_id, emitter, seq, call, log, tenant from audit_events where word = 'repeated' order by 1",
+    );
   const ended = (seq: number, emitter: string) => rowOf({ event: "outcome", ...outcome("c-1", { seq }) }, emitter);
 
   test("under another number is one row, and a word stands in its place so that no number is missing", async () => {
@@ -282,7 +284,9 @@ describe("A36: an event that is told again", () => {
     const tellers = Array.from({ length: 8 }, (_, index) => ended(5, `e-${index}`));
     await Promise.all(tellers.map((event, index) => writers[index % 4]?.store([event, event])));
     await Promise.all(tellers.map((event, index) => writers[(index + 1) % 4]?.store([event])));
-    const [row] = await database.rows("select count(*)::int, count(distinct emitter)::int as tellers from audit_events");
+    const [row] = await database.rows(
+      "select count(*)::int, count(distinct emitter)::int as tellers from audit_events",
+    );
     expect(row).toEqual({ count: 8, tellers: 8 });
     expect(await words()).toHaveLength(7);
     expect(await verified()).toEqual({ acme: 8 });

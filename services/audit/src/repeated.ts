@@ -7,7 +7,7 @@ export interface Origin {
   readonly seq: number | undefined;
 }
 
-export function originOf({ columns }: NewEvent): Origin {
+function originOf({ columns }: NewEvent): Origin {
   return { emitter: columns["emitter"] as string, seq: columns["seq"] as number | undefined };
 }
 

@@ -119,7 +119,7 @@ it("a replica that is stopped under load answers everything that reached it", as
   expect(await stopped).toEqual({ code: 0, signal: null });
 }, 60_000);
 
-it("replicas that start while Redis is away grant no more than the limit together, before they heard of each other too", async () => {
+it("A39: replicas that start while Redis is away grant no more than the limit together, before they heard of each other too", async () => {
   await Promise.all(replicas.splice(0).map((replica) => replica.stop("SIGKILL")));
   await redis.kill("SIGKILL");
   await Promise.all(Array.from({ length: 3 }, () => startReplica(100)));

@@ -41,7 +41,14 @@ export async function verifyDatabase(
   const warnings = unread.map(
     (table) => `${table} may not be read by this login: its values were not held against their commitments`,
   );
-  return outcomeOf({ only, problems, verification, trust: keys.length > 0 ? "given" : "none", warnings });
+  return outcomeOf({
+    only,
+    problems,
+    verification,
+    trust: keys.length > 0 ? "given" : "none",
+    warnings,
+    mayBeEmpty: only === undefined,
+  });
 }
 
 const storedCheckpoints = `select log, size, encode(root, 'hex') as root, (extract(epoch from at) * 1000)::bigint as ms, note
@@ -99,10 +106,15 @@ interface Done {
   readonly verification: Verification;
   readonly trust: Trust;
   readonly warnings: readonly string[];
+  /** Of an instance that has told nothing yet there is nothing. */
+  readonly mayBeEmpty?: boolean;
 }
 
-function outcomeOf({ only, problems, verification, trust, warnings }: Done): Outcome {
+/** @throws Error where there was nothing to be told of */
+function outcomeOf({ only, problems, verification, trust, warnings, mayBeEmpty = false }: Done): Outcome {
   const { logs, emitters } = verification.end(only);
+  if (!mayBeEmpty && problems.count === 0 && logs.every(({ size }) => size === 0))
+    throw new Error(only === undefined ? "the export holds no events" : `nothing is there of a log ${only}`);
   const isSigned = logs.length > 0 && logs.every(({ checkpoint }) => checkpoint?.isVerified === true);
   return {
     ok: problems.count === 0,

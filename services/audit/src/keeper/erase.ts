@@ -20,17 +20,18 @@ const own = `
       select event_id from audit_events where log = $1 and leaf_index >= $3 and $2 in (${people})
       union select event_id from audit_events join calls using (call) where log = $1 and leaf_index >= $3)`;
 
-/** Whom this log calls so, or has under this commitment; undefined where it does not. */
-export async function find(
-  client: PoolClient,
-  log: string,
-  by: { readonly value: string } | { readonly commitment: string },
-): Promise<Found | undefined> {
-  const subject = await client.query<{ commitment: Buffer }>(
+type By = { readonly value: string } | { readonly commitment: string };
+
+/**
+ * Whom this log calls so, or has under this commitment. Of somebody who was forgotten, whose name is `erased-…` now, only where calls
+ * that were under way then have left something since; undefined where there is nobody.
+ */
+export async function find(client: PoolClient, log: string, by: By): Promise<Found | undefined> {
+  const { rows: known } = await client.query<{ commitment: Buffer }>(
     `select commitment from audit_subjects where log = $1 and ${"value" in by ? "value = $2" : "commitment = decode($2, 'hex')"}`,
     [log, "value" in by ? by.value : by.commitment],
   );
-  const commitment = subject.rows[0]?.commitment;
+  const commitment = known[0]?.commitment ?? (await forgotten(client, log, by));
   if (commitment === undefined) return undefined;
   const { rows } = await client.query<Record<keyof Touched, string>>(
     `${own} select (select count(*) from audit_events where log = $1 and $2 in (${people})) as events,
@@ -38,7 +39,20 @@ export async function find(
        (select count(*) from audit_content join own using (event_id)) as content`,
     [log, commitment, 0],
   );
-  return { ...numbers(rows[0]), commitment: commitment.toString("hex") };
+  const found = { ...numbers(rows[0]), commitment: commitment.toString("hex") };
+  return known.length > 0 || found.captured + found.content > 0 ? found : undefined;
+}
+
+/** The commitment of somebody who is in the events alone. */
+async function forgotten(client: PoolClient, log: string, by: By): Promise<Buffer | undefined> {
+  const digits = "commitment" in by ? by.commitment : /^erased-([0-9a-f]{12})$/.exec(by.value)?.[1];
+  if (digits === undefined) return undefined;
+  const { rows } = await client.query<{ said: Buffer }>(
+    `select said from audit_events, unnest(array[${people}]) as said
+     where log = $1 and starts_with(encode(said, 'hex'), $2) limit 1`,
+    [log, digits],
+  );
+  return rows[0]?.said;
 }
 
 /**

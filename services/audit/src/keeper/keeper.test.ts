@@ -116,6 +116,22 @@ describe("forgetting somebody", () => {
     expect(await erasing).toEqual({ events: 2, captured: 4, content: 2 });
     expect(await countOf("audit_captured", "race")).toBe(0);
   });
+
+  it("is done again for what calls left that were under way, by what stands for them now", async () => {
+    await person("late", "ada");
+    await addCalls({ log: "late", from: 0, count: 2, agent: "ada" });
+    const { commitment = "" } = (await keeper.use((client) => find(client, "late", { value: "ada" }))) ?? {};
+    await keeper.use((client) => erase(client, "late", commitment));
+    const mark = `erased-${commitment.slice(0, 12)}`;
+    expect(await keeper.use((client) => find(client, "late", { value: mark }))).toBeUndefined();
+    await owner.query(`insert into audit_captured values ('late1.o', sha256('salt'), '{"city": "Turin"}')`);
+    const left = { events: 2, captured: 1, content: 0, commitment };
+    expect(await keeper.use((client) => find(client, "late", { value: mark }))).toEqual(left);
+    expect(await keeper.use((client) => find(client, "late", { commitment }))).toEqual(left);
+    expect(await keeper.use((client) => find(client, "acme", { value: mark }))).toBeUndefined();
+    await keeper.use((client) => erase(client, "late", commitment));
+    expect(await countOf("audit_captured", "late")).toBe(0);
+  });
 });
 
 describe("retention", () => {
