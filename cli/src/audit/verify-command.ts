@@ -21,7 +21,7 @@ const help = `
 Reads the database that DATABASE_URL or the run.json of --data names, or an export, and recomputes everything.
 Exit code 0: nothing is wrong. 1: something is, and the first bad event is named. 2: it could not be told.
 
-Example: sluice audit verify --export trail.jsonl.gz --key signer.key --checkpoint kept-elsewhere.jsonl`;
+Example: sluice audit verify --export trail.jsonl.gz --key signer.pub --checkpoint kept-elsewhere.jsonl`;
 
 /** `sluice audit verify` */
 export function addVerifyCommand(audit: Command): void {
