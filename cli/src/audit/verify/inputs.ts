@@ -85,7 +85,9 @@ export async function addCheckpointFile(checkpoints: Checkpoints, file: string):
   else if (count === 0) throw new Unreadable(`--checkpoint: ${file} holds no checkpoint`);
   return cut === 0
     ? []
-    : [`${file}: ${cut} line${cut === 1 ? " is" : "s are"} cut or no JSON, and count${cut === 1 ? "s" : ""} for nothing`];
+    : [
+        `${file}: ${cut} line${cut === 1 ? " is" : "s are"} cut or no JSON, and count${cut === 1 ? "s" : ""} for nothing`,
+      ];
 }
 
 /** Undefined where the line is no JSON. @throws Unreadable */

@@ -153,7 +153,9 @@ describe("an export that is as it was signed", () => {
       ok: true,
       shown: "signed",
     });
-    const untold = await verifyLines(linesFor(new Map([...trail, ["acme", entries.slice(0, -1)]]), [], key), { key: null });
+    const untold = await verifyLines(linesFor(new Map([...trail, ["acme", entries.slice(0, -1)]]), [], key), {
+      key: null,
+    });
     expect(untold.problems.map(({ kind }) => kind)).toContain("erasure");
   });
 

@@ -145,10 +145,7 @@ export class Verification {
     const add = (kind: ProblemKind, [from, to]: readonly [number, number], text: string) =>
       problems.add({ kind, log, index: from, last: to - 1, text });
     const isOlder = attested.isOlderExport(size);
-    if (isOlder && signed !== undefined)
-      this.#warnings.push(
-        `${log}: the export ends before ${describe(signed)}, which has ${signed.size} leaves: it was made earlier, or is cut behind event ${size - 1}. Up to there it is whole`,
-      );
+    if (isOlder && signed !== undefined) this.#warnings.push(older(log, size, signed));
     const isCut = !isOlder && signed !== undefined && signed.size > size;
     const largest = Math.max(isCut ? signed.size : 0, headSize);
     if (largest > size) {
@@ -165,14 +162,21 @@ export class Verification {
         [headSize, size],
         `${events(headSize, size)} are in the table and not in the tree: its newest head has ${headSize}`,
       );
-    const strangers = checkpoints.strangersOf(log).join(", ");
     if (mustBeSigned && size > 0 && signed === undefined)
-      add(
-        "unsigned",
-        [0, size],
-        `no checkpoint that the key signed: nothing attests these events. ${strangers === "" ? "The signer signs within seconds: does it run?" : `Those that are there say that ${strangers} signed them`}`,
-      );
+      add("unsigned", [0, size], unsigned(checkpoints.strangersOf(log)));
   }
+}
+
+function older(log: string, size: number, signed: Signed): string {
+  return `${log}: the export ends before ${describe(signed)}, which has ${signed.size} leaves: it was made earlier, or is cut behind event ${size - 1}. Up to there it is whole`;
+}
+
+function unsigned(strangers: readonly string[]): string {
+  const why =
+    strangers.length === 0
+      ? "The signer signs within seconds: does it run?"
+      : `Those that are there say that ${strangers.join(", ")} signed them`;
+  return `no checkpoint that the key signed: nothing attests these events. ${why}`;
 }
 
 function reportOf(check: LogCheck, attested: Attested): LogReport {

@@ -87,7 +87,9 @@ export async function verifyExport(
     else for await (const _ of source.value.items());
   }
   if (there.length === 0 && found.length === 0 && problems.count > 0)
-    throw new Error(`this is no verifiable export: ${problems.list()[0]?.text}. "sluice audit export" makes others too`);
+    throw new Error(
+      `this is no verifiable export: ${problems.list()[0]?.text}. "sluice audit export" makes others too`,
+    );
   const trust = keys.length > 0 ? "given" : believed.length > 0 ? "claimed" : "none";
   return outcomeOf({ only, there, problems, verification, trust, warnings });
 }
