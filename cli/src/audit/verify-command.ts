@@ -53,6 +53,8 @@ async function run(flags: Flags): Promise<void> {
   try {
     if (flags.proof !== undefined) return await checkProofs(flags, flags.proof);
     const outcome = await verify(flags, progress());
+    if (flags.tenant !== undefined && outcome.logs.length === 0 && outcome.ok)
+      throw new Error(`there is no log ${flags.tenant}: nothing was verified`);
     const lines = flags.json === true ? [JSON.stringify(outcome)] : linesFor(outcome);
     process.stdout.write(`${lines.join("\n")}\n`);
     process.exitCode = outcome.ok ? 0 : 1;

@@ -51,7 +51,7 @@ export class Writer {
   take(delivery: Delivery): void {
     this.#held.add(delivery);
     try {
-      const { events, unreadable } = readMessage(delivery.data);
+      const { events, unreadable } = readMessage(delivery.data, delivery.subject);
       if (unreadable.length === 0) this.#batches.add({ delivery, events }, events.length);
       else void this.#takeRest(delivery, events, unreadable);
     } catch (error) {

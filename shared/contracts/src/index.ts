@@ -33,3 +33,4 @@ export * from "./upstream-credentials.ts";
 export * from "./upstream-tls.ts";
 export * from "./version.ts";
 export * from "./wire.ts";
+export { confName } from "./conf-name.ts";

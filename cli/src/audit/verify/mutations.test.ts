@@ -6,6 +6,7 @@ import type { Checkpoint } from "@sluice/contracts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { linesOf } from "./export-source.ts";
 import { checkpointOf, commit, linesFor, makeKey, makeTrail, rehash, signNote, type MadeEntry } from "./made-trail.ts";
+import { forgetting, forgotten } from "./made-erasure.ts";
 import { readKey } from "./note.ts";
 import type { Outcome } from "./report.ts";
 import { verifyExport } from "./verify.ts";
@@ -43,28 +44,6 @@ async function verifyLines(lines: readonly string[], given: Given = {}): Promise
     { keys, mustBeSigned: keys.length > 0, files: given.files ?? [], log: given.log, onProgress: () => {} },
     all(),
   );
-}
-
-const forgotten = "agent-1";
-
-/** A trail with an action at its end that says of each commitment of somebody that they were forgotten: each event has a salt of its own here. */
-function forgetting(): Map<string, MadeEntry[]> {
-  const made = makeTrail({ _gateway: 4, acme: 60 });
-  const all = made.get("acme") as MadeEntry[];
-  const last = all.at(-1) as MadeEntry;
-  const subjects = all.flatMap(({ event, sealed }) =>
-    event["agent_id"] === forgotten
-      ? commit("agent_id", forgotten, Buffer.from(sealed["agent_id"]?.salt as string, "hex"))
-      : [],
-  );
-  subjects.forEach((subject, at) => {
-    const event = {
-      ...{ event_id: `erase${at}`, log: "acme", schema: 1, at: last.event["at"], stored_at: last.event["at"] },
-      ...{ kind: "action", action: "audit.erase", tenant: "acme", result: "done", subject },
-    };
-    all.push(rehash({ log: "acme", index: all.length, event, sealed: {}, hash: "" }));
-  });
-  return made;
 }
 
 /** An export in which the entries of acme are others. */
@@ -438,9 +417,7 @@ describe("what retention removed", () => {
   });
 
   test("is told by an action, or it was somebody else", async () => {
-    const lines = withAcme(
-      acme.map(({ log, index, hash, ...rest }) => (index < 256 ? { log, index, hash } : { log, index, hash, ...rest })),
-    );
-    expect(firstOf(await verifyLines(lines))).toMatchObject({ kind: "retention", index: 0, last: 255 });
+    const cut = acme.map(({ log, index, hash, ...rest }) => ({ log, index, hash, ...(index < 256 ? {} : rest) }));
+    expect(firstOf(await verifyLines(withAcme(cut)))).toMatchObject({ kind: "retention", index: 0, last: 255 });
   });
 });

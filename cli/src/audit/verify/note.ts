@@ -29,6 +29,8 @@ const spkiPrefix = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Reads `<name>+<id in hex>+<Base64 of type and public key>`, as golang.org/x/mod/sumdb/note writes a verifier's key. @throws BadNote */
 export function readKey(text: string): NoteKey {
+  if (text.trim().startsWith("PRIVATE+KEY+"))
+    throw new BadNote("that is the private key: give the verifier key, which sluice audit keygen printed");
   const [, name, idHex, encoded] = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/.exec(text.trim()) ?? [];
   if (name === undefined || idHex === undefined || encoded === undefined)
     throw new BadNote("the key is not written like <name>+<hash>+<Base64>");

@@ -1,6 +1,6 @@
 import type { Server as TlsServer } from "node:tls";
 import swagger from "@fastify/swagger";
-import { Fault, faultBody, toFault } from "@sluice/contracts";
+import { confName, Fault, faultBody, toFault } from "@sluice/contracts";
 import { createGuard, type ServedCertificate } from "@sluice/runtime";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchema } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
@@ -171,16 +171,15 @@ function refuse(actions: ActionLog, { error, request, reply }: Refusal): Fastify
   return reply.code(fault.row.status).send(faultBody(fault));
 }
 
-const longestTenant = 64;
-
-/** Only what a good token's request says goes on record by name. */
+/** Only what a good token's request says goes on record by name, and a tenant only where one can be called so. */
 function deedOf(route: AdminRoute | undefined, request: FastifyRequest, subject?: string): Deed {
-  const { tenant } = (request.params ?? {}) as { tenant?: unknown };
+  const { tenant: named } = (request.params ?? {}) as { tenant?: unknown };
+  const tenant = confName.safeParse(named).data;
   const isKnown = request.operator !== undefined;
   return {
     action: isKnown && route !== undefined ? (route.change?.action ?? `${route.method} ${route.path}`) : "authenticate",
     ...(request.operator !== undefined && { operator: request.operator.name }),
-    ...(isKnown && typeof tenant === "string" && tenant.length <= longestTenant && { tenant }),
+    ...(isKnown && tenant !== undefined && { tenant }),
     ...(subject !== undefined && { subject }),
   };
 }
