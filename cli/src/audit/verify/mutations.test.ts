@@ -6,6 +6,7 @@ import type { Checkpoint } from "@sluice/contracts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { linesOf } from "./export-source.ts";
 import { checkpointOf, commit, linesFor, makeKey, makeTrail, rehash, signNote, type MadeEntry } from "./made-trail.ts";
+import { flipAt, placesOf } from "./flip.ts";
 import { forgetting, forgotten } from "./made-erasure.ts";
 import { readKey } from "./note.ts";
 import type { Outcome } from "./report.ts";
@@ -144,26 +145,6 @@ describe("an export that is as it was signed", () => {
     expect(outcome.emitters).toBeUndefined();
   });
 });
-
-/** Every place of an entry that holds a value: strings, numbers, booleans, in lists and objects too. */
-function placesOf(value: unknown, path: readonly string[] = []): string[][] {
-  if (typeof value !== "object" || value === null) return [[...path]];
-  return Object.entries(value).flatMap(([name, inner]) => placesOf(inner, [...path, name]));
-}
-
-function flipAt(entry: object, path: readonly string[]): void {
-  const holder = path
-    .slice(0, -1)
-    .reduce((at, name) => at[name] as Record<string, unknown>, entry as Record<string, unknown>);
-  const name = path.at(-1) as string;
-  holder[name] = flipped(holder[name]);
-}
-
-function flipped(value: unknown): unknown {
-  if (typeof value === "string") return `${String.fromCharCode(value.charCodeAt(0) ^ 1)}${value.slice(1)}`;
-  if (typeof value === "number") return value * 2 + 1;
-  return typeof value === "boolean" ? !value : 0;
-}
 
 describe("a change of any field is found where it is", () => {
   const kinds = [
