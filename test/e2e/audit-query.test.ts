@@ -141,7 +141,7 @@ describe("what a call said", () => {
       const found = await rowsOf("/v1/audit/actions?action=audit.read-content&operator=carla&result=done");
       return found.length > 0 ? found : undefined;
     });
-    expect(read[0]).toMatchObject({ subject: `${call} request` });
+    expect(read[0]).toMatchObject({ subject: `${call} request`, tenant: row?.["tenant"] });
     await until("the refusal", async () => (await rowsOf("/v1/audit/actions?fault=role_denied")).length > 0);
     const [other] = await rowsOf("/v1/audit/calls?agent=b-1");
     expect((await ask(`/v1/audit/calls/${String(other?.["call"])}/content`, tokens.carla)).status).toBe(404);

@@ -21,7 +21,9 @@ export async function erase({ tenant, subject, yes, ...flags }: EraseFlags): Pro
   );
   if (yes !== true && !(await agreed())) throw new Error("nothing was erased");
   const done = await admin.post<PersonAnswer>(`${base}/erase`, { commitment: found.commitment }, timeoutMs);
-  process.stdout.write(`erased: ${told(done)} Views show erased-${short(done)} from now on.\n`);
+  process.stdout.write(
+    `erased: ${told(done)} Views show erased-${short(done)} from now on: give that as --subject when calls that were under way have ended.\n`,
+  );
 }
 
 function told({ events, captured, content }: PersonAnswer): string {

@@ -1,6 +1,6 @@
-import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { entriesById } from "./export-entries.ts";
+import { writeOutput } from "./export/output.ts";
 import { connectReader } from "./reader.ts";
 import { storedProof, writeProof } from "./verify/proof.ts";
 import { TrailSnapshot } from "./verify/trail-database.ts";
@@ -8,6 +8,7 @@ import { TrailSnapshot } from "./verify/trail-database.ts";
 interface Flags {
   readonly data: string;
   readonly out?: string;
+  readonly force?: boolean;
 }
 
 const help = `
@@ -21,12 +22,13 @@ export function addProveCommand(audit: Command): void {
     .description("prove that an event is in the tree that the newest checkpoint signs")
     .argument("<event>", "id of an event or of a call")
     .option("--out <file>", "instead of the standard output")
+    .option("--force", "replace the file")
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .addHelpText("after", help)
     .action(run);
 }
 
-async function run(event: string, { data, out }: Flags): Promise<void> {
+async function run(event: string, { data, out = "-", force = false }: Flags): Promise<void> {
   const { client } = await connectReader({ dataDir: data, databaseUrl: process.env["DATABASE_URL"] });
   try {
     await using snapshot = await TrailSnapshot.of(client);
@@ -45,8 +47,7 @@ async function run(event: string, { data, out }: Flags): Promise<void> {
       proofs.push(writeProof(entry, proof, newest["note"] as string));
     }
     if (proofs.length === 0) throw new Error(`no event or call ${event} is there, or retention has removed it`);
-    if (out === undefined) process.stdout.write(proofs.join(""));
-    else await writeFile(out, proofs.join(""));
+    await writeOutput({ file: out, force }, (output) => output.write(proofs.join("")));
   } finally {
     await client.end().catch(() => {});
   }

@@ -2,7 +2,8 @@ import { expect, it } from "vitest";
 import { reportLines, type Replayed } from "./replay-lines.ts";
 
 const group = {
-  ...{ tenant: "acme", was: "accessRules[0].allowedTools[0]", now: "default-deny", becomes: "deny" },
+  becomes: "deny",
+  ...{ tenant: "acme", was: "accessRules[0].allowedTools[0]", now: "default-deny" },
   ...{ agent: "desk-1", method: "tools/call", server: "files", target: "write", calls: 3 },
   ...{ first: "2026-11-20T00:00:00.000Z", last: "2026-11-21T00:00:00.000Z", example: "c-9" },
 } as const;

@@ -72,7 +72,8 @@ export function readMessage(data: Uint8Array, subject: string): ReadMessage {
   return { events, unreadable };
 }
 
-type EventRead = { readonly success: true; readonly data: TrailEvent } | { readonly success: false; readonly error: z.ZodError };
+type EventRead =
+  { readonly success: true; readonly data: TrailEvent } | { readonly success: false; readonly error: z.ZodError };
 
 function readEvent(event: unknown, kind: TrailEventKind | undefined): EventRead {
   const named = kind === undefined ? kindSchema.safeParse(event) : { success: true as const, data: { event: kind } };

@@ -46,6 +46,9 @@ export async function serveAdmin(
       }),
     );
   const presences = serviceNames.map((name) => ({ name, presence: scope.use(new Presence(bus, name, () => {})) }));
+  const problems = () =>
+    presences.flatMap(({ name, presence }) => presence.problems.map((problem) => ({ service: name, problem })));
+  context.report(() => ({ problems: problems() }));
   const admin = await createAdmin({
     operators,
     actions,
@@ -58,8 +61,7 @@ export async function serveAdmin(
       credentials,
       trail: new AuditQuestions(bus),
       replicas: () => Object.fromEntries(presences.map(({ name, presence }) => [name, presence.count])),
-      problems: () =>
-        presences.flatMap(({ name, presence }) => presence.problems.map((problem) => ({ service: name, problem }))),
+      problems,
     },
   });
   scope.defer(() => admin.close());

@@ -1,4 +1,4 @@
-import type { Server as HttpServer } from "node:http";
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Tally, type AuditLog } from "@sluice/bus";
 import type { Refusals } from "@sluice/contracts";
@@ -41,6 +41,16 @@ export class UnknownCallers implements Disposable {
     server.prependListener("clientError", (error: NodeJS.ErrnoException, socket) => {
       const { code = "" } = error;
       if (!hangUps.has(code)) refused(socket as Socket, unread[code] ?? { status: 400, fault: "invalid_request" });
+    });
+    // Both would be answered, or closed, by node itself.
+    server.on("checkExpectation", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      refused(socket, { status: 417, fault: "expectation_failed" });
+      response.writeHead(417, { connection: "close", "content-length": 0 }).end();
+    });
+    server.on("connect", (_request: IncomingMessage, socket: Socket) => {
+      refused(socket, { status: 405, fault: "method_not_allowed" });
+      socket.on("error", () => socket.destroy());
+      socket.end("HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     });
     server.prependListener("tlsClientError", (_error: Error, socket: Socket) => refused(socket, noHandshake));
   }

@@ -105,12 +105,15 @@ export async function ensureTopology(bus: Bus, options: TopologyOptions): Promis
 }
 
 const copyTimeoutMs = 5_000;
+/** Each has files in the server that carries the calls. */
+const copyMaxConsumers = 64;
 
 /** Makes or updates what the reader of a log reads: a stream in its own account, which the server fills. */
 async function ensureCopy(bus: Bus, log: string, options: TopologyOptions): Promise<void> {
   const config = {
     ...{ name: auditorStream, storage: "file", retention: "limits", discard: "old", num_replicas: options.replicas },
     ...{ max_bytes: options.trailMaxBytes, max_age: options.trailMaxAgeMs * ms, deny_delete: true, deny_purge: true },
+    max_consumers: copyMaxConsumers,
     sources: [
       {
         ...{ name: streams.trail.name, filter_subject: subjects.trail(log) },

@@ -34,6 +34,21 @@ describe("captured fields", () => {
     }
   });
 
+  it("take only so much work of one message, whatever is asked of it", () => {
+    const asked = (jsonPath: string, body: string) =>
+      new Captures(Array.from({ length: 32 }, (_, n) => ({ jsonPath, as: `f${n}` }))).of({
+        ...{ path, body: Buffer.from(body) },
+      });
+    const few = JSON.stringify({ a: Array.from({ length: 20 }, () => ({ b: 1, c: 2 })) });
+    const many = JSON.stringify({ a: Array.from({ length: 600 }, () => ({ b: 1, c: 2 })) });
+    const filter = "$.a[?@.b==1 && @.c==2]";
+    expect(Object.keys(asked(filter, few) ?? {})).toHaveLength(32);
+    for (const captured of [asked(filter, many), asked("$", `[${"1,".repeat(90_000)}1]`)]) {
+      expect(Object.keys(captured ?? {}).length).toBeLessThan(6);
+      expect(captured).toMatchObject({ f0: expect.anything() as unknown, $skipped: "too_many_values" });
+    }
+  });
+
   it("have nothing in them that databases refuse", () => {
     expect(of("$.a", '{"a":{"x\\u0000":"\\u0000 \\ud800"}}')).toEqual({ it: { "x\ufffd": "\ufffd \ufffd" } });
   });

@@ -1,6 +1,6 @@
 import { countedPath, type CaptureField, type Captured } from "@sluice/contracts";
 import { parseDigits } from "@sluice/json";
-import { boundedValue, Room } from "./bounded-value.ts";
+import { boundedValue, cleaned, cleanedFrom, Room } from "./bounded-value.ts";
 import { FieldPath } from "./field-path.ts";
 
 /** Larger messages are not looked into. */
@@ -53,41 +53,43 @@ export class Captures {
     const room = new Room();
     for (const { as, header: name } of wanted) {
       const value = name === undefined ? undefined : header?.(name);
-      if (value !== undefined) captured[as] = boundedValue(value, room);
+      if (value !== undefined) captured[as] = boundedValue(cleaned(value), room);
     }
-    const reason = this.#look(wanted, sent, (as, value) => (captured[as] = boundedValue(value, room)));
+    const reason = look(wanted, sent, { room, captured });
     if (reason !== undefined) {
       captured["$skipped"] = reason;
       this.#onSkip(reason);
     }
     return Object.keys(captured).length === 0 ? undefined : captured;
   }
+}
 
-  #look(
-    wanted: readonly Wanted[],
-    { body, holdsSecret }: Pick<Capturable, "body" | "holdsSecret">,
-    found: (as: string, value: unknown) => void,
-  ): Skipped | undefined {
-    if (body?.length === 0 || wanted.every(({ path }) => path === undefined)) return undefined;
-    if (body === undefined || body.length > mostCapturedFrom) return "too_large";
-    let message: unknown;
-    try {
-      message = parseDigits(body.toString("utf8"));
-      if (holdsSecret === true) message = withoutCredentials(message);
-    } catch {
-      return "not_json";
-    }
-    let reason: Skipped | undefined;
-    for (const { as, path } of wanted) {
-      try {
-        const value = path?.in(message);
-        if (value !== undefined) found(as, value);
-      } catch {
-        reason = "too_many_values";
-      }
-    }
-    return reason;
+/** Puts what is found in `captured`. */
+function look(
+  wanted: readonly Wanted[],
+  { body, holdsSecret }: Pick<Capturable, "body" | "holdsSecret">,
+  { room, captured }: { readonly room: Room; readonly captured: Captured },
+): Skipped | undefined {
+  if (body?.length === 0 || wanted.every(({ path }) => path === undefined)) return undefined;
+  if (body === undefined || body.length > mostCapturedFrom) return "too_large";
+  let message: unknown;
+  try {
+    const text = body.toString("utf8");
+    message = cleanedFrom(text, parseDigits(text));
+    if (holdsSecret === true) message = withoutCredentials(message);
+  } catch {
+    return "not_json";
   }
+  let reason: Skipped | undefined;
+  for (const { as, path } of wanted) {
+    try {
+      const value = path?.in(message, room);
+      if (value !== undefined) captured[as] = boundedValue(value, room);
+    } catch {
+      reason = "too_many_values";
+    }
+  }
+  return reason;
 }
 
 /** What a client has its webhook called with (A2A 1.0 §4.3.1: `token`, and `credentials` of `authentication`). */

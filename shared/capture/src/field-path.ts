@@ -11,6 +11,8 @@ const mostDepth = 130;
 /** Places that a path may go on from at once for each that it came to: `['a','b']` is two. */
 const mostBranches = 4;
 const mostFilters = 2;
+/** How much longer a filter takes with a value than a path without. */
+const filterWeight = 3;
 
 /** Pattern matching is left out: what an agent sends could make a pattern take for ever. */
 class BoundedEnvironment extends JSONPathEnvironment {
@@ -37,6 +39,8 @@ export class FieldPathProblem extends Error {
 export class FieldPath {
   readonly #query: JSONPathQuery;
   readonly #isSingular: boolean;
+  /** What it costs to ask it of one value, where it looks at more than one place. */
+  readonly #weight: number;
 
   /** @throws FieldPathProblem */
   constructor(text: string) {
@@ -44,16 +48,22 @@ export class FieldPath {
     this.#isSingular = this.#query.singularQuery();
     const effort = { branches: 1, descents: 0, filters: 0 };
     addEffort(this.#query, effort);
+    this.#weight = 1 + effort.filters * filterWeight;
     const problem = tooMuch(effort);
     if (problem !== undefined) throw new FieldPathProblem(problem, 0);
   }
 
   /**
    * The value at the one place that the path can name, or a list of those at all places that it fits; undefined where there
-   * is none. @throws RangeError where the document has too many values for a path of the second kind
+   * is none. @throws RangeError where the document has too many values for a path of the second kind, or for what is left of the
+   * effort that all paths together may take
    */
-  in(document: unknown): unknown {
-    if (!this.#isSingular) requireFew(document);
+  in(document: unknown, left = { effort: Infinity }): unknown {
+    if (!this.#isSingular) {
+      const effort = countFew(document) * this.#weight;
+      if (effort > left.effort) throw new RangeError("too many values");
+      left.effort -= effort;
+    }
     const values = this.#query.query(document as JSONValue).values();
     return this.#isSingular || values.length === 0 ? values[0] : values;
   }
@@ -126,8 +136,8 @@ function addExpression(expression: unknown, effort: Effort): void {
   }
 }
 
-/** @throws RangeError */
-function requireFew(document: unknown): void {
+/** How many values it holds. @throws RangeError where they are too many */
+function countFew(document: unknown): number {
   const open = [document];
   let count = 0;
   for (let value = open.pop(); value !== undefined; value = open.pop()) {
@@ -136,4 +146,5 @@ function requireFew(document: unknown): void {
     if (count > mostValues) throw new RangeError("too many values");
     for (const part of parts) if (typeof part === "object" && part !== null) open.push(part);
   }
+  return count;
 }

@@ -6,7 +6,7 @@ import { secretReference } from "./secret-reference.ts";
 
 /** Header fields that hold credentials, or by which somebody goes on with another's session, are never captured. */
 const secretHeaders =
-  /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|mcp-session-id|x-signature|(?:x-forwarded-)?client-cert(?:-chain)?|(?:x-)?ssl-.*|.*(?:token|secret|passw|credential|api-?key|session-?id).*)$/i;
+  /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|mcp-session-id|x-signature|(?:x-forwarded-)?client-cert(?:-chain)?|(?:x-)?ssl-.*|(?:x-)?(?:sid|ms-client-principal)|.*-auth|.*(?:authorization|auth-?key|access-?key|subscription-?key|functions-key|jwt|bearer|dpop|assertion|token|secret|passw|credential|api-?key|session-?id).*)$/i;
 /** What the gateway itself says to the upstream of who calls, and what it never hears: fields of these names that come in are dropped. */
 const ownHeaders = /^(?:x-verified-agent-.*|nats-.*)$/i;
 export const identityHeaderNames = ["x-verified-agent-id", "x-verified-agent-name", "x-verified-agent-owner"] as const;

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
@@ -6,7 +6,7 @@ import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts
 import { freePort } from "./free-port.ts";
 import type { Part } from "./part.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
-import { ownEnv } from "./own-env.ts";
+import { auditFilesDir, ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
 import { startParts } from "./start-parts.ts";
@@ -178,6 +178,7 @@ class RunningHouse implements House {
 
   async #startNumbered(service: ServiceName, number: number, port: number | undefined): Promise<Replica> {
     const { dataDir, confDir, env, envOf, auditors = [] } = this.#options;
+    if (service === "audit") await mkdir(auditFilesDir(dataDir), { recursive: true, mode: 0o700 });
     const replica = await startReplica({
       service,
       number,

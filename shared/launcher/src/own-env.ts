@@ -5,6 +5,10 @@ import { upstreamNetworksHere } from "./upstream-networks.ts";
 
 /** Where a house keeps what was signed, beside its database and NATS. */
 const checkpointsFile = "checkpoints.jsonl";
+/** Where destinations of type `file` write. */
+export function auditFilesDir(dataDir: string): string {
+  return resolve(dataDir, "audit-files");
+}
 
 /** What a service of a house is told beside where NATS, Redis and Postgres are: its own secrets and no other's. */
 export function ownEnv({
@@ -32,5 +36,6 @@ export function ownEnv({
     return { SIGNER_KEY: state.signerKey.privateKey, SIGNER_FILE: join(dataDir, checkpointsFile) };
   if (service === "control")
     return { CONF_DIR: resolve(confDir), ADMIN_PORT: String(port), ADMIN_TOKEN: state.adminToken, ...networks };
+  if (service === "audit") return { AUDIT_FILE_DIR: process.env["AUDIT_FILE_DIR"] ?? auditFilesDir(dataDir) };
   return {};
 }

@@ -1,4 +1,5 @@
 import { personalColumns } from "@sluice/contracts";
+import { removed, removedOf, type Erasures } from "./erasures.ts";
 import { commitmentOf } from "./leaf.ts";
 import type { Problem, Problems } from "./problem.ts";
 import type { Row, TrailSnapshot } from "./trail-database.ts";
@@ -6,18 +7,27 @@ import type { Row, TrailSnapshot } from "./trail-database.ts";
 /** What is said of parts that this login may not read. */
 export type Unread = readonly string[];
 
+export interface BesideOptions {
+  readonly problems: Problems;
+  /** Of the logs that were read. */
+  readonly erasures: Erasures;
+  /** The only log that is asked for. */
+  readonly log: string | undefined;
+}
+
 /** Compares what is kept beside the events with the commitments in them. */
 export async function checkBeside(
   snapshot: TrailSnapshot,
-  problems: Problems,
-  log: string | undefined,
+  { problems, erasures, log }: BesideOptions,
 ): Promise<Unread> {
   const unread: string[] = [];
   const subjects = await snapshot.allowed(() => checkSubjects(snapshot, problems, log));
   if (subjects === undefined) unread.push("audit_subjects");
+  else await requirePeople(snapshot, { problems, erasures, log });
   for (const kept of keptParts) {
     const isRead = await snapshot.allowed(() => checkKept(snapshot, problems, { ...kept, log }));
-    if (isRead === undefined) unread.push(kept.table);
+    if (isRead !== undefined) await requireKept(snapshot, { problems, erasures, log }, kept);
+    else if (await isKept(snapshot, kept, log)) unread.push(kept.table);
   }
   await requireLogs(snapshot, problems);
   return unread;
@@ -35,6 +45,45 @@ async function checkSubjects(snapshot: TrailSnapshot, problems: Problems, log: s
         problems.add({ kind: "commitment", ...use, text: `${what}; event ${use.index} has it first` });
     }
   return true;
+}
+
+/** Who is in the events and not in audit_subjects was forgotten, which an action says. */
+async function requirePeople(snapshot: TrailSnapshot, { problems, erasures, log }: BesideOptions): Promise<void> {
+  const text = `select e.log, said.commitment, min(e.leaf_index) as index
+    from audit_events e, unnest(array[${personalColumns.map((column) => `e.${column}`).join(", ")}]) as said (commitment)
+    where said.commitment is not null and e.log is not null and ($1::text is null or e.log = $1)
+      and not exists (select from audit_subjects s where s.commitment = said.commitment) group by 1, 2`;
+  for await (const batch of snapshot.batches({ text, values: [log ?? null] }))
+    for (const row of batch) {
+      const [of, commitment] = [row["log"] as string, row["commitment"] as string];
+      if (!erasures.isTold(of, commitment))
+        problems.add({ kind: "erasure", log: of, index: row["index"] as number, text: removed(commitment) });
+    }
+}
+
+/** Which of their calls an erasure has touched is not told: one of the log is enough. */
+async function requireKept(
+  snapshot: TrailSnapshot,
+  { problems, erasures, log }: BesideOptions,
+  { table, column }: Kept,
+): Promise<void> {
+  const text = `select e.log, min(e.leaf_index) as index, count(*)::int as count from audit_events e
+    where e.${column} is not null and e.log is not null and ($1::text is null or e.log = $1)
+      and not exists (select from ${table} k where k.event_id = e.event_id) group by 1`;
+  for (const { log: of, index, count } of await snapshot.all(text, [log ?? null]))
+    if (!erasures.isTold(of as string))
+      problems.add({
+        kind: "erasure",
+        log: of as string,
+        index: index as number,
+        text: removedOf(column === "captured" ? "captured fields" : "content", count as number),
+      });
+}
+
+/** Whether anything is to be read there. */
+async function isKept(snapshot: TrailSnapshot, { column }: Kept, log: string | undefined): Promise<boolean> {
+  const text = `select 1 from audit_events where ${column} is not null and ($1::text is null or log = $1) limit 1`;
+  return (await snapshot.all(text, [log ?? null])).length > 0;
 }
 
 /** The first event of each log that has this commitment. */

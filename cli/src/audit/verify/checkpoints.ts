@@ -1,4 +1,4 @@
-import { BadNote, readCheckpoint, signatureOf, type NoteKey, type SignedHead } from "./note.ts";
+import { BadNote, readCheckpoint, signatureOf, signersOf, type NoteKey, type SignedHead } from "./note.ts";
 import type { Attestation } from "./entry.ts";
 import type { Problems } from "./problem.ts";
 
@@ -12,12 +12,16 @@ export interface Found {
   readonly size?: number;
   readonly root?: string;
   readonly at?: number;
+  /** It came with the events, and not from elsewhere. */
+  readonly isOwn?: boolean;
 }
 
 export interface Signed extends Attestation {
   readonly from: string;
   /** Without a key nobody knows who signed it. */
   readonly isVerified: boolean;
+  /** It came with the events, and not only from elsewhere. */
+  readonly isOwn: boolean;
 }
 
 /** Checkpoints by log, after their signatures were checked; those that are not signed by a key that is known count for nothing. */
@@ -25,6 +29,7 @@ export class Checkpoints {
   readonly #byLog = new Map<string, Map<string, Signed>>();
   readonly #keys: readonly NoteKey[];
   readonly #problems: Problems;
+  readonly #strangers = new Map<string, Set<string>>();
   /** Of all that were given, in good order or not. */
   count = 0;
 
@@ -52,6 +57,7 @@ export class Checkpoints {
         root: head.root,
         from: found.from,
         isVerified,
+        isOwn: found.isOwn === true || known.get(key)?.isOwn === true,
         ...(found.at !== undefined && { at: found.at }),
       });
     } catch (error) {
@@ -70,6 +76,11 @@ export class Checkpoints {
     return [...(this.#byLog.get(log)?.values() ?? [])].toSorted((one, other) => one.size - other.size);
   }
 
+  /** Who signed checkpoints of the log and is none of the keys, as `<name>+<hash>`. */
+  strangersOf(log: string): string[] {
+    return [...(this.#strangers.get(log) ?? [])];
+  }
+
   logs(): string[] {
     return [...this.#byLog.keys()];
   }
@@ -81,7 +92,15 @@ export class Checkpoints {
     const what = `the checkpoint of size ${size} (${from})`;
     if (signed === "bad signature")
       this.#problems.add({ kind: "signature", log, text: `${what} is forged: its signature is not the key's` });
-    else this.#problems.add({ kind: "unknown-key", log, text: `${what} is signed by an unknown key` });
+    else {
+      const strangers = signersOf(note);
+      this.#strangers.set(log, new Set([...this.strangersOf(log), ...strangers]));
+      this.#problems.add({
+        kind: "unknown-key",
+        log,
+        text: `${what} is signed by an unknown key (${strangers.join(", ")})`,
+      });
+    }
     return false;
   }
 }

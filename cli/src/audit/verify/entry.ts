@@ -11,6 +11,14 @@ export interface StoredItem {
   /** What the event itself says of where it belongs. */
   readonly of: string | undefined;
   readonly facts: Facts;
+  /** What has a commitment and nothing that opens it; absent where that can't be told of the event alone. */
+  readonly closed?: readonly Closed[];
+}
+
+export interface Closed {
+  readonly column: string;
+  /** In hex. */
+  readonly commitment: string;
 }
 
 /** What is looked at beside its hash. */

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { compile, scan } from "@sluice/json";
-import { factsOf, type Item, type LogSource, type StoredItem } from "./entry.ts";
+import { factsOf, type Closed, type Item, type LogSource, type StoredItem } from "./entry.ts";
 import { entryHash, Malformed } from "./leaf.ts";
 import type { Problems } from "./problem.ts";
 
@@ -136,6 +136,7 @@ function readLine(text: string, number: number): Line {
   } catch (error) {
     if (error instanceof SyntaxError) return { fault: `line ${number} is no JSON` };
     if (error instanceof Malformed) return { fault: `line ${number}: ${error.message}` };
+    if (error instanceof RangeError) return { fault: `line ${number}: it is nested too deep` };
     throw error;
   }
 }
@@ -143,10 +144,15 @@ function readLine(text: string, number: number): Line {
 const nothing = compile([], []);
 const limits = { maxDepth: 1_000, maxTokenBytes: 1 << 20 };
 
-/** A name that stands twice in an object is read in one way here and in another elsewhere. @throws Malformed */
+const stringsAndNumbers = /"(?:[^"\\]+|\\.)*"|-?\d[\d.eE+-]*/g;
+
+/** A name that stands twice in an object is read in one way here and in another elsewhere, as is a number of too many digits. @throws Malformed */
 function requireOneMeaning(text: string): void {
   const result = scan(Buffer.from(text), nothing, limits);
   if (!result.ok) throw new Malformed(`it can be read in more than one way (${result.error.kind})`);
+  for (const [token] of text.matchAll(stringsAndNumbers))
+    if (!token.startsWith('"') && JSON.stringify(Number(token)) !== token)
+      throw new Malformed(`it can be read in more than one way (a number is not written as ${Number(token)})`);
 }
 
 function isCheckpoint(line: Readonly<Record<string, unknown>>): boolean {
@@ -179,6 +185,7 @@ function storedOf(
     ...(told !== undefined && { told }),
     of: typeof event["log"] === "string" ? event["log"] : undefined,
     facts: factsOf(event),
+    closed: closedIn(entry.sealed),
   };
   try {
     return { ...facts, leaf: entryHash(entry) };
@@ -186,6 +193,12 @@ function storedOf(
     if (error instanceof Malformed) return { ...facts, fault: error.message };
     throw error;
   }
+}
+
+function closedIn(sealed: Readonly<Record<string, unknown>>): Closed[] {
+  return Object.entries(sealed).flatMap(([column, seal]) =>
+    isObject(seal) && typeof seal["commitment"] === "string" ? [{ column, commitment: seal["commitment"] }] : [],
+  );
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -11,8 +11,12 @@ class Unreadable extends Error {
 
 /** Each is a key as it is written, or a file with some, one to a line. @throws Unreadable */
 export async function readKeys(given: readonly string[]): Promise<NoteKey[]> {
-  const lines = await Promise.all(given.map(async (one) => (isKey(one) ? [one] : keyLines(one))));
+  const lines = await Promise.all(given.map(async (one) => (isKey(one) || isPrivate(one) ? [one] : keyLines(one))));
   return lines.flat().map((line) => {
+    if (isPrivate(line))
+      throw new Unreadable(
+        "--key: that is the private key, which is the signer's alone: give the verifier key (<name>+<hash>+<Base64>) that sluice audit keygen printed",
+      );
     try {
       return readKey(line);
     } catch (error) {
@@ -34,6 +38,11 @@ export async function localKeys(dataDir: string): Promise<NoteKey[]> {
   }
 }
 
+/** It must not come into a message either. */
+function isPrivate(text: string): boolean {
+  return text.trimStart().startsWith("PRIVATE+KEY+");
+}
+
 function isKey(text: string): boolean {
   return /^[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/.test(text);
 }
@@ -47,16 +56,25 @@ async function keyLines(file: string): Promise<string[]> {
   return lines;
 }
 
-/** Adds the checkpoints of a file: one signed note, or JSON lines (`Checkpoint`), gzip or not. @throws Unreadable */
-export async function addCheckpointFile(checkpoints: Checkpoints, file: string): Promise<void> {
+/**
+ * Adds the checkpoints of a file: one signed note, or JSON lines (`Checkpoint`), gzip or not.
+ * @returns warnings: of lines that are cut, as a crash of the signer leaves them
+ * @throws Unreadable
+ */
+export async function addCheckpointFile(checkpoints: Checkpoints, file: string): Promise<string[]> {
   const note: string[] = [];
   let count = 0;
+  let cut = 0;
   try {
     for await (const line of linesOf(file)) {
-      if (note.length > 0 || !line.startsWith("{")) note.push(line);
-      else {
-        checkpoints.add(foundOf(line, file));
-        count += 1;
+      if (note.length > 0 || (count + cut === 0 && !line.startsWith("{"))) note.push(line);
+      else if (line !== "") {
+        const found = foundOf(line, file);
+        if (found === undefined) cut += 1;
+        else {
+          checkpoints.add(found);
+          count += 1;
+        }
       }
     }
   } catch (error) {
@@ -65,10 +83,18 @@ export async function addCheckpointFile(checkpoints: Checkpoints, file: string):
   }
   if (note.some((line) => line !== "")) checkpoints.add({ note: `${note.join("\n")}\n`, from: file });
   else if (count === 0) throw new Unreadable(`--checkpoint: ${file} holds no checkpoint`);
+  return cut === 0
+    ? []
+    : [
+        `${file}: ${cut} line${cut === 1 ? " is" : "s are"} cut or no JSON, and count${cut === 1 ? "s" : ""} for nothing`,
+      ];
 }
 
-function foundOf(line: string, file: string): Found {
-  const { log, size, root, at, note } = parsed(line, file);
+/** Undefined where the line is no JSON. @throws Unreadable */
+function foundOf(line: string, file: string): Found | undefined {
+  const said = parsed(line);
+  if (said === undefined) return undefined;
+  const { log, size, root, at, note } = said;
   if (typeof note !== "string") throw new Unreadable(`--checkpoint: a line of ${file} holds no note`);
   return {
     note,
@@ -80,10 +106,10 @@ function foundOf(line: string, file: string): Found {
   };
 }
 
-function parsed(line: string, file: string): Readonly<Record<string, unknown>> {
+function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    return JSON.parse(line) as Readonly<Record<string, unknown>>;
-  } catch (error) {
-    throw new Unreadable(`--checkpoint: a line of ${file} is no JSON`, { cause: error });
+    return Object(JSON.parse(line)) as Readonly<Record<string, unknown>>;
+  } catch {
+    return undefined;
   }
 }

@@ -17,8 +17,11 @@ export function commitmentOf(column: string, said: unknown, salt: Uint8Array): B
 
 function bytesOf(column: string, said: unknown): Uint8Array {
   if (column === "captured") return Buffer.from(canonical(said));
-  if (typeof said !== "string") throw new Malformed(`${column} is not text`);
-  return Buffer.from(said, column === "content" ? "base64" : "utf8");
+  if (typeof said !== "string" || !said.isWellFormed()) throw new Malformed(`${column} is not text`);
+  const bytes = Buffer.from(said, column === "content" ? "base64" : "utf8");
+  // Node reads more than Base64 as Base64, which others would read in another way.
+  if (column === "content" && bytes.toString("base64") !== said) throw new Malformed("content is not Base64");
+  return bytes;
 }
 
 /** The event can't be one that was stored. */

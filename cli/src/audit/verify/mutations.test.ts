@@ -6,6 +6,7 @@ import type { Checkpoint } from "@sluice/contracts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { linesOf } from "./export-source.ts";
 import { checkpointOf, commit, linesFor, makeKey, makeTrail, rehash, signNote, type MadeEntry } from "./made-trail.ts";
+import { forgetting, forgotten } from "./made-erasure.ts";
 import { readKey } from "./note.ts";
 import type { Outcome } from "./report.ts";
 import { verifyExport } from "./verify.ts";
@@ -105,10 +106,13 @@ describe("an export that is as it was signed", () => {
     });
   });
 
-  test("stays so where a person is forgotten", async () => {
-    const entries = acme.map((entry) => {
+  test("stays so where a person is forgotten, which an action says", async () => {
+    const trail = forgetting();
+    const all = trail.get("acme") as MadeEntry[];
+    const heads = [...trail.values()].map((entries) => checkpointOf(entries, key));
+    const entries = all.map((entry) => {
       const { agent_id: _, ...event } = entry.event;
-      if (!("agent_id" in entry.event)) return entry;
+      if (entry.event["agent_id"] !== forgotten) return entry;
       return {
         ...entry,
         event,
@@ -124,7 +128,14 @@ describe("an export that is as it was signed", () => {
         },
       };
     });
-    expect(await verifyLines(withAcme(entries))).toMatchObject({ ok: true, shown: "signed" });
+    expect(await verifyLines(linesFor(new Map([...trail, ["acme", entries]]), heads, key))).toMatchObject({
+      ok: true,
+      shown: "signed",
+    });
+    const untold = await verifyLines(linesFor(new Map([...trail, ["acme", entries.slice(0, -1)]]), [], key), {
+      key: null,
+    });
+    expect(untold.problems.map(({ kind }) => kind)).toContain("erasure");
   });
 
   test("of one log is checked alone, and its emitters are not", async () => {
@@ -213,9 +224,16 @@ describe("a change of any field is found where it is", () => {
     }
   });
 
-  test("where a name stands in it twice", async () => {
+  test("where others would read it in another way", async () => {
     const lines = withAcme(acme);
     const at = lines.findIndex((line) => line.startsWith(`{"log":"acme","index":341,`));
+    const line = lines[at] as string;
+    const deep = line.replace(`"event":{`, `"event":{"a":${"[".repeat(100_000)}${"]".repeat(100_000)},`);
+    const digits = line.replace(/"bytes":(\d+)/, '"bytes":$1.00000000000000000001');
+    for (const other of [deep, digits]) {
+      expect(other).not.toBe(line);
+      expect(firstOf(await verifyLines(lines.with(at, other)))).toMatchObject({ index: 341, kind: "malformed" });
+    }
     const twice = (lines[at] as string).replace(`"bytes":`, `"bytes":999,"bytes":`);
     expect(firstOf(await verifyLines(lines.with(at, twice)))).toMatchObject({ index: 341 });
   });
@@ -319,17 +337,23 @@ describe("who makes the tree anew is found out:", () => {
     });
   });
 
-  test("by going back to an older export, with its own checkpoint", async () => {
-    const older = new Map([...trail, ["acme", acme.slice(0, 500)]] as const);
-    const lines = linesFor(older, checkpoints.slice(0, 4), key);
+  test("by cutting an export where no checkpoint ends, or where its own checkpoint lies beyond", async () => {
     const kept = await file(`${JSON.stringify(checkpoints[4])}\n`);
-    const outcome = await verifyLines(lines, { files: [kept] });
-    expect(firstOf(outcome)).toMatchObject({
-      kind: "cut",
-      index: 500,
-      last: signed - 1,
-      text: expect.stringContaining("2026-11-21") as string,
-    });
+    const cut = (size: number, heads: number) =>
+      verifyLines(linesFor(new Map([...trail, ["acme", acme.slice(0, size)]]), checkpoints.slice(0, heads), key), {
+        files: [kept],
+      });
+    const expected = { kind: "cut", last: signed - 1, text: expect.stringContaining("2026-11-21") as string };
+    expect(firstOf(await cut(501, 4))).toMatchObject({ ...expected, index: 501 });
+    expect(firstOf(await cut(500, 5))).toMatchObject({ ...expected, index: 500 });
+    expect(firstOf(await cut(500, 3))).toMatchObject({ ...expected, index: 500 });
+  });
+
+  test("or warned of, where an older export is whole up to its own checkpoint", async () => {
+    const kept = await file(`${JSON.stringify(checkpoints[4])}\n`);
+    const older = linesFor(new Map([...trail, ["acme", acme.slice(0, 500)]]), checkpoints.slice(0, 4), key);
+    const { problems, warnings } = await verifyLines(older, { files: [kept], log: "acme" });
+    expect([problems, warnings]).toEqual([[], [expect.stringContaining("made earlier, or is cut behind event 499")]]);
   });
 
   test("with two checkpoints of one size", async () => {
@@ -393,9 +417,7 @@ describe("what retention removed", () => {
   });
 
   test("is told by an action, or it was somebody else", async () => {
-    const lines = withAcme(
-      acme.map(({ log, index, hash, ...rest }) => (index < 256 ? { log, index, hash } : { log, index, hash, ...rest })),
-    );
-    expect(firstOf(await verifyLines(lines))).toMatchObject({ kind: "retention", index: 0, last: 255 });
+    const cut = acme.map(({ log, index, hash, ...rest }) => ({ log, index, hash, ...(index < 256 ? {} : rest) }));
+    expect(firstOf(await verifyLines(withAcme(cut)))).toMatchObject({ kind: "retention", index: 0, last: 255 });
   });
 });

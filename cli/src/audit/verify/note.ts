@@ -76,6 +76,11 @@ export function readCheckpoint(note: string): SignedHead {
   return { origin, size: Number(size), root: hashed };
 }
 
+/** Who is said to have signed it, as `<name>+<hash>`. @throws BadNote */
+export function signersOf(note: string): string[] {
+  return partsOf(note).signatures.map(({ name, bytes }) => `${name}+${bytes.subarray(0, idBytes).toString("hex")}`);
+}
+
 interface Parts {
   /** What is signed, its last line's end included. */
   readonly text: string;

@@ -18,6 +18,7 @@ test("A35: an export without events, or without those of the log that is asked f
   const lines = linesFor(trail, [checkpoint], key);
   expect(await verified(lines, "_gateway")).toMatchObject({ ok: true, shown: "signed" });
   await expect(verified([])).rejects.toThrow("holds no events");
-  await expect(verified(lines, "acme")).rejects.toThrow("a log acme");
+  await expect(verified(lines, "acme")).rejects.toThrow("a log acme: there are _gateway");
+  await expect(verified(["call,at", "1,2"])).rejects.toThrow("no verifiable export");
   expect(await verified(lines.slice(0, 1))).toMatchObject({ ok: false, problems: [{ kind: "cut" }] });
 });

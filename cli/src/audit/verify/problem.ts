@@ -15,6 +15,7 @@ export type ProblemKind =
   | "leaf-hash"
   | "commitment"
   | "retention"
+  | "erasure"
   | "checkpoint"
   | "signature"
   | "unknown-key"

@@ -2,6 +2,7 @@ import { gatewayLog, logOf } from "@sluice/contracts";
 import { describe, type Checkpoints, type Signed } from "./checkpoints.ts";
 import { Emitters, type EmitterReport } from "./emitters.ts";
 import type { Attestation, Item, LogSource } from "./entry.ts";
+import { Erasures } from "./erasures.ts";
 import { LogCheck, tileWidth } from "./log-check.ts";
 import { events, type ProblemKind, type Problems } from "./problem.ts";
 import { TileCheck } from "./tile-check.ts";
@@ -27,6 +28,7 @@ export interface Report {
   readonly logs: readonly LogReport[];
   /** Undefined where only some logs were read: what an emitter tells is in many of them. */
   readonly emitters: EmitterReport | undefined;
+  readonly warnings: readonly string[];
 }
 
 export interface VerificationOptions {
@@ -42,6 +44,8 @@ export interface VerificationOptions {
 export class Verification {
   readonly #options: VerificationOptions;
   readonly #emitters: Emitters;
+  readonly #warnings: string[] = [];
+  readonly erasures = new Erasures();
   readonly #logs: LogReport[] = [];
   /** By log, up to where actions say that retention removed its events. */
   readonly #retained = new Map<string, number>();
@@ -100,12 +104,14 @@ export class Verification {
     }
     const removed = this.#logs.reduce((sum, { pruned }) => sum + pruned, 0);
     const hasWords = only === undefined && seen.has(gatewayLog);
-    return { logs: this.#logs, emitters: hasWords ? this.#emitters.report(removed) : undefined };
+    const warnings = [...this.#warnings, ...this.erasures.end(problems)];
+    return { logs: this.#logs, emitters: hasWords ? this.#emitters.report(removed) : undefined, warnings };
   }
 
   #note(log: string, item: Item): void {
     if ("hash" in item) return;
     this.#emitters.take(log, item.index, item.facts);
+    this.erasures.take(log, item);
     const { action, tenant, result, subject } = item.facts;
     if (action !== "audit.retention" || (result !== "begun" && result !== "done")) return;
     const last = /^\d+-(\d+)$/.exec(subject ?? "")?.[1];
@@ -133,12 +139,14 @@ export class Verification {
 
   /** What is attested beyond what is there, and what is there beyond. */
   async #requireAll({ log, size }: LogCheck, attested: Attested): Promise<void> {
-    const { problems, mustBeSigned } = this.#options;
+    const { problems, mustBeSigned, checkpoints } = this.#options;
     const signed = attested.newestSigned;
     const headSize = (await attested.lastHead())?.size ?? 0;
     const add = (kind: ProblemKind, [from, to]: readonly [number, number], text: string) =>
       problems.add({ kind, log, index: from, last: to - 1, text });
-    const isCut = signed !== undefined && signed.size > size;
+    const isOlder = attested.isOlderExport(size);
+    if (isOlder && signed !== undefined) this.#warnings.push(older(log, size, signed));
+    const isCut = !isOlder && signed !== undefined && signed.size > size;
     const largest = Math.max(isCut ? signed.size : 0, headSize);
     if (largest > size) {
       const who = isCut ? `${describe(signed)} has ${signed.size}` : `its head has ${largest}`;
@@ -155,12 +163,20 @@ export class Verification {
         `${events(headSize, size)} are in the table and not in the tree: its newest head has ${headSize}`,
       );
     if (mustBeSigned && size > 0 && signed === undefined)
-      add(
-        "unsigned",
-        [0, size],
-        "no checkpoint that the key signed: nothing attests these events. The signer signs within seconds: does it run?",
-      );
+      add("unsigned", [0, size], unsigned(checkpoints.strangersOf(log)));
   }
+}
+
+function older(log: string, size: number, signed: Signed): string {
+  return `${log}: the export ends before ${describe(signed)}, which has ${signed.size} leaves: it was made earlier, or is cut behind event ${size - 1}. Up to there it is whole`;
+}
+
+function unsigned(strangers: readonly string[]): string {
+  const why =
+    strangers.length === 0
+      ? "The signer signs within seconds: does it run?"
+      : `Those that are there say that ${strangers.join(", ")} signed them`;
+  return `no checkpoint that the key signed: nothing attests these events. ${why}`;
 }
 
 function reportOf(check: LogCheck, attested: Attested): LogReport {
@@ -210,6 +226,16 @@ class Attested {
 
   get newestSigned(): Signed | undefined {
     return this.signed.at(-1);
+  }
+
+  /**
+   * Whether an export ends where a checkpoint by a known key ends, and what is signed beyond came from elsewhere: it is whole up to its end. A store
+   * that has less than was signed is cut.
+   */
+  isOlderExport(size: number): boolean {
+    const beyond = this.signed.filter((one) => one.size > size);
+    const isWhole = this.signed.some((one) => one.size === size && one.isVerified);
+    return !this.hasHeads && isWhole && beyond.length > 0 && beyond.every(({ isOwn }) => !isOwn);
   }
 
   /** Makes `next` known. */

@@ -33,16 +33,16 @@ export async function verifyDatabase(
   const checkpoints = new Checkpoints(keys, problems);
   for await (const batch of snapshot.batches({ text: storedCheckpoints, values: [only ?? null] }))
     for (const row of batch) checkpoints.add(foundOf(row));
-  for (const file of files) await addCheckpointFile(checkpoints, file);
+  const warnings = await addFiles(checkpoints, files);
   const verification = new Verification({ problems, checkpoints, mustBeSigned, onProgress });
-  const logs = only === undefined ? await snapshot.logs() : [only];
+  const there = await snapshot.logs();
+  const logs = only === undefined ? there : [only];
   for (const log of logs) await verification.verify(new DatabaseSource(log, snapshot, problems));
-  const unread = await checkBeside(snapshot, problems, only);
-  const warnings = unread.map(
-    (table) => `${table} may not be read by this login: its values were not held against their commitments`,
-  );
+  for (const table of await checkBeside(snapshot, { problems, erasures: verification.erasures, log: only }))
+    warnings.push(`${table} may not be read by this login: its values were not held against their commitments`);
   return outcomeOf({
     only,
+    there,
     problems,
     verification,
     trust: keys.length > 0 ? "given" : "none",
@@ -62,6 +62,7 @@ function foundOf({ log, size, root, ms, note }: Row): Found {
     at: ms as number,
     note: note as string,
     from: "audit_checkpoints",
+    isOwn: true,
   };
 }
 
@@ -76,15 +77,27 @@ export async function verifyExport(
   let source = await sources.next();
   const believed = keys.length > 0 ? keys : claimedKeys(found, problems);
   const checkpoints = new Checkpoints(believed, problems);
-  for (const { checkpoint } of found) checkpoints.add({ note: checkpoint, from: "the export" });
-  for (const file of files) await addCheckpointFile(checkpoints, file);
+  for (const { checkpoint } of found) checkpoints.add({ note: checkpoint, from: "the export", isOwn: true });
+  const warnings = await addFiles(checkpoints, files);
+  const there: string[] = [];
   const verification = new Verification({ problems, checkpoints, mustBeSigned, onProgress });
   for (; source.done !== true; source = await sources.next()) {
+    there.push(source.value.log);
     if (only === undefined || source.value.log === only) await verification.verify(source.value);
     else for await (const _ of source.value.items());
   }
+  if (there.length === 0 && found.length === 0 && problems.count > 0)
+    throw new Error(
+      `this is no verifiable export: ${problems.list()[0]?.text}. "sluice audit export" makes others too`,
+    );
   const trust = keys.length > 0 ? "given" : believed.length > 0 ? "claimed" : "none";
-  return outcomeOf({ only, problems, verification, trust, warnings: [] });
+  return outcomeOf({ only, there, problems, verification, trust, warnings });
+}
+
+async function addFiles(checkpoints: Checkpoints, files: readonly string[]): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const file of files) warnings.push(...(await addCheckpointFile(checkpoints, file)));
+  return warnings;
 }
 
 function claimedKeys(found: readonly CheckpointLine[], problems: Problems): NoteKey[] {
@@ -102,6 +115,8 @@ function claimedKeys(found: readonly CheckpointLine[], problems: Problems): Note
 
 interface Done {
   readonly only: string | undefined;
+  /** The logs that are there. */
+  readonly there: readonly string[];
   readonly problems: Problems;
   readonly verification: Verification;
   readonly trust: Trust;
@@ -111,10 +126,14 @@ interface Done {
 }
 
 /** @throws Error where there was nothing to be told of */
-function outcomeOf({ only, problems, verification, trust, warnings, mayBeEmpty = false }: Done): Outcome {
-  const { logs, emitters } = verification.end(only);
+function outcomeOf({ only, there, problems, verification, trust, warnings, mayBeEmpty = false }: Done): Outcome {
+  const { logs, emitters, warnings: found } = verification.end(only);
   if (!mayBeEmpty && problems.count === 0 && logs.every(({ size }) => size === 0))
-    throw new Error(only === undefined ? "the export holds no events" : `nothing is there of a log ${only}`);
+    throw new Error(
+      only === undefined || there.length === 0
+        ? "the export holds no events"
+        : `nothing is there of a log ${only}: there are ${there.join(", ")}`,
+    );
   const isSigned = logs.length > 0 && logs.every(({ checkpoint }) => checkpoint?.isVerified === true);
   return {
     ok: problems.count === 0,
@@ -123,7 +142,7 @@ function outcomeOf({ only, problems, verification, trust, warnings, mayBeEmpty =
     logs,
     problems: problems.list(),
     problemCount: problems.count,
-    warnings: [...warnings, ...(emitters?.warnings ?? [])],
+    warnings: [...warnings, ...found, ...(emitters?.warnings ?? [])],
     ...(emitters !== undefined && { emitters: { emitters: emitters.emitters, whole: emitters.whole } }),
   };
 }

@@ -111,7 +111,10 @@ const sections = (...destinations: Settings[]): Map<string, AuditSection> =>
   new Map([[log, auditSectionSchema.parse({ version: 1, destinations })]]);
 
 async function store(...some: Settings[]): Promise<void> {
-  const { events: read, unreadable } = readMessage(encodeJson({ from: "ingress-1", events: some }), "gw.audit.v1.ingress");
+  const { events: read, unreadable } = readMessage(
+    encodeJson({ from: "ingress-1", events: some }),
+    "gw.audit.v1.ingress",
+  );
   expect(unreadable).toEqual([]);
   await events.store(read.map(({ row }) => row));
 }

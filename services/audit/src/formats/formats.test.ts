@@ -39,6 +39,12 @@ describe("structured JSON", () => {
     expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
   });
 
+  test("lets no captured field stand where the gateway says something of other records", () => {
+    const event = json("structured-json", { ...call, captured: { operator: "root", rule: "mine", city: "Turin" } });
+    expect(event).toMatchObject({ city: "Turin", captured: { operator: "root" } });
+    expect(event).not.toHaveProperty("operator");
+  });
+
   test("leaves out what eventFormat leaves out, and lets no captured field take its place", () => {
     const event = json("structured-json", call, {
       ...{ includeTimestamp: false, includeCorrelationId: false, includeDuration: false, includeRequestPath: false },

@@ -1,4 +1,6 @@
+import { toFault } from "@sluice/contracts";
 import { z } from "zod";
+import type { AdminParts } from "./parts.ts";
 import { adminRoute } from "./route.ts";
 
 const params = z.strictObject({ call: z.string().min(1).max(64) });
@@ -29,6 +31,21 @@ export const auditContentRoute = adminRoute({
     bytes: z.number().describe("of the whole; less of it may be kept"),
     data: z.string().describe("base64"),
   }),
-  change: { action: "audit.read-content", subject: ({ params: { call }, query: { part } }) => `${call} ${part}` },
+  change: {
+    action: "audit.read-content",
+    subject: ({ params: { call }, query: { part } }) => `${call} ${part}`,
+    tenant: ({ params: { call } }, { trail }) => tenantOf(trail, call),
+  },
   handle: ({ params: { call }, query: { part } }, { trail }) => trail.content(call, part),
 });
+
+/** Whose call it is; undefined where the trail has none by that name. @throws Fault */
+async function tenantOf(trail: AdminParts["trail"], call: string): Promise<string | undefined> {
+  try {
+    const { tenant } = (await trail.call(call)).call as { readonly tenant?: unknown };
+    return typeof tenant === "string" ? tenant : undefined;
+  } catch (error) {
+    if (toFault(error).kind === "not_found") return undefined;
+    throw error;
+  }
+}

@@ -33,7 +33,12 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
     readonly action: string;
     /** What it is done to; never a secret. The tenant is taken from the parameter of that name. */
     subject?(input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>): string | undefined;
-    /** The same, where only the answer tells it. */
+    /** The tenant, where no parameter names it. @throws Fault: then it is refused */
+    tenant?(
+      input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>,
+      parts: AdminParts,
+    ): Promise<string | undefined>;
+    /** The same as `subject`, where only the answer tells it. */
     made?(answer: z.input<Answer>): string | undefined;
   };
   /** @throws Fault, which is answered with its status */

@@ -134,7 +134,9 @@ async function carryOut(route: AdminRoute, request: FastifyRequest, { parts, act
     actions.looked(deedOf(route, request));
     return answer;
   }
-  const begun = await actions.begin(deedOf(route, request, route.change.subject?.(input)));
+  const tenant = await route.change.tenant?.(input, parts);
+  const deed = deedOf(route, request, route.change.subject?.(input));
+  const begun = await actions.begin({ ...deed, ...(tenant !== undefined && { tenant }) });
   try {
     const answer = await route.handle(input, parts);
     begun.done(route.change.made?.(answer));
