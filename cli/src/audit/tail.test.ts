@@ -26,8 +26,8 @@ beforeAll(async () => {
   trail = new StoredTrail(database);
   await trail.create();
   await writeFile(join(dir, "run.json"), JSON.stringify({ readerDatabaseUrl: postgres.url }), { mode: 0o600 });
-  for (let number = 1; number <= 25; number++)
-    await intent(`c-${number}`, { minutesAgo: (number > 22 ? 45 : 100) - number });
+  for (let number = 1; number <= 22; number++) await intent(`c-${number}`, { minutesAgo: 100 - number });
+  for (const number of [23, 24, 25]) await intent(`c-${number}`, { minutesAgo: 45 - number });
   await intent("c-other", { agent: "alchemy-1", tenant: "beta", target: "\u001b[2Jevil\nline\u202e", minutesAgo: 10 });
   await unknown("c-other");
   await outcome("c-25");
@@ -95,13 +95,8 @@ describe("sluice audit tail", () => {
   test("--json prints one object per call with its numbers as numbers", async () => {
     const calls = (await tail("--json", "--limit", "2")).map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(calls).toHaveLength(2);
-    expect(calls[0]).toMatchObject({
-      call: "c-25",
-      state: "done",
-      request_bytes: 10,
-      response_bytes: 20,
-      duration_ms: 12.34,
-    });
+    expect(calls[0]).toMatchObject({ call: "c-25", state: "done", duration_ms: 12.34 });
+    expect(calls[0]).toMatchObject({ request_bytes: 10, response_bytes: 20 });
   });
 
   test("a call at the address of all servers shows whose the target is", async () => {
