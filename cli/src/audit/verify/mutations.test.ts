@@ -21,13 +21,10 @@ const checkpoints = [
   ...[256, 500, 650].map((size) => checkpointOf(acme.slice(0, size), key)),
 ];
 const signed = 650;
-
 let directory: string;
 let files = 0;
 
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "sluice-verify-"));
-});
+beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), "sluice-verify-"))));
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 interface Given {
@@ -393,8 +390,7 @@ describe("what retention removed", () => {
     ],
     ["an event behind it", (all: object[]) => all.toSpliced(698, 1), { kind: "missing", index: 698 }],
   ] as const)("is not %s", async (_name, mutate, expected) => {
-    const outcome = await verifyLines(withAcme(mutate(pruned(256)), heads));
-    expect(firstOf(outcome)).toMatchObject(expected);
+    expect(firstOf(await verifyLines(withAcme(mutate(pruned(256)), heads)))).toMatchObject(expected);
   });
 
   test("is told by an action, or it was somebody else", async () => {
