@@ -101,10 +101,19 @@ interface Row {
 async function trail(): Promise<Map<string, Row>> {
   const select = `select trace, count(*)::int as intents, max(status) as status, max(state) as state,
     max(emitter) as emitter from audit_calls where method = 'tools/call' group by trace`;
-  const open = async () =>
-    (await house.query<{ open: number }>("select count(*)::int as open from audit_calls where state = 'under way'"))[0]
-      ?.open;
-  await until("every call to be accounted for", async () => (await open().catch(() => 1)) === 0, 90_000);
+  const open = () =>
+    house.query("select call, emitter, at, stored_at, session_hash from audit_calls where state = 'under way' limit 3");
+  let left: unknown;
+  await until(
+    "every call to be accounted for",
+    async () => {
+      left = await open().catch((error: Error) => [error.message]);
+      return (left as unknown[]).length === 0;
+    },
+    90_000,
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(left)}`);
+  });
   return new Map((await house.query<Row>(select)).map((row) => [row.trace, row]));
 }
 
