@@ -19,7 +19,8 @@ interface Container {
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly env_file?: readonly { readonly path: string }[];
-  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly healthcheck?: { readonly test?: readonly string[]; readonly disable?: boolean };
+  readonly restart?: string;
   readonly ports?: readonly string[];
   readonly networks: readonly string[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
@@ -35,13 +36,20 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL("../", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
 const parts = ["nats", "redis", "postgres"];
+/** Containers that do one thing and end. */
+const once = ["audit-migrate"];
 /** Containers that run a service for a part of its work. */
 const shares: Readonly<Record<string, string>> = { "egress-a2a": "egress" };
 /** Of which services each secret is; NATS itself knows every service's password. */
 const holders: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(serviceNames.map((name) => [passwordVariable(name), [name, "nats"]])),
   REDIS_PASSWORD: ["rate-limit", "session-manager", "redis"],
-  POSTGRES_PASSWORD: ["audit", "postgres"],
+  POSTGRES_PASSWORD: ["audit-migrate", "postgres"],
+  POSTGRES_AUDIT_PASSWORD: ["audit", "postgres"],
+  POSTGRES_SIGNER_PASSWORD: ["signer", "postgres"],
+  POSTGRES_READER_PASSWORD: ["audit", "postgres"],
+  POSTGRES_CONTENT_READER_PASSWORD: ["audit", "postgres"],
+  POSTGRES_KEEPER_PASSWORD: ["audit", "postgres"],
   POSTGRES_TASKS_PASSWORD: ["session-manager", "postgres"],
   ADMIN_TOKEN: ["control"],
   PUSH_ENCRYPTION_KEY: ["session-manager"],
@@ -59,7 +67,9 @@ describe("docker-compose.yml", async () => {
   const of = (name: string): Container => services[name] ?? expect.fail(`there is no service ${name}`);
 
   it("runs each service and each part as a container of its own", () => {
-    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...Object.keys(shares), ...parts].toSorted());
+    expect(Object.keys(services).toSorted()).toEqual(
+      [...serviceNames, ...Object.keys(shares), ...once, ...parts].toSorted(),
+    );
     for (const name of serviceNames) expect(of(name).command).toEqual([name]);
     for (const [name, service] of Object.entries(shares)) expect(of(name).command).toEqual([service]);
   });
@@ -109,10 +119,13 @@ describe("docker-compose.yml", async () => {
   });
 
   it("waits for the health of what each container needs", () => {
-    for (const [name, { healthcheck, depends_on: needs = {} }] of Object.entries(services)) {
-      expect(healthcheck?.test.length, name).toBeGreaterThan(1);
-      for (const needed of Object.values(needs)) expect(needed.condition).toBe("service_healthy");
+    for (const [name, { healthcheck, restart, depends_on: needs = {} }] of Object.entries(services)) {
+      if (once.includes(name)) expect([healthcheck?.disable, restart], name).toEqual([true, "no"]);
+      else expect(healthcheck?.test?.length, name).toBeGreaterThan(1);
+      for (const [needed, { condition }] of Object.entries(needs))
+        expect(condition).toBe(once.includes(needed) ? "service_completed_successfully" : "service_healthy");
     }
+    expect(Object.keys(of("audit").depends_on ?? {})).toContain("audit-migrate");
   });
 
   it("pins every image and lets only ingress and, on loopback, control be reached from outside", () => {
@@ -131,11 +144,12 @@ describe("docker-compose.tls.yml", async () => {
   const { services } = parse(await read("docker-compose.tls.yml"), { merge: true }) as Compose;
 
   it("sets no variable that its service does not read, and has TLS on every connection", async () => {
-    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...parts].toSorted());
+    expect(Object.keys(services).toSorted()).toEqual([...serviceNames, ...once, ...parts].toSorted());
     const base = await variablesIn("shared/runtime/src/config.ts");
-    for (const name of serviceNames) {
+    for (const name of [...serviceNames, ...once]) {
       const { environment = {} } = services[name] ?? {};
-      const known = [...base, ...(await variablesIn(`services/${name}/src/config.ts`))];
+      const source = once.includes(name) ? "services/audit/src/migrate.ts" : `services/${name}/src/config.ts`;
+      const known = [...base, ...(await variablesIn(source))];
       expect(known, name).toEqual(expect.arrayContaining(Object.keys(environment)));
       for (const [variable, value] of Object.entries(environment))
         if (variable.endsWith("_URL"))
@@ -274,7 +288,7 @@ describe("deploy/nats on a real server", () => {
 
 describe("docs/configuration.md, with the pages that it names", () => {
   it("explains every environment variable and every key of tenants.yaml", async () => {
-    const pages = ["docs/configuration.md", "docs/authentication.md", "docs/tls.md"];
+    const pages = ["docs/configuration.md", "docs/authentication.md", "docs/tls.md", "docs/audit.md"];
     const doc = (await Promise.all(pages.map(read))).join("\n");
     const files = ["shared/runtime/src/config.ts", ...serviceNames.map((name) => `services/${name}/src/config.ts`)];
     const variables = (await Promise.all(files.map(variablesIn))).flat();

@@ -17,7 +17,7 @@ export interface AdminFlags {
 /** Asks control's admin API. @throws Error with the reason that it gives */
 export interface AdminClient {
   get<Answer>(path: string): Promise<Answer>;
-  post<Answer>(path: string, body: unknown): Promise<Answer>;
+  post<Answer>(path: string, body: unknown, timeoutMs?: number): Promise<Answer>;
 }
 
 /** Adds the flags that say where the admin API is. */
@@ -32,7 +32,7 @@ export async function connectAdmin(flags: AdminFlags, env = process.env): Promis
   const { url, token, isOwnToken } = await placeOf(flags, env);
   const ask = async <Answer>(path: string, init: RequestInit = {}): Promise<Answer> => {
     const headers = { authorization: `Bearer ${token}`, ...init.headers };
-    const signal = AbortSignal.timeout(answerTimeoutMs);
+    const signal = init.signal ?? AbortSignal.timeout(answerTimeoutMs);
     const answer = await fetch(new URL(path, url), { ...init, headers, signal, redirect: "error" }).catch(
       (error: Error) => {
         throw new Error(
@@ -52,8 +52,13 @@ export async function connectAdmin(flags: AdminFlags, env = process.env): Promis
   };
   return {
     get: (path) => ask(path),
-    post: (path, body) =>
-      ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    post: (path, body, timeoutMs = answerTimeoutMs) =>
+      ask(path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(timeoutMs),
+      }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { serviceNames } from "@sluice/contracts";
+import { serviceNames, sluiceVersion } from "@sluice/contracts";
 
 type Add = (program: Command) => void;
 
@@ -19,7 +19,7 @@ const services: ReadonlySet<string> = new Set(serviceNames);
 
 const program = new Command("sluice")
   .description("One entry point for AI agents that speak MCP and A2A.")
-  .version("0.1.0")
+  .version(sluiceVersion)
   .showHelpAfterError("(see --help)")
   .configureHelp({ sortSubcommands: false });
 

@@ -10,6 +10,7 @@ const purposes: Record<ServiceName, string> = {
   "session-manager": "maps MCP sessions to their owners (Redis)",
   egress: "signs calls and forwards them to upstreams",
   audit: "writes the audit trail (Postgres)",
+  signer: "signs the trees of the audit trail (Postgres, for reading)",
   control: "validates conf/tenants.yaml and publishes it; admin API",
 };
 

@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { a2aPath } from "./a2a-messages.ts";
+import { lagText, measureLag, type AuditLagRow } from "./audit-lag.ts";
+import { auditText, measureAudit, type AuditRow } from "./audit-rows.ts";
 import { measure, type Cell, type Meters, type Sample } from "./measure.ts";
 import { readOptions, usage, type BenchOptions } from "./options.ts";
 import { startBaseline, startLoad, startUpstream, type Credentials, type Subject } from "./processes.ts";
@@ -50,7 +52,7 @@ async function startAll(options: BenchOptions, stack: AsyncDisposableStack): Pro
     const nodeArgs = profileDir ? ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] : [];
     subjects.push(await startWorkstation({ ...settings, nodeArgs }, stack));
   }
-  if (wanted !== "baseline" && isWorkstation.includes(false)) {
+  if (wanted !== "baseline" && (isWorkstation.includes(false) || options.subscriptions || options.auditLag)) {
     console.log("starting Sluice …");
     subjects.push(await startSluice(profileDir ? { ...settings, profileDir } : settings, stack));
   }
@@ -114,7 +116,7 @@ async function warmUp(house: House, options: BenchOptions): Promise<void> {
   }
 }
 
-async function bench(options: BenchOptions, house: House): Promise<readonly (Row | SubscriptionsRow)[]> {
+async function bench(options: BenchOptions, house: House): Promise<readonly (Row | SubscriptionsRow | AuditLagRow)[]> {
   const [subject] = house.subjects;
   if (options.soakMinutes && subject) return soak(house, subject, options.soakMinutes);
   console.log("warming up …");
@@ -122,11 +124,41 @@ async function bench(options: BenchOptions, house: House): Promise<readonly (Row
   const rows: Row[] = [];
   for (const cells of groupsOf(options.cells)) rows.push(...(await runTurns(house, cells, options)));
   if (rows.length > 0) console.log(reportText(rows));
-  if (!options.subscriptions) return rows;
-  const held = [];
-  for (const subject of house.subjects) held.push(await measureSubscriptions(subject));
-  console.log(subscriptionsText(held));
-  return [...rows, ...held];
+  return [...rows, ...(await lags(options, house)), ...(await subscriptions(options, house))];
+}
+
+async function lags({ auditLag, measureMs }: BenchOptions, { load, subjects }: House): Promise<AuditLagRow[]> {
+  const rows: AuditLagRow[] = [];
+  for (const subject of auditLag ? subjects : []) {
+    const row = await measureLag(load, subject, measureMs);
+    if (row === undefined) continue;
+    console.log(lagText(row));
+    rows.push(row);
+  }
+  return rows;
+}
+
+async function subscriptions(
+  { subscriptions: wanted }: BenchOptions,
+  { subjects }: House,
+): Promise<SubscriptionsRow[]> {
+  const held: SubscriptionsRow[] = [];
+  for (const subject of wanted ? subjects : []) held.push(await measureSubscriptions(subject));
+  if (held.length > 0) console.log(subscriptionsText(held));
+  return held;
+}
+
+/** Whether anything is sent at Sluice or the baseline. */
+function needsHouse({ workloads: timed, subscriptions: wanted, auditLag }: BenchOptions): boolean {
+  return timed.length > 0 || wanted || auditLag;
+}
+
+/** By itself: what it starts would be in the way of the others. */
+async function ofTheTrail({ audit, auditEvents }: BenchOptions): Promise<AuditRow[]> {
+  if (audit.length === 0) return [];
+  const rows = await measureAudit(audit, auditEvents);
+  console.log(auditText(rows));
+  return rows;
 }
 
 /** Settles with a signal's name once one arrives; a second one doesn't wait for the stop. */
@@ -145,7 +177,9 @@ function jsonText(rows: readonly object[]): string {
 async function run(options: BenchOptions): Promise<void> {
   const stack = new AsyncDisposableStack();
   const work = async (): Promise<void> => {
-    const rows = await bench(options, await startAll(options, stack));
+    const sent = needsHouse(options) ? await bench(options, await startAll(options, stack)) : [];
+    await stack.disposeAsync();
+    const rows = [...sent, ...(await ofTheTrail(options))];
     if (options.jsonFile) await writeFile(options.jsonFile, jsonText(rows));
   };
   const stopped = interrupted();

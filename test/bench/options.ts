@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import type { AuditRowName } from "./audit-rows.ts";
 import type { Cell } from "./measure.ts";
 import { isAboutRules, isFederated, workloadNames, workloads, type WorkloadName } from "./workloads.ts";
 
@@ -6,6 +7,11 @@ export interface BenchOptions {
   readonly workloads: readonly WorkloadName[];
   /** What a thousand open subscriptions take. */
   readonly subscriptions: boolean;
+  /** Of the audit trail by itself, with so many events. */
+  readonly audit: readonly AuditRowName[];
+  readonly auditEvents: number;
+  /** How far audit is behind under load. */
+  readonly auditLag: boolean;
   /** In this order. */
   readonly cells: readonly Cell[];
   readonly turns: number;
@@ -19,6 +25,9 @@ export interface BenchOptions {
 
 /** Measured once, in memory, beside the workloads that are measured in time. */
 const subscriptionsName = "a2a-subscriptions";
+const auditNames: readonly AuditRowName[] = ["audit-store", "audit-tree", "audit-verify"];
+const auditLagName = "audit-lag";
+const apartNames: readonly string[] = [subscriptionsName, ...auditNames, auditLagName];
 
 export const usage = `npm run bench -- [options]
 
@@ -26,13 +35,15 @@ export const usage = `npm run bench -- [options]
   --workload NAME      only this one (may be repeated, or a list with commas):
                        ${workloadNames.slice(0, 4).join(", ")},
                        ${workloadNames.slice(4, 7).join(", ")},
-                       ${workloadNames.slice(7).join(", ")}, ${subscriptionsName}
+                       ${workloadNames.slice(7).join(", ")}, ${subscriptionsName},
+                       ${auditNames.join(", ")}, ${auditLagName}
   --concurrency N      only this one instead of 1, 16, 64, 250, federated lists 1, 16, 64, rules 64 (may be
                        repeated, or a list with commas)
   --seconds N          length of each measured run (default 3, quick 0.9)
   --turns N            runs of each cell; the median counts (default 3, quick 2)
   --only NAME          baseline or sluice alone, so without ratios
   --json FILE          writes the rows as a JSON array
+  --audit-events N     for audit-store and audit-verify (default 1000000, quick 20000)
   --soak MINUTES       Sluice alone under unary-256 at 64 for that long, memory per service every 30 s
   --profile DIR        a CPU profile per process, written at the stop (it costs speed: don't quote the figures)
   --help`;
@@ -45,6 +56,7 @@ const definitions = {
   turns: { type: "string" },
   only: { type: "string" },
   json: { type: "string" },
+  "audit-events": { type: "string" },
   soak: { type: "string" },
   profile: { type: "string" },
   help: { type: "boolean", default: false },
@@ -88,10 +100,17 @@ function wantedOf(
   named: readonly string[] | undefined,
   only: BenchOptions["only"],
   isSoak: boolean,
-): { readonly names: readonly WorkloadName[]; readonly subscriptions: boolean } {
-  const subscriptions = !isSoak && named?.includes(subscriptionsName) !== false;
-  const timed = named?.filter((name) => name !== subscriptionsName);
-  return { names: subscriptions && timed?.length === 0 ? [] : workloadsOf(timed, only), subscriptions };
+): Pick<BenchOptions, "workloads" | "subscriptions" | "audit" | "auditLag"> {
+  const isWanted = (name: string) => !isSoak && named?.includes(name) !== false;
+  const isOfSluice = only !== "baseline";
+  const timed = named?.filter((name) => !apartNames.includes(name));
+  const isApartAlone = !isSoak && named !== undefined && timed?.length === 0;
+  return {
+    workloads: isApartAlone ? [] : workloadsOf(timed, only),
+    subscriptions: isWanted(subscriptionsName),
+    audit: isOfSluice ? auditNames.filter(isWanted) : [],
+    auditLag: isOfSluice && isWanted(auditLagName),
+  };
 }
 
 /** A merged list is much work: without the cache, 250 at once would measure the queue alone. */
@@ -106,12 +125,12 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   if (values.help) return undefined;
   const { quick } = values;
   const only = values.only === undefined ? undefined : onlyOf(values.only);
-  const { names, subscriptions } = wantedOf(split(values.workload), only, values.soak !== undefined);
+  const wanted = wantedOf(split(values.workload), only, values.soak !== undefined);
   const concurrencies = split(values.concurrency)?.map((text) => whole("concurrency", text, 2_000));
   return {
-    workloads: names,
-    subscriptions,
-    cells: names.flatMap((workload) =>
+    ...wanted,
+    auditEvents: whole("audit-events", values["audit-events"] ?? (quick ? "20000" : "1000000"), 100_000_000),
+    cells: wanted.workloads.flatMap((workload) =>
       (concurrencies ?? usualConcurrencies(workload, quick)).map((concurrency) => ({ workload, concurrency })),
     ),
     turns: whole("turns", values.turns ?? (quick ? "2" : "3"), 100),

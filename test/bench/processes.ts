@@ -96,6 +96,8 @@ export interface Subject {
   /** Undefined for what it cannot do. */
   readonly targetOf: (workload: Workload) => Target | undefined;
   readonly processes: readonly NamedProcess[];
+  /** Where its audit service tells its health and metrics. */
+  readonly auditHealth?: string | undefined;
 }
 
 export interface Load extends AsyncDisposable {

@@ -17,7 +17,7 @@ import { federatedNames, protocolVersion, requestBody, tenantNames, workloads, t
 /** `<data>/run.json` of `sluice up`. */
 interface RunFile {
   readonly url: string;
-  readonly services: readonly NamedProcess[];
+  readonly services: readonly (NamedProcess & { readonly health: string })[];
   readonly parts: readonly { readonly name: string; readonly pid?: number }[];
 }
 
@@ -184,6 +184,7 @@ function subjectOf(run: RunFile, up: ChildProcess, { keys }: Credentials): Subje
         ? undefined
         : { port: Number(url.port), path: protocol === "a2a" ? a2aPath : path, key: keys[tenant] },
     processes,
+    auditHealth: run.services.find(({ name }) => name === "audit")?.health,
   };
 }
 

@@ -86,6 +86,6 @@ it("A39: without both a call that names a task gets 503, and it comes back by it
 });
 
 async function stored(task: string): Promise<number> {
-  const rows = await house.query("select 1 from a2a_names where upstream = $1", [task]).catch(() => []);
+  const rows = await house.queryTasks("select 1 from a2a_names where upstream = $1", [task]).catch(() => []);
   return rows.length;
 }

@@ -232,10 +232,10 @@ describe("a webhook", () => {
     expect((rows[0] as { target: string }).target).toContain(`127.0.0.1:${webhook.port}`);
     const all = await Promise.all([
       push.house.logs(),
-      push.house.query("select * from audit_events").then((every) => JSON.stringify(every)),
-      push.house.query("select * from a2a_push").then((every) => JSON.stringify(every)),
+      push.house.stored(),
+      push.house.queryTasks("select * from a2a_push").then((every) => JSON.stringify(every)),
       push.house
-        .query("select sealed from a2a_push")
+        .queryTasks("select sealed from a2a_push")
         .then((every) => every.map(({ sealed }) => (sealed as Buffer).toString("latin1")).join()),
       everyStream(),
     ]);

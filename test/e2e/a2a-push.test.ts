@@ -62,9 +62,9 @@ it("a client that hears a stream is told besides, as long as the task goes on", 
 });
 
 it("an answer that is no task leaves nothing of the webhook behind", async () => {
-  const before = await push.house.query("select id from a2a_push");
+  const before = await push.house.queryTasks("select id from a2a_push");
   expect((await push.call("SendMessage", saying("message hi", given()))).result?.["message"]).toBeDefined();
-  expect(await push.house.query("select id from a2a_push")).toEqual(before);
+  expect(await push.house.queryTasks("select id from a2a_push")).toEqual(before);
 });
 
 describe("a task's configurations", () => {

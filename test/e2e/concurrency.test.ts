@@ -128,6 +128,7 @@ describe("calls in flight", () => {
     await settled();
     upstream.handler = ({ message }, response) => answerJson(response, { jsonrpc: "2.0", id: message?.id, result: {} });
     expect((await use("shared")).headers["ratelimit"]).toMatch(/;r=997;t=60/);
+    await settled();
   });
 });
 

@@ -57,6 +57,7 @@ async function registered() {
     sse: unused,
     paths: unused,
     tenants: unused,
+    door: unused,
   });
   await ingress.ready();
   const list = (app: typeof ingress) => routesIn(app.printRoutes({ commonPrefix: false }));

@@ -221,15 +221,7 @@ describe("canary secrets in credentials, configuration, arguments and results", 
       async () =>
         (await house.query(`select 1 from audit_calls where state = 'done' and target = '${spy.landmark}'`)).length > 0,
     );
-    const tables = await house.query<{ name: string }>(
-      "select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public'",
-    );
-    const rows = (
-      await Promise.all(
-        tables.map(({ name }) => house.query<{ text: string }>(`select t::text as text from ${name} t`)),
-      )
-    ).flat();
-    const text = rows.map((row) => row.text).join("\n");
+    const text = await house.stored();
     expect(text).toContain("limited");
     expectNone(text, "the audit database", everything());
   });

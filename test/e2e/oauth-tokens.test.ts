@@ -147,6 +147,7 @@ describe("a token that is not good", () => {
       sse: unused,
       paths: unused,
       tenants: unused,
+      door: unused,
     };
     const app = createServer({ ...parts, config: configSchema.parse({}), metrics: new Registry() });
     await app.ready();
@@ -238,11 +239,10 @@ describe("a token that is good", () => {
     expect((await send(`${own()}/main`, { headers: bearer(token), body: "{" })).status).toBe(400);
     const overheard = await spy.heard(landmark);
     expect(overheard.length).toBeGreaterThan(0);
-    const rows = await house.query<{ text: string }>("select e::text as text from audit_events e");
     const places = {
       "the upstream": upstream.everything,
       "the bus": overheard.map(({ text }) => text).join("\n"),
-      "the audit trail": rows.map(({ text }) => text).join("\n"),
+      "the audit trail": await house.stored(),
       logs: await house.logs(),
     };
     for (const [place, text] of Object.entries(places))

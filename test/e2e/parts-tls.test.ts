@@ -2,6 +2,7 @@ import { copyFile, chown, mkdtemp, chmod, rm, stat, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, startNats, startPostgres, startRedis } from "@sluice/launcher";
+import { auditSchema, connect, migrate } from "@sluice/schema";
 import { FakeUpstream, startTestHouse, TestAuthority, until, type TestHouse } from "@sluice/testing";
 import { Redis } from "ioredis";
 import pg from "pg";
@@ -52,6 +53,8 @@ async function redisWithTls(): Promise<string> {
 async function postgresWithTls(): Promise<string> {
   const part = await startPostgres({ dataDir: file("postgres") });
   stack.defer(() => part.stop());
+  const owner = await connect(part.url);
+  await migrate(owner, auditSchema).finally(() => owner.end());
   const { uid, gid } = await stat(file("postgres/cluster/pgdata"));
   for (const name of ["local.pem", "local-key.pem", "ca.pem"]) {
     const own = file(`postgres/cluster/pgdata/${name}`);
@@ -104,7 +107,8 @@ beforeAll(async () => {
     stranger.issueFiles(dir, "stranger", { commonName: "sluice", usage: "client" }),
   ]);
   const upstream = stack.use(await FakeUpstream.start());
-  urls = { redis: await redisWithTls(), postgres: await postgresWithTls() };
+  const [redisUrl, postgres] = await Promise.all([redisWithTls(), postgresWithTls()]);
+  urls = { redis: redisUrl, postgres };
   const overTls = { REDIS_URL: urls.redis, ...clientFiles("REDIS") };
   const limits = [{ path: "/mcp/tools/call", maxRequests: 2, windowSeconds: 3_600 }];
   const accessRules = [{ agentPattern: "*", allowedTools: ["*"] }];
@@ -177,15 +181,18 @@ describe("NATS, Redis and Postgres that demand client certificates", () => {
     const toRedis = { ...overNats, ...clientFiles("REDIS"), REDIS_URL: urls.redis };
     const toPostgres = { ...overNats, ...clientFiles("DATABASE"), DATABASE_URL: urls.postgres };
     const runs = [
-      ...nats.map(([env, reason]) => ({ service: "policy", env, reason }) as const),
-      ...redis.map(([env, reason]) => ({ service: "rate-limit", env: { ...toRedis, ...env }, reason }) as const),
-      ...postgres.map(([env, reason]) => ({ service: "audit", env: { ...toPostgres, ...env }, reason }) as const),
+      nats.map(([env, reason]) => ({ service: "policy", env, reason }) as const),
+      redis.map(([env, reason]) => ({ service: "rate-limit", env: { ...toRedis, ...env }, reason }) as const),
+      postgres.map(([env, reason]) => ({ service: "audit", env: { ...toPostgres, ...env }, reason }) as const),
     ];
-    for (const { service, env, reason } of runs) {
-      const meanwhile = service === "audit" ? { meanwhile: call } : {};
-      const { output } = await runService({ house, service, env, stopAt: reason, ...meanwhile });
-      expect(output, `${service} with ${JSON.stringify(env)}`).toMatch(reason);
-    }
+    const eachOf = async (row: (typeof runs)[number]) => {
+      for (const { service, env, reason } of row) {
+        const meanwhile = service === "audit" ? { meanwhile: call } : {};
+        const { output } = await runService({ house, service, env, stopAt: reason, ...meanwhile });
+        expect(output, `${service} with ${JSON.stringify(env)}`).toMatch(reason);
+      }
+    };
+    await Promise.all(runs.map(eachOf));
   }, 120_000);
 
   it("are not asked at all with files that can't be used: the service ends with exit code 2", async () => {

@@ -177,9 +177,8 @@ describe("secrets of all providers, whatever goes wrong with them", () => {
     );
     expect(kept.join("\n")).toContain("BY_ENV");
     expectNone(kept.join("\n"), "JetStream's files");
-    const rows = await house.query<{ text: string }>("select t::text as text from audit_calls t");
-    expect(rows.length).toBeGreaterThan(0);
-    expectNone(rows.map(({ text }) => text).join("\n"), "the audit database");
+    expect(await house.query("select 1 from audit_calls limit 1")).toHaveLength(1);
+    expectNone(await house.stored(), "the audit database");
   });
 
   it("A31: none is in a trace, a metric, health or the admin API", async () => {

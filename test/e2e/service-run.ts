@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { freePort, nodeArguments, serviceMain, spawnService } from "@sluice/launcher";
 import type { TestHouse } from "@sluice/testing";
 import { natsPassword } from "./bus-spy.ts";
@@ -22,7 +23,8 @@ export interface ServiceRun {
 }
 
 /** A service that neither ends nor says anything is stopped too. */
-const deadlineMs = 10_000;
+const deadlineMs = 30_000;
+const meanwhileEveryMs = 50;
 
 /** Runs one more replica of a service to its end, or until it says what `stopAt` waits for. */
 export async function runService({
@@ -55,7 +57,10 @@ export async function runService({
   const end = Promise.race([child.exit.then(({ code }) => code), said.promise.then(() => null)]);
   let over = false;
   void end.then(() => (over = true));
-  while (meanwhile !== undefined && !over) await meanwhile();
+  while (meanwhile !== undefined && !over) {
+    await meanwhile();
+    await sleep(meanwhileEveryMs);
+  }
   const ended = await end;
   clearTimeout(timer);
   if (ended === null) await child.stop();

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { jetstreamManager } from "@nats-io/jetstream";
-import type { Intent, Outcome, ServiceName } from "@sluice/contracts";
+import type { Intent, ServiceName, TrailEvent } from "@sluice/contracts";
 import { answerEcho, FakeUpstream, startTestHouse, until, type TestHouse, type UpstreamHandler } from "@sluice/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { connectAs } from "./bus-spy.ts";
@@ -146,10 +146,11 @@ async function waitingOutcomes(tool: string): Promise<string[]> {
   const reported: { call: string; text: string }[] = [];
   for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
     const message = await streams.getMessage("AUDIT", { seq });
-    const said = message?.json<{ calls?: Partial<Intent>[]; outcomes?: Outcome[] }>();
+    const said = message?.json<{ calls?: Partial<Intent>[]; events?: TrailEvent[] }>();
     for (const { call: id = "", target } of said?.calls ?? []) if (target === tool) calls.add(id);
-    for (const { call: id, fault } of said?.outcomes ?? [])
-      reported.push({ call: id, text: `${fault} by ${message?.subject.replace(/.*\./, "")}` });
+    for (const event of said?.events ?? [])
+      if (event.event === "outcome")
+        reported.push({ call: event.call, text: `${event.fault} by ${message?.subject.replace(/.*\./, "")}` });
   }
   await nats.close();
   return reported.filter((outcome) => calls.has(outcome.call)).map(({ text }) => text);

@@ -8,7 +8,8 @@ export interface CallQuery {
 /** A row of the view `audit_calls`: one attempt. Only what the table shows is named here. */
 export interface Call {
   readonly call: string;
-  readonly at: Date;
+  /** ISO 8601. */
+  readonly at: string;
   readonly state: "done" | "under way" | "outcome unknown";
   readonly agent_id: string;
   readonly http: string;

@@ -1,108 +1,75 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import pg from "pg";
+import { plain, readTrail, trailFault, trailTypes, type PlacedRow, type TrailQuery } from "@sluice/trail";
+import type { TrailFilter, TrailView } from "@sluice/contracts";
+import type pg from "pg";
 import type { Call, CallQuery } from "./call.ts";
-import { runningIngresses, withState } from "./running.ts";
-
-export interface DatabaseAddress {
-  readonly databaseUrl: string | undefined;
-  /** Data directory of a running `sluice up`, which writes `run.json` there. */
-  readonly dataDir: string;
-}
+import { connectReader } from "./reader.ts";
+import type { DatabaseAddress } from "./where.ts";
 
 export interface AuditDatabase extends AsyncDisposable {
   /** The last calls that fit, the oldest first. */
   last(query: CallQuery, limit: number): Promise<Call[]>;
   /** Calls of which something was stored in the last `windowSeconds`, and those named besides, the oldest first. */
   recent(query: CallQuery, besides: { windowSeconds: number; calls: readonly string[] }): Promise<Call[]>;
+  /** What fits of a view, in one snapshot, as `readTrail`. */
+  rows<View extends TrailView>(query: TrailQuery<View>): AsyncGenerator<readonly PlacedRow[]>;
+  /** The connection itself, for what reads events as they are stored. */
+  readonly client: pg.Client;
 }
 
-/** Counts of bytes and events: far below what a number holds exactly. */
-pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+/** Rows in memory at once; some have large captured fields. */
+const chunkRows = 500;
 
-/** Connects to where the audit service stores. @throws Error that says what to do. */
+/** Connects to where the audit service stores, to read only. @throws Error that says what to do */
 export async function openDatabase(address: DatabaseAddress): Promise<AuditDatabase> {
-  const { databaseUrl, ingresses } = await whereOf(address);
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    application_name: "sluice-cli",
-    connectionTimeoutMillis: 5_000,
-    options: "-c default_transaction_read_only=on",
-  });
+  const { client, isLocal } = await connectReader(address);
   let isLost = false;
-  client.on("error", () => (isLost = true));
   client.on("end", () => (isLost = true));
-  await client.connect().catch((error: Error) => {
-    throw new Error(
-      `the audit database does not answer (${error.message}). Is Sluice running? Start it with: npm start`,
-    );
-  });
-  const calls = async (text: string, values: unknown[]): Promise<Call[]> => {
-    const found = await select(client, text, values).catch((error: pg.DatabaseError) => {
-      if (!isLost && !error.code?.startsWith(shutdownCodes)) throw error;
-      throw new Error(ingresses === undefined ? "the audit database has stopped" : "Sluice has stopped", {
-        cause: error,
-      });
-    });
-    const running = found.every(({ state }) => state === "done") ? undefined : await runningIngresses(ingresses ?? []);
-    return found.map((call) => withState(call, running, Date.now()));
+  client.on("error", () => (isLost = true));
+  const explain = (error: unknown): unknown => {
+    if (isLost || (error as pg.DatabaseError).code?.startsWith(shutdownCodes) === true)
+      return new Error(isLocal ? "Sluice has stopped" : "the audit database has stopped", { cause: error });
+    return trailFault(error);
   };
+  await client.query("set default_transaction_read_only = on; set application_name = 'sluice-cli'");
+  async function* rows<View extends TrailView>(query: TrailQuery<View>): AsyncGenerator<readonly PlacedRow[]> {
+    try {
+      yield* readTrail(client, query, { timeoutMs: 0, chunkRows });
+    } catch (error) {
+      throw explain(error);
+    }
+  }
   return {
-    last: (query, limit) =>
-      calls(
-        `select * from (select * from audit_calls where ${filter} order by at desc limit $4) as newest order by at`,
-        [...valuesOf(query), limit],
-      ),
-    recent: (query, besides) =>
-      calls(
-        `select * from audit_calls where ${filter} and (call = any($5) or call in
-          (select call from audit_events where stored_at > now() - make_interval(secs => $4))) order by at`,
-        [...valuesOf(query), besides.windowSeconds, besides.calls],
-      ),
+    client,
+    rows,
+    last: async (query, limit) => {
+      const found: Call[] = [];
+      for await (const chunk of rows({ view: "calls", filter: filterOf(query), order: "newest", limit }))
+        found.push(...chunk.map(({ row }) => row as unknown as Call));
+      return found.toReversed();
+    },
+    recent: async (query, { windowSeconds, calls }) => {
+      const values = [query.tenant ?? null, query.agent ?? null, query.since ?? null, windowSeconds, calls];
+      const found = await client.query({ text: recent, values, types: trailTypes }).catch((error: unknown) => {
+        throw explain(error);
+      });
+      return found.rows.map((row: Record<string, unknown>) => plain(row) as unknown as Call);
+    },
     [Symbol.asyncDispose]: () => client.end().catch(() => {}),
   };
 }
 
-const filter =
-  "($1::text is null or tenant = $1) and ($2::text is null or agent_id = $2) and ($3::timestamptz is null or at >= $3)";
+const recent = `select * from audit_calls
+  where ($1::text is null or tenant = $1) and ($2::text is null or agent_id = $2) and ($3::timestamptz is null or at >= $3)
+  and (call = any($5) or call in (select call from audit_events where stored_at > now() - make_interval(secs => $4)))
+  order by at`;
 
-function valuesOf({ tenant, agent, since }: CallQuery): unknown[] {
-  return [tenant ?? null, agent ?? null, since ?? null];
+function filterOf({ tenant, agent, since }: CallQuery): TrailFilter["calls"] {
+  return {
+    ...(tenant !== undefined && { tenant }),
+    ...(agent !== undefined && { agent }),
+    ...(since !== undefined && { since: since.toISOString() }),
+  };
 }
 
-const undefinedTable = "42P01";
 /** PostgreSQL Error Codes: operator intervention. */
 const shutdownCodes = "57P";
-
-async function select(client: pg.Client, text: string, values: unknown[]): Promise<Call[]> {
-  try {
-    return (await client.query<Call>(text, values)).rows;
-  } catch (error) {
-    if ((error as pg.DatabaseError).code !== undefinedTable) throw error;
-    throw new Error("the database holds no audit trail yet: the audit service makes it when it first starts", {
-      cause: error,
-    });
-  }
-}
-
-interface Where {
-  readonly databaseUrl: string;
-  /** Health URLs of the ingress replicas of a local instance; undefined where there is none. */
-  readonly ingresses?: readonly string[];
-}
-
-async function whereOf({ databaseUrl, dataDir }: DatabaseAddress): Promise<Where> {
-  if (databaseUrl !== undefined && databaseUrl !== "") return { databaseUrl };
-  const file = join(dataDir, "run.json");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw new Error(`${file} can't be read (${error.code})`, { cause: error });
-    throw new Error(
-      `no running Sluice found in ${dataDir}. Start one with: npm start. Or set DATABASE_URL, or give its directory with --data`,
-    );
-  });
-  const run = JSON.parse(text) as { databaseUrl?: unknown; services?: readonly { name: string; health: string }[] };
-  if (typeof run.databaseUrl !== "string")
-    throw new Error(`${file} names no databaseUrl. Start Sluice anew with: npm start. Or set DATABASE_URL`);
-  const ingresses = (run.services ?? []).filter(({ name }) => name === "ingress").map(({ health }) => health);
-  return { databaseUrl: run.databaseUrl, ingresses };
-}

@@ -1,7 +1,16 @@
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 import { openDatabase } from "./database.ts";
-import { parseSince } from "./since.ts";
+import { addExportCommand } from "./export/index.ts";
+import { print } from "./print.ts";
+import { addQueryCommand } from "./query.ts";
+import { parseLimit, parseSince } from "./since.ts";
+import { withAdminFlags } from "../admin-client.ts";
+import { erase, type EraseFlags } from "./erase.ts";
+import { keygen, type KeygenFlags } from "./keygen.ts";
+import { migrateAudit, type MigrateFlags } from "./migrate.ts";
+import { addProveCommand } from "./prove-command.ts";
 import { tail, type TailOptions } from "./tail.ts";
+import { addVerifyCommand } from "./verify-command.ts";
 
 interface Flags {
   readonly json?: true;
@@ -15,7 +24,7 @@ interface Flags {
 
 /** Adds `sluice audit …`. */
 export function addAuditCommands(program: Command): void {
-  const audit = program.command("audit").description("read the audit trail");
+  const audit = program.command("audit").description("the audit trail: read it, prepare its database, forget a person");
   audit
     .command("tail")
     .description("show the last calls, the newest last")
@@ -29,6 +38,35 @@ export function addAuditCommands(program: Command): void {
     .addOption(new Option("--limit <n>", "at most this many calls to begin with").argParser(parseLimit).default(20))
     .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
     .action(run);
+  addQueryCommand(audit);
+  addExportCommand(audit);
+  addVerifyCommand(audit);
+  addProveCommand(audit);
+  audit
+    .command("migrate")
+    .description("bring the trail's tables and roles up to date, as the owner of the database")
+    .addHelpText(
+      "after",
+      "\nDATABASE_URL names the owner, who may make roles; DATABASE_CA_FILE and the like its certificates.",
+    )
+    .option("--data <dir>", "data directory of a running sluice, used unless DATABASE_URL is set", ".sluice")
+    .action((flags: MigrateFlags) => migrateAudit(flags));
+  audit
+    .command("keygen")
+    .description("make the key that signer signs the trail's trees with, and print its verifier key")
+    .requiredOption(
+      "--name <name>",
+      "of the key, as it stands in signatures; better a name of yours: example.com/audit",
+    )
+    .option("--out <file>", "for the private key, which else is printed too")
+    .action((flags: KeygenFlags) => keygen(flags));
+  withAdminFlags(
+    audit.command("erase").description("forget a person: what the trail calls them, and what was kept of their calls"),
+  )
+    .requiredOption("--tenant <name>", "whose trail; _gateway has what is no tenant's")
+    .requiredOption("--subject <value>", "an agent's id or name, an owner, a user or an address, as the trail has it")
+    .option("--yes", "do not ask")
+    .action((flags: EraseFlags) => erase(flags));
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -45,25 +83,4 @@ function optionsOf({ agent, tenant, since, limit, follow, json }: Flags): TailOp
     ...(tenant !== undefined && { tenant }),
     ...(since !== undefined && { since }),
   };
-}
-
-/** False once nobody reads any more, as when the output is piped to `head`. */
-async function print(line: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    process.stdout.once("error", () => resolve(false));
-    process.stdout.write(`${line}\n`, (error) => {
-      process.stdout.removeAllListeners("error");
-      if (error) process.stdout.on("error", () => {});
-      resolve(!error);
-    });
-  });
-}
-
-const mostCalls = 100_000;
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 0 || limit > mostCalls)
-    throw new InvalidArgumentError(`give a whole number from 0 to ${mostCalls}`);
-  return limit;
 }

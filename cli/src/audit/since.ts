@@ -15,3 +15,13 @@ export function parseSince(text: string): Date {
 }
 
 const isoForm = /^\d{4}-\d{2}-\d{2}/;
+
+const mostRows = 100_000;
+
+/** Reads how many rows are wanted. */
+export function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!/^\d+$/.test(text) || limit > mostRows)
+    throw new InvalidArgumentError(`give a whole number from 0 to ${mostRows}`);
+  return limit;
+}

@@ -1,17 +1,8 @@
-import { visible } from "../visible.ts";
 import type { Call } from "./call.ts";
+import { tableOf, type TableColumn } from "./lines.ts";
 
-interface TableColumn {
-  readonly title: string;
-  readonly width: number;
-  readonly right?: true;
-  /** Of such calls never cut: it may push what comes after it. */
-  readonly whole?: (call: Call) => boolean;
-  readonly text: (call: Call) => string;
-}
-
-const columns: readonly TableColumn[] = [
-  { title: "TIME", width: 24, text: (call) => call.at.toISOString() },
+const columns: readonly TableColumn<Call>[] = [
+  { title: "TIME", width: 24, text: (call) => call.at },
   { title: "AGENT", width: 16, text: (call) => call.agent_id },
   { title: "METHOD", width: 24, whole: isA2a, text: methodOf },
   { title: "TARGET", width: 36, whole: isA2a, text: targetOf },
@@ -21,19 +12,8 @@ const columns: readonly TableColumn[] = [
   { title: "RULE", width: 0, whole: always, text: (call) => call.rule ?? "-" },
 ];
 
-/** The line above the calls. */
-export const header = columns
-  .map(({ title, ...column }) => fit(title, column))
-  .join("  ")
-  .trimEnd();
-
-/** A call as one aligned line; no text in it can move the cursor or change colours. */
-export function callLine(call: Call): string {
-  return columns
-    .map((column) => fit(cut(visible(column.text(call)), column, call), column))
-    .join("  ")
-    .trimEnd();
-}
+/** Calls, one per line. */
+export const callTable = tableOf(columns);
 
 function isA2a({ a2a_version: version }: Call): boolean {
   return typeof version === "string";
@@ -60,12 +40,4 @@ function resultOf(call: Call): string {
   const trouble = call.fault ?? (call.is_error === true ? (isA2a(call) ? "error" : "tool error") : undefined);
   const more = trouble ?? call.taskState?.replace(/^TASK_STATE_/, "").toLowerCase();
   return `${call.decision}/${call.status}${more === undefined ? "" : ` ${more}`}`;
-}
-
-function cut(text: string, { width, whole }: TableColumn, call: Call): string {
-  return text.length > width && whole?.(call) !== true ? `${text.slice(0, width - 1)}…` : text;
-}
-
-function fit(text: string, { width, right }: Pick<TableColumn, "width" | "right">): string {
-  return right === true ? text.padStart(width) : text.padEnd(width);
 }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Call, CallQuery } from "./call.ts";
 import type { AuditDatabase } from "./database.ts";
-import { callLine, header } from "./table.ts";
+import type { Print } from "./print.ts";
+import { callTable } from "./table.ts";
 
 export interface TailOptions extends CallQuery {
   readonly limit: number;
@@ -9,20 +10,17 @@ export interface TailOptions extends CallQuery {
   readonly json: boolean;
 }
 
-/** Prints a line; false where nobody reads any more. */
-export type Print = (line: string) => Promise<boolean>;
-
 const pollMs = 500;
 /** Transactions become visible out of order, but none this much later than it began. */
 const windowSeconds = 60;
 
 /** Prints the last calls and, where asked, goes on with those that end from now on. A followed call is printed once. */
 export async function tail(database: AuditDatabase, options: TailOptions, print: Print): Promise<void> {
-  const lineFor = options.json ? (call: Call) => JSON.stringify(call) : callLine;
+  const lineFor = options.json ? (call: Call) => JSON.stringify(call) : callTable.line;
   const { follow, limit, json } = options;
   const earlier = follow ? await database.recent(options, { windowSeconds, calls: [] }) : [];
   const last = limit === 0 ? [] : await database.last(options, limit);
-  if (!json && !(await print(header))) return;
+  if (!json && !(await print(callTable.header))) return;
   for (const call of last) if (!(follow && isUnderWay(call)) && !(await print(lineFor(call)))) return;
   const known = [...earlier, ...last];
   let printed = new Set(known.filter((call) => !isUnderWay(call)).map(idOf));

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { explainCall } from "@sluice/launcher";
 import { linesOf, type Explained } from "./lines.ts";
+import { addReplayCommand } from "./replay.ts";
 
 interface Flags {
   readonly conf: string;
@@ -26,10 +27,15 @@ interface Flags {
 const exitHelp = `
 Exit code 0: it was explained, whatever the decision is. 1: it could not be, and stderr says why.`;
 
-/** Adds `sluice policy explain`. */
+/** Adds `sluice policy …`. */
 export function addPolicyCommands(program: Command): void {
-  program
-    .command("policy")
+  const policy = program.command("policy").description("say what access rules decide, and would decide");
+  addExplainCommand(policy);
+  addReplayCommand(policy);
+}
+
+function addExplainCommand(policy: Command): void {
+  policy
     .command("explain")
     .description(
       "say which access rule decides a call, where it is written, and what the other rules say; nothing need run",

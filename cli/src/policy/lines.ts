@@ -1,13 +1,4 @@
-interface Place {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-}
-
-interface Named {
-  readonly rule: string;
-  readonly at?: Place;
-}
+import { named, type Named } from "./named.ts";
 
 /** What control says of a call. */
 export interface Explained extends Named {
@@ -40,8 +31,4 @@ export function linesOf(explained: Explained): string[] {
     ...(silent.length === 0 ? [] : [`  about this agent, and nothing that fits: ${silent.join(", ")}`]),
     ...(others === 0 ? [] : [`  about other agents: ${others} rule${others === 1 ? "" : "s"}`]),
   ];
-}
-
-function named({ rule, at }: Named): string {
-  return at === undefined ? rule : `${rule} (${at.file}:${at.line}:${at.column})`;
 }

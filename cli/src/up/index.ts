@@ -14,6 +14,7 @@ interface UpOptions {
   readonly replicas: number;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly auditors?: readonly string[];
   readonly separatePools?: true;
 }
 
@@ -35,6 +36,7 @@ export function addUpCommand(program: Command): void {
     .option("--replicas <number>", "replicas of each service but control", count, 1)
     .option("--tls-cert <file>", "certificate of the ingress URL in PEM, with its chain")
     .option("--tls-key <file>", "and its key")
+    .option("--auditors <tenants...>", "tenants whose audit trail is read over NATS by users of their own")
     .option("--separate-pools", "egress replicas of their own for MCP and for A2A")
     .addHelpText("after", environmentHelp)
     .action(up);
@@ -59,6 +61,7 @@ async function up(options: UpOptions): Promise<void> {
       port: options.port,
       replicas: replicasOf(options.replicas),
       ...(options.separatePools === true && { egressPools: ["mcp", "a2a"] }),
+      ...(options.auditors !== undefined && { auditors: options.auditors }),
       restart: true,
       envOf: { ingress: tlsOf(options) },
       onProgress: say,
@@ -98,6 +101,7 @@ function replicasOf(number: number) {
     "session-manager": number,
     egress: number,
     audit: number,
+    signer: number,
   };
 }
 

@@ -1,61 +1,34 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Bus, ensureTopology, OutcomeLog, store } from "@sluice/bus";
+import { AuditLog, store, type Bus } from "@sluice/bus";
 import { encodeJson, subjects, type StreamEvent } from "@sluice/contracts";
-import { startNats, startPostgres, type Part } from "@sluice/launcher";
-import { createLog, createMetrics } from "@sluice/telemetry";
-import pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { PostgresEvents } from "./events-postgres.ts";
-import { startAudit } from "./service.ts";
+import { patience, startReplica, TrailBus, type TrailDatabase, TrailDatabases, type Replica } from "./trail-world.ts";
 
-const patience = { timeout: 20_000, interval: 20 };
 const scope = new AsyncDisposableStack();
-const metrics = createMetrics("audit");
+let bus: TrailBus;
 let egress: Bus;
-let outcomes: OutcomeLog;
-let database: pg.Pool;
+let audit: AuditLog;
+let database: TrailDatabase;
+let replica: Replica;
 
 beforeAll(async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), "sluice-audit-a2a-"));
-  scope.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const env = { ...process.env, NATS_URL: "", DATABASE_URL: "" };
-  const [nats, postgres] = await Promise.all([
-    startNats({ dataDir: join(dataDir, "nats"), env }),
-    startPostgres({ dataDir: join(dataDir, "postgres"), env }),
-  ]);
-  for (const part of [nats, postgres] satisfies Part[]) scope.defer(() => part.stop());
-  const connect = async (service: "control" | "audit" | "egress") =>
-    scope.use(await Bus.connect({ url: nats.url, service }));
-  const sizes = {
-    auditMaxBytes: 64 << 20,
-    repliesMaxBytes: 8 << 20,
-    repliesMaxAgeMs: 60_000,
-    pushMaxBytes: 8 << 20,
-    pushMaxWaiting: 100,
-  };
-  await ensureTopology(await connect("control"), { replicas: 1, ...sizes });
-  egress = await connect("egress");
-  outcomes = scope.use(new OutcomeLog(egress));
-  database = scope.adopt(new pg.Pool({ connectionString: postgres.url, max: 1 }), (pool) => pool.end());
-  const events = scope.use(new PostgresEvents({ connectionString: postgres.url, ssl: false }));
-  startAudit(
-    { bus: await connect("audit"), log: createLog("audit", "silent"), metrics, scope, report() {}, requireReady() {} },
-    { events, ackWaitMs: 1_000, batch: { weight: 500, waitMs: 20 } },
-  );
+  const databases = scope.use(await TrailDatabases.start(process.env));
+  bus = scope.use(await TrailBus.start(process.env));
+  await bus.ensureStreams();
+  database = scope.use(await databases.create());
+  egress = scope.use(await bus.connect("egress"));
+  audit = scope.use(new AuditLog(egress));
+  replica = await startReplica({ bus, url: database.url, scope });
 }, 120_000);
 
 afterAll(() => scope.disposeAsync());
 
-const rows = async (text: string) => (await database.query(text)).rows as Record<string, unknown>[];
+const rows = (text: string) => database.rows(text);
 const untilRows = (text: string, expected: unknown) =>
   vi.waitFor(async () => expect(await rows(text).catch(() => [])).toEqual(expected), patience);
-const told = async (name: string) => (await metrics.getSingleMetric(name)?.get())?.values[0]?.value;
 
-function event(number: number, more: Partial<StreamEvent> = {}): StreamEvent {
+function streamEvent(number: number, more: Partial<StreamEvent> = {}): StreamEvent & { event: "stream" } {
   const at = { at: 1_000 + number, tenant: "acme", server: "planner", task: "t-1" };
-  return { call: "i1-1", number, kind: "statusUpdate", bytes: 10, by: "e1", ...at, ...more };
+  return { event: "stream", call: "i1-1", number, kind: "statusUpdate", bytes: 10, by: "e1", ...at, ...more };
 }
 
 test("A34: a call by A2A has its dialect, what it names, the kind of its message, and the state and task that came of it", async () => {
@@ -71,9 +44,18 @@ test("A34: a call by A2A has its dialect, what it names, the kind of its message
     { ...get, a2a: { version: "1.0", binding: "JSONRPC", task: "t-1", pushConfig: "p-1" } },
   ];
   const subject = subjects.admit("a2a", { policy: true, limit: true, session: true });
-  await store(egress, { subject, payload: encodeJson({ from: "i1", calls }) }, 5_000);
-  const outcome = { call: "i1-1", at: 2, decision: "allow" as const, status: 200, durationMs: 1, bytes: 5, by: "e1" };
-  outcomes.add({ ...outcome, task: "t-1", taskState: "TASK_STATE_WORKING" });
+  await store(bus.ingress, { subject, payload: encodeJson({ from: "i1", calls }) }, 5_000);
+  const outcome = {
+    call: "i1-1",
+    tenant: "acme",
+    at: 2,
+    decision: "allow" as const,
+    status: 200,
+    durationMs: 1,
+    bytes: 5,
+    by: "e1",
+  };
+  audit.add({ event: "outcome", ...outcome, task: "t-1", taskState: "TASK_STATE_WORKING" });
   const columns = `call, label, method, a2a_version, a2a_binding, task, context, push_config, "messageKind", "taskState", state`;
   const common = { label: "a2a_proxy", task: "t-1" };
   await untilRows(`select ${columns} from audit_calls order by call`, [
@@ -90,22 +72,22 @@ test("A34: a call by A2A has its dialect, what it names, the kind of its message
     },
     {
       ...{ ...common, call: "i1-2", method: "GetTask", a2a_version: "1.0", a2a_binding: "JSONRPC" },
-      ...{ context: null, push_config: "p-1", messageKind: null, taskState: null, state: "outcome unknown" },
+      ...{ context: null, push_config: "p-1", messageKind: null, taskState: null, state: "under way" },
     },
   ]);
 });
 
 test("A36: an event of a task's stream is one row, however often it is told", async () => {
-  outcomes.addStreamEvent(event(1, { kind: "task", taskState: "TASK_STATE_SUBMITTED" }));
-  outcomes.addStreamEvent(event(2, { kind: "artifactUpdate" }));
-  outcomes.addStreamEvent(event(1, { kind: "error" }));
-  const query = `select call, number, task, kind, "taskState", bytes, reported_by from audit_stream_events order by number`;
-  const row = { call: "i1-1", task: "t-1", bytes: "10", reported_by: "e1", taskState: null };
+  audit.add(streamEvent(1, { kind: "task", taskState: "TASK_STATE_SUBMITTED" }));
+  audit.add(streamEvent(2, { kind: "artifactUpdate" }));
+  audit.add(streamEvent(1, { kind: "error" }));
+  const query = `select call, number, task, kind, "taskState", bytes, emitter from audit_stream_events order by number`;
+  const row = { call: "i1-1", task: "t-1", bytes: "10", emitter: egress.instance, taskState: null };
   await untilRows(query, [
     { ...row, number: "1", kind: "task", taskState: "TASK_STATE_SUBMITTED" },
     { ...row, number: "2", kind: "artifactUpdate" },
   ]);
-  await vi.waitFor(async () => expect(await told("sluice_audit_events_repeated_total")).toBe(1), patience);
+  await vi.waitFor(async () => expect(await replica.metric("sluice_audit_events_repeated_total")).toBe(1), patience);
   expect(await rows("select event_id from audit_events where kind = 'stream' order by 1")).toEqual([
     { event_id: "i1-1.s1" },
     { event_id: "i1-1.s2" },
@@ -113,9 +95,9 @@ test("A36: an event of a task's stream is one row, however often it is told", as
 });
 
 test("A36: a stream event that can't be stored goes to the dead letters alone", async () => {
-  outcomes.addStreamEvent(event(0));
-  outcomes.addStreamEvent(event(3, { task: undefined as never }));
-  outcomes.addStreamEvent(event(4, { kind: "content" as never }));
-  await vi.waitFor(async () => expect(await told("sluice_audit_dead_letters_total")).toBe(2), patience);
+  audit.add(streamEvent(0));
+  audit.add(streamEvent(3, { task: undefined as never }));
+  audit.add(streamEvent(4, { kind: "content" as never }));
+  await vi.waitFor(async () => expect(await replica.metric("sluice_audit_dead_letters_total")).toBe(2), patience);
   await untilRows("select number from audit_stream_events where number not in (1, 2)", [{ number: "3" }]);
 });

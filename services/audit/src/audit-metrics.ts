@@ -37,5 +37,37 @@ export function createAuditMetrics(registry: Registry) {
       buckets: [1, 4, 16, 64, 125, 250, 500, 1000],
       registers,
     }),
+    ...alarms(registers),
+  };
+}
+
+/** What operators are to look after. */
+function alarms(registers: Registry[]) {
+  return {
+    deadLettersKept: new Gauge({
+      name: "sluice_audit_dead_letters",
+      help: "Messages that lie in AUDIT_DEAD",
+      registers,
+    }),
+    fill: new Gauge({
+      name: "sluice_audit_stream_fill_ratio",
+      help: "How full the AUDIT stream is, of its bound: at 1 calls are refused",
+      registers,
+    }),
+    oldest: new Gauge({
+      name: "sluice_audit_oldest_message_age_seconds",
+      help: "How long the oldest message of the AUDIT stream waits to be stored",
+      registers,
+    }),
+    unknown: new Counter({
+      name: "sluice_audit_outcomes_unknown_total",
+      help: "Attempts that this replica found to have no outcome, because who would have told it is gone",
+      registers,
+    }),
+    broken: new Gauge({
+      name: "sluice_audit_trail_broken",
+      help: "1 while the database does not have what was stored in it, and nothing is added",
+      registers,
+    }),
   };
 }

@@ -1,6 +1,7 @@
-import { actionSchema, asBuffer, intentSchema, outcomeSchema, streamEventSchema } from "@sluice/contracts";
+import { asBuffer, confName, trailEventSchemas, type TrailEvent, type TrailEventKind } from "@sluice/contracts";
 import { z } from "zod";
-import { actionRow, intentRow, outcomeRow, storable, streamRow, type EventRow } from "./event-row.ts";
+import { rowOf, storable, type NewEvent } from "./event-row.ts";
+import { mayTell } from "./who-tells-what.ts";
 
 /** A message that can never be stored. The reason quotes nothing of it. */
 export class Poison extends Error {
@@ -9,7 +10,7 @@ export class Poison extends Error {
 
 /** One event of a message, with its row. */
 export interface ReadEvent {
-  readonly row: EventRow;
+  readonly row: NewEvent;
   readonly event: unknown;
 }
 
@@ -22,50 +23,64 @@ export interface ReadMessage {
 const mostReasons = 5;
 const latestMs = Date.UTC(9999, 11, 31);
 const highestStatus = 999;
+const highestInt = 2 ** 31 - 1;
+const from = z.string().min(1).max(64);
 const envelopeSchema = z.union([
-  z.object({ from: z.string(), calls: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), outcomes: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), streamEvents: z.array(z.unknown()).min(1) }),
-  z.object({ from: z.string(), actions: z.array(z.unknown()).min(1) }),
+  z.object({ from, calls: z.array(z.unknown()).min(1) }),
+  z.object({ from, events: z.array(z.unknown()).min(1) }),
 ]);
+const kindSchema = z.object({ event: z.enum(Object.keys(trailEventSchemas) as [TrailEventKind]) });
+
 const at = z.int().min(0).max(latestMs, "not a time that can be stored");
-const storableIntent = intentSchema.extend({ at });
-const storableAction = actionSchema.extend({ at });
-const storableOutcome = outcomeSchema.extend({ at, status: z.int().min(0).max(highestStatus, "not an HTTP status") });
-const storableStreamEvent = streamEventSchema.extend({ at, number: z.int().min(1) });
+const status = z.int().min(0).max(highestStatus, "not an HTTP status");
+const count = z.int().positive().max(highestInt);
+/** A log is called by it, and a subject has it as a part. */
+const tenant = confName;
+const { intent, outcome, action, stream, refusals, content, emitter } = trailEventSchemas;
+/** What the columns hold, where that is less than what the contract says. */
+const schemas = {
+  intent: intent.extend({ at, tenant }),
+  outcome: outcome.extend({ at, tenant, status }),
+  action: action.extend({ at, tenant: tenant.optional(), count: count.optional() }),
+  stream: stream.extend({ at, tenant, number: z.int().min(1) }),
+  refusals: refusals.extend({ at, tenant: tenant.optional(), until: at, status, count }),
+  content: content.extend({ at, tenant, data: z.base64() }),
+  emitter: emitter.extend({ at }),
+};
 
 /** How JSON writes what Postgres does not take: as bytes neither is valid here. */
 const mayBeUnstorable = /\\u(?:0000|d[89a-f])/i;
 
-/** The events of one message of the AUDIT stream: one that can't be stored takes no other with it. @throws Poison */
-export function readMessage(data: Uint8Array): ReadMessage {
+/**
+ * The events of one message of the AUDIT stream: one that can't be stored, or that is not of who may publish on the subject, takes
+ * no other with it. @throws Poison
+ */
+export function readMessage(data: Uint8Array, subject: string): ReadMessage {
   const text = asBuffer(data).toString("utf8");
   const parsed = envelopeSchema.safeParse(parse(text));
-  if (!parsed.success) throw new Poison(`it does not fit the schema: ${reasonsOf(parsed.error.issues)}`);
+  if (!parsed.success) throw new Poison(unfit(parsed.error));
   const message = parsed.data;
-  const fixed = mayBeUnstorable.test(text) ? storable : (row: EventRow) => row;
-  if ("outcomes" in message)
-    return readEach(message.outcomes, storableOutcome, (outcome) => fixed(outcomeRow(outcome)));
-  if ("streamEvents" in message)
-    return readEach(message.streamEvents, storableStreamEvent, (event) => fixed(streamRow(event)));
-  if ("actions" in message)
-    return readEach(message.actions, storableAction, (action) => fixed(actionRow(action, message.from)));
-  return readEach(message.calls, storableIntent, (intent) => fixed(intentRow(intent, message.from)));
-}
-
-function readEach<Schema extends z.ZodType>(
-  all: readonly unknown[],
-  schema: Schema,
-  rowOf: (event: z.infer<Schema>) => EventRow,
-): ReadMessage {
+  const fixed = mayBeUnstorable.test(text) ? storable : (event: unknown) => event;
   const events: ReadEvent[] = [];
   const unreadable: { event: unknown; reason: string }[] = [];
-  for (const event of all) {
-    const parsed = schema.safeParse(event);
-    if (parsed.success) events.push({ row: rowOf(parsed.data), event });
-    else unreadable.push({ event, reason: `it does not fit the schema: ${reasonsOf(parsed.error.issues)}` });
+  for (const event of "calls" in message ? message.calls : message.events) {
+    const read = readEvent(fixed(event), "calls" in message ? "intent" : undefined);
+    if (!read.success) unreadable.push({ event, reason: unfit(read.error) });
+    else if (!mayTell(subject, read.data)) unreadable.push({ event, reason: "it is not for this service to tell" });
+    else events.push({ row: rowOf(read.data, message.from), event });
   }
   return { events, unreadable };
+}
+
+type EventRead =
+  { readonly success: true; readonly data: TrailEvent } | { readonly success: false; readonly error: z.ZodError };
+
+function readEvent(event: unknown, kind: TrailEventKind | undefined): EventRead {
+  const named = kind === undefined ? kindSchema.safeParse(event) : { success: true as const, data: { event: kind } };
+  if (!named.success) return named;
+  const read = schemas[named.data.event].safeParse(event);
+  if (!read.success) return { success: false, error: read.error };
+  return { success: true, data: { ...read.data, ...named.data } as TrailEvent };
 }
 
 function parse(text: string): unknown {
@@ -76,9 +91,7 @@ function parse(text: string): unknown {
   }
 }
 
-function reasonsOf(issues: readonly z.core.$ZodIssue[]): string {
-  return issues
-    .slice(0, mostReasons)
-    .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
-    .join("; ");
+function unfit({ issues }: z.ZodError): string {
+  const reasons = issues.slice(0, mostReasons).map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  return `it does not fit the schema: ${reasons.join("; ")}`;
 }

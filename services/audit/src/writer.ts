@@ -4,7 +4,9 @@ import { encodeJson } from "@sluice/contracts";
 import { describeError, type Log } from "@sluice/telemetry";
 import type { AuditMetrics } from "./audit-metrics.ts";
 import { Batches, type Ripeness } from "./batches.ts";
+import { TrailBroken } from "./edges-postgres.ts";
 import { Unstorable, type Events } from "./events-postgres.ts";
+import { troubleOf } from "./trouble.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import { Poison, readMessage, type ReadEvent } from "./read-message.ts";
 
@@ -33,6 +35,7 @@ export class Writer {
   readonly #held = new Set<Delivery>();
   readonly #stopping = new AbortController();
   readonly #finished: Promise<void>;
+  #trouble: string | undefined;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -40,10 +43,15 @@ export class Writer {
     this.#finished = this.#run();
   }
 
+  /** Why nothing can be stored at the moment. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
   take(delivery: Delivery): void {
     this.#held.add(delivery);
     try {
-      const { events, unreadable } = readMessage(delivery.data);
+      const { events, unreadable } = readMessage(delivery.data, delivery.subject);
       if (unreadable.length === 0) this.#batches.add({ delivery, events }, events.length);
       else void this.#takeRest(delivery, events, unreadable);
     } catch (error) {
@@ -82,18 +90,31 @@ export class Writer {
   async #storeUntilDone(batch: readonly Held[]): Promise<void> {
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
       try {
-        return await this.#storeOrBury(batch);
+        await this.#storeOrBury(batch);
+        return this.#recovered();
       } catch (error) {
-        this.#options.metrics.failures.inc();
-        this.#options.log.warn(
-          { error: describeError(error), messages: batch.length },
-          "events can't be stored now; they stay in the stream",
-        );
+        this.#failed(error, batch.length);
         if (!this.#stopping.signal.aborted)
           await delay(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
         if (this.#stopping.signal.aborted) return this.#giveBack(batch);
       }
     }
+  }
+
+  #failed(error: unknown, messages: number): void {
+    const { metrics, log } = this.#options;
+    metrics.failures.inc();
+    this.#trouble = troubleOf(error);
+    const told = { error: describeError(error), messages };
+    if (!(error instanceof TrailBroken)) return log.warn(told, "events can't be stored now; they stay in the stream");
+    metrics.broken.set(1);
+    log.error(told, "the audit trail is not what was stored: nothing is added to it, events stay in the stream");
+  }
+
+  #recovered(): void {
+    if (this.#trouble !== undefined) this.#options.log.info("events are stored again");
+    this.#trouble = undefined;
+    this.#options.metrics.broken.set(0);
   }
 
   async #storeOrBury(batch: readonly Held[]): Promise<void> {

@@ -1,11 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { createAddressGuard, upstreamNetworks } from "@sluice/net";
-import { loadConfig } from "@sluice/runtime";
-import { z } from "zod";
+import { readConfAt } from "./conf-here.ts";
 import { fileOf } from "./conf-path.ts";
-import { ConfProblems, lineOf, unreadable, type Problem } from "./conf-problems.ts";
-import { readConf } from "./read-conf.ts";
+import { ConfProblems, lineOf, type Problem } from "./conf-problems.ts";
 
 const refusedExit = 2;
 const failedExit = 1;
@@ -33,13 +29,8 @@ try {
 }
 
 async function problemsOf(file: string, warnings: Problem[]): Promise<ConfProblems | undefined> {
-  const { UPSTREAM_NETWORKS } = loadConfig(z.object({ UPSTREAM_NETWORKS: upstreamNetworks }));
   try {
-    const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-      throw unreadable(file, error.code);
-    });
-    const guard = createAddressGuard(UPSTREAM_NETWORKS);
-    readConf(text, { file, guard, warn: (warning) => void warnings.push(warning) });
+    await readConfAt(file, (warning) => void warnings.push(warning));
     return undefined;
   } catch (error) {
     if (error instanceof ConfProblems) return error;

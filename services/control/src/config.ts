@@ -38,6 +38,11 @@ export const configSchema = z.object({
   CONF_HISTORY_MAX_BYTES: integer(64 * 1024, 4 * 1024 ** 3).default(64 * 1024 ** 2),
   NATS_REPLICAS: integer(1, 5).default(1),
   AUDIT_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
+  /** Of stored events as compliance gets them: how many bytes of them, and for how long. */
+  TRAIL_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 ** 3),
+  TRAIL_MAX_AGE_MS: integer(1_000, 3_650 * 86_400_000).default(7 * 86_400_000),
+  /** Logs (tenants, or _gateway) whose readers have accounts of their own in NATS' configuration. */
+  AUDITORS: list.default([]),
   REPLIES_MAX_BYTES: integer(1024 * 1024, Number.MAX_SAFE_INTEGER).default(128 * 1024 ** 2),
   REPLIES_MAX_AGE_MS: integer(1_000, 86_400_000).default(300_000),
   /** Push notifications that wait to be delivered: bytes of all, and how many of one configuration. */

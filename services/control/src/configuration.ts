@@ -34,7 +34,7 @@ export interface ConfigurationOptions {
   readonly published: () => Promise<{ version: number; tenants: readonly string[] } | undefined>;
   readonly onPublishFailed: () => void;
   readonly onRefused: (error: ConfProblems) => void;
-  readonly onPublished: (version: number, warnings: readonly string[]) => void;
+  readonly onPublished: (version: number, accepted: Pick<Accepted, "by" | "warnings">) => void;
 }
 
 /** What came of going back to an earlier text. */
@@ -213,13 +213,13 @@ export class Configuration {
 
   async #publish(): Promise<void> {
     if (this.#good === undefined) return;
-    const { conf, digest, warnings } = this.#good;
+    const { conf, digest } = this.#good;
     const version = await this.#tryToPublish(conf, digest);
     this.#inForce = digest;
     if (version !== this.#version) {
       this.#version = version;
       this.#loadedAt = new Date();
-      this.#options.onPublished(version, warnings);
+      this.#options.onPublished(version, this.#good);
     }
     await this.#record();
   }

@@ -17,6 +17,7 @@ export interface CredentialsOptions {
   readonly log: Log;
   /** Whether a token that acts for an operator may still: who left takes theirs along. */
   readonly isOperator: (name: string) => boolean;
+  readonly onOrphanRevoked: (credential: Credential) => void;
 }
 
 const randomByteCount = 32;
@@ -108,8 +109,10 @@ export class Credentials implements AsyncDisposable {
     try {
       for (const { credential } of this.#held?.values() ?? []) {
         const { id, expiresAtMs = Infinity, user } = credential;
-        if (user !== undefined && !this.#options.isOperator(user)) await this.#remove(id);
-        else if (expiresAtMs + keptExpiredMs <= now) {
+        if (user !== undefined && !this.#options.isOperator(user)) {
+          await this.#remove(id);
+          this.#options.onOrphanRevoked(credential);
+        } else if (expiresAtMs + keptExpiredMs <= now) {
           await this.#bucket.drop(id);
           this.#held?.delete(id);
         }

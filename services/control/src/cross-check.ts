@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Conf, Credentials, Tenant } from "@sluice/contracts";
 import type { AddressGuard } from "@sluice/net";
 import { checkA2a } from "./check-a2a.ts";
+import { checkCaptures } from "./check-captures.ts";
 import { checkConditions } from "./check-conditions.ts";
 import { askedUrls, checkAuthentication } from "./authentication-check.ts";
 import { checkLimits } from "./check-limits.ts";
@@ -82,6 +83,7 @@ export function crossCheck(conf: Conf, guard: AddressGuard): Finding[] {
       ...checkLimits(tenant).map((finding) => ({ ...finding, path: [...path, "limits", ...finding.path] })),
       ...checkA2a(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
       ...checkRoutes(tenant).map(({ path: at, reason }) => ({ path: [...path, ...at], reason })),
+      ...checkCaptures(tenant).map((finding) => ({ ...finding, path: [...path, "audit", ...finding.path] })),
       ...urlsOf(tenant).flatMap(({ path: at, url }) => checkUrl([...path, ...at], url, guard)),
     ];
   });

@@ -1,10 +1,13 @@
 import type { AllSections } from "@sluice/bus";
 import {
+  gatewayLog,
   httpMethods,
   type Agent,
+  type AuditSection,
   type Conf,
   type EgressSection,
   type IngressSection,
+  type Kept,
   type MethodSection,
   type PolicySection,
   type RateLimitSection,
@@ -36,8 +39,17 @@ export function cutSections(conf: Conf, version: number): AllSections {
       })),
       agentEndpoints: tenant.settings.a2a_enabled ? tenant.a2a.endpoints : [],
       agentIds: tenant.agents.map(({ id }) => id),
+      ...keptOf(tenant, "response"),
     })),
+    audit: new Map([
+      [gatewayLog, auditSection(conf.audit, version)],
+      ...each((tenant) => auditSection(tenant.audit, version)),
+    ]),
   };
+}
+
+function auditSection({ destinations, eventFormat, retentionDays }: Conf["audit"], version: number): AuditSection {
+  return { version, destinations, eventFormat, ...(retentionDays !== undefined && { retentionDays }) };
 }
 
 function ingressSection(tenant: Tenant, version: number): IngressSection {
@@ -78,7 +90,16 @@ function ingressSection(tenant: Tenant, version: number): IngressSection {
       forwardHeaders: endpoint.forwardHeaders,
       publicCard: endpoint.publicCard,
     })),
+    ...keptOf(tenant, "request"),
   };
+}
+
+/** What is to be taken of requests or answers; nothing where that is none, so that nobody looks. */
+function keptOf({ audit: { captureFields, content } }: Tenant, part: "request" | "response"): { kept?: Kept } {
+  const fields = captureFields[part];
+  const isContentKept = part === "request" ? content.requests : content.responses;
+  if (fields.length === 0 && !isContentKept) return {};
+  return { kept: { fields, ...(isContentKept && { contentBytes: content.maxBytes }) } };
 }
 
 function defaultFirst({ endpoints, defaultAgent }: Tenant["a2a"]): Tenant["a2a"]["endpoints"] {

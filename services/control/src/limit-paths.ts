@@ -18,12 +18,12 @@ const known = new Map([
   ["a2a", new Set(Object.values(a2aMethodNames).flat())],
 ]);
 
-/** Why a limit on this path would never count anything; undefined where it does. */
-export function pathRefusal(path: string): string | undefined {
+/** Why nothing ever comes this way, and what follows from that; undefined where something does. */
+export function pathRefusal(path: string, so = "so the limit would count nothing"): string | undefined {
   const [, protocol = "", method = ""] = /^\/([^/]+)\/(.+)$/.exec(path) ?? [];
   const methods = known.get(protocol) ?? new Set();
   if (methods.has(method)) return undefined;
   const meant = nearest(method, methods);
   const hint = meant === undefined ? "write it like /mcp/tools/call" : `did you mean /${protocol}/${meant}?`;
-  return `no agent calls this method, so the limit would count nothing; ${hint}`;
+  return `no agent calls this method, ${so}; ${hint}`;
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { authorizationBlock, Bus, watchSection, type SectionMap } from "@sluice/bus";
+import { accountsBlock, Bus, watchSection, type SectionMap } from "@sluice/bus";
 import type { ServiceName } from "@sluice/contracts";
 import { freePort, spawnService, startNats, type Part } from "@sluice/launcher";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -33,7 +33,11 @@ beforeEach(async () => {
   await mkdir(confDir);
   await save(confWith("sentinel-1"));
   nats = scope.use(
-    await startNats({ dataDir: join(dir, "nats"), config: authorizationBlock(() => JSON.stringify(password)), env }),
+    await startNats({
+      dataDir: join(dir, "nats"),
+      config: accountsBlock({ password: () => JSON.stringify(password) }),
+      env,
+    }),
   );
 });
 

@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ConfHistory, ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
+import { AuditLog, ConfHistory, ensureTopology, publishedEdition, publishEdition } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
 import { ConfigError, watchFile, type BaseConfig, type Context } from "@sluice/runtime";
 import { describeError } from "@sluice/telemetry";
 import type { ControlConfig } from "./config.ts";
+import { ActionLog } from "./admin/action-log.ts";
 import { createConfMetrics } from "./conf-metrics.ts";
 import { Configuration } from "./configuration.ts";
 import { EditionRecorder } from "./edition-recorder.ts";
@@ -22,15 +23,18 @@ type ControlContext = Context<ControlConfig & BaseConfig>;
 /** Makes the streams, keeps `tenants.yaml` published and answers operators. */
 export async function startControl(context: ControlContext): Promise<void> {
   const { config, bus, scope } = context;
+  const audit = scope.use(new AuditLog(bus));
   const history = new ConfHistory(bus, {
     replicas: config.NATS_REPLICAS,
     mostEditions: config.CONF_HISTORY_MAX_EDITIONS,
     mostBytes: config.CONF_HISTORY_MAX_BYTES,
   });
-  const configuration = createConfiguration(context, history);
-  const toolPins = openToolPins(context);
+  const actions = scope.use(new ActionLog(audit, bus.instance));
+  const configuration = createConfiguration(context, { history, actions });
+  const toolPins = openToolPins(context, audit);
   const onNotTaken = () => void restore(context, configuration);
   const credentials = await serveAdmin(context, {
+    actions,
     configuration,
     toolPins,
     editions: new Editions({ history, configuration, onNotTaken }),
@@ -46,7 +50,7 @@ export async function startControl(context: ControlContext): Promise<void> {
 
 function createConfiguration(
   { config, bus, log, metrics, scope }: ControlContext,
-  history: ConfHistory,
+  { history, actions }: { readonly history: ConfHistory; readonly actions: ActionLog },
 ): Configuration {
   const recorder = scope.use(new EditionRecorder({ history, log, metrics }));
   const { refused, version: current, publishFailures } = createConfMetrics(metrics, () => configuration.status.stale);
@@ -60,13 +64,19 @@ function createConfiguration(
     onPublishFailed: () => publishFailures.inc(),
     onRefused: (error) => {
       refused.inc();
+      actions.noted({ action: "conf.publish", subject: placeOf(error) }, "conf_invalid");
       log.error(
         { problems: error.message.split("\n") },
         "the edited configuration is refused; the last good one stays in force",
       );
     },
-    onPublished: (version, warnings) => {
+    onPublished: (version, { by, warnings }) => {
       current.set(version);
+      actions.noted({
+        action: "conf.publish",
+        subject: `version ${version}`,
+        ...(by.kind === "rollback" && { operator: by.operator }),
+      });
       log.info({ version }, "configuration published");
       for (const warning of warnings) log.warn({ warning }, "the configuration is valid and may not be what was meant");
     },
@@ -74,10 +84,18 @@ function createConfiguration(
   return configuration;
 }
 
+/** Where the first problem is; what it is may quote the file, and stays in the log. */
+function placeOf({ problems: [first] }: ConfProblems): string {
+  return first === undefined ? "tenants.yaml" : `tenants.yaml, line ${first.line}`;
+}
+
 function prepareBus({ config, bus }: ControlContext): Promise<void> {
   return ensureTopology(bus, {
     replicas: config.NATS_REPLICAS,
     auditMaxBytes: config.AUDIT_MAX_BYTES,
+    trailMaxBytes: config.TRAIL_MAX_BYTES,
+    trailMaxAgeMs: config.TRAIL_MAX_AGE_MS,
+    auditors: config.AUDITORS,
     repliesMaxBytes: config.REPLIES_MAX_BYTES,
     repliesMaxAgeMs: config.REPLIES_MAX_AGE_MS,
     pushMaxBytes: config.PUSH_MAX_BYTES,

@@ -1,4 +1,5 @@
 import { Fault, isReading, isStreamed, type CallHead, type Outcome } from "@sluice/contracts";
+import { AnswerRecord } from "./answer-record.ts";
 import { Unread } from "./unread.ts";
 
 /** More than this unread, and the upstream has to wait for the reader. */
@@ -45,6 +46,8 @@ export class ActiveCall {
   upstream: string | undefined;
   /** Hash of the definition of the tool that is called, where that was looked at. */
   definition: string | undefined;
+  /** What the client was told. */
+  readonly record = new AnswerRecord();
   /** Bytes relayed to the client. */
   bytes = 0;
   /** Set when the call was ended from this side: by the client, the clock or the stop of the service. */

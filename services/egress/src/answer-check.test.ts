@@ -12,7 +12,7 @@ describe("the answer to a request", () => {
     ["the same text", '"a-é"', '"a-é"'],
     ["the same text in another spelling", '"a-é"', '"a-\\u00e9"'],
   ])("has %s as its id", (_what, sent, given) => {
-    expect(check(result(given), sent)).toEqual({ answers: sent, isError: false });
+    expect(check(result(given), sent)).toEqual({ answers: sent, isError: false, said: Buffer.from("{}") });
   });
 
   it.each([
@@ -46,7 +46,7 @@ describe("the answer to a request", () => {
   it("may be an error, also without an id", () => {
     const error = '"error":{"code":-32600,"message":"no"}';
     for (const id of ['"id":1,', '"id":null,', ""])
-      expect(check(`{"jsonrpc":"2.0",${id}${error}}`)).toEqual({ answers: "1", isError: true });
+      expect(check(`{"jsonrpc":"2.0",${id}${error}}`)).toMatchObject({ answers: "1", isError: true });
     expect(() => check(`{"jsonrpc":"2.0","id":2,${error}}`)).toThrow("another request");
   });
 

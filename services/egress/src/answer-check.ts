@@ -2,7 +2,7 @@ import { Fault } from "@sluice/contracts";
 import { compile, raw, scan, scanAsync, type Plan, type Scan } from "@sluice/json";
 import { observe, type Observation } from "./messages.ts";
 
-const wanted = compile([["id"], ["method"], ["error"], ["result"], ["result", "isError"]], []);
+const wanted = compile([["id"], ["method"], ["error"], ["result"], ["result", "isError"], ["jsonrpc"]], []);
 const largeBytes = 256 * 1024;
 const unknown: Observation = { answers: undefined, isError: false };
 
@@ -37,13 +37,18 @@ function requireAnswer(bytes: Buffer, seen: Scan, rpcId: string): Observation {
     if (seen.error.kind === "invalid_json") throw new Fault("upstream_failed", "the upstream's answer is no JSON");
     return unknown;
   }
-  const [id, method, error, result, isError] = seen.values;
+  const [id, method, error, result, isError, jsonrpc] = seen.values;
   if (seen.root.kind !== "object" || method !== undefined || (error ?? result) === undefined)
     throw new Fault("upstream_failed", "the upstream's answer is no JSON-RPC answer");
   const given = id === undefined ? "null" : raw(bytes, id).toString("utf8");
   if (!(error !== undefined && given === "null") && !isSameId(given, rpcId))
     throw new Fault("upstream_failed", "the upstream answered another request than it was sent");
-  return { answers: rpcId, isError: error !== undefined || isError?.kind === "true" };
+  const said = jsonrpc === undefined ? undefined : (result ?? error);
+  return {
+    answers: rpcId,
+    isError: error !== undefined || isError?.kind === "true",
+    ...(said !== undefined && { said: raw(bytes, said) }),
+  };
 }
 
 /** Ids are equal by value: `1.0` may come back as `1`, but never as `"1"`. */

@@ -87,6 +87,12 @@ export class ConnectedEndpoints<To extends Reachable> implements AsyncDisposable
     return this.#tenants.get(tenant)?.get(server);
   }
 
+  /** What the gateway authenticates with there: the `type` of its credentials, `hmac` where calls are signed and nothing more, or `none`. */
+  credentialTypeOf(tenant: string, server: string): string | undefined {
+    const endpoint = this.find(tenant, server)?.endpoint;
+    return endpoint && (endpoint.credentials?.type ?? (endpoint.signing === undefined ? "none" : "hmac"));
+  }
+
   /** Whether each upstream's breaker is open. */
   *breakers(): Iterable<{ tenant: string; server: string; open: boolean }> {
     for (const { tenant, server, breaker } of this.#lines.values()) yield { tenant, server, open: breaker.open };

@@ -6,6 +6,8 @@ export interface Observation {
   /** The answer to the request with this raw JSON id; undefined for anything but an answer. */
   readonly answers: string | undefined;
   readonly isError: boolean;
+  /** The bytes of its result or error, where they were looked for. */
+  readonly said?: Buffer;
   /** The notification by which the upstream says that a list has changed. */
   readonly changed?: string;
 }

@@ -58,8 +58,9 @@ export class Principals {
     upstreamSession: string,
     kept: Omit<KeptSession, "upstreamSession"> = {},
   ): Promise<SessionCreated> {
-    const { tenant, identity, server } = head;
-    const create: SessionCreate = { tenant, identity, server, upstreamSession, ...kept };
+    const { tenant, identity, server, client } = head;
+    const whose = { tenant, identity, server, ...(client !== undefined && { client }) };
+    const create: SessionCreate = { ...whose, upstreamSession, ...kept };
     const created = decodeJson<Partial<SessionCreated>>(await this.#ask("session-manager", "create", create));
     const { session } = created;
     if (session === undefined) throw new Fault("unavailable", "the session could not be registered");

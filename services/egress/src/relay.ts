@@ -202,6 +202,7 @@ export class Relay {
     const observed = checkAnswer(bytes, status, call.head.rpcId);
     if (status === 200) page?.take(bytes, { inStream: false });
     const body = isList && bytes.length > 0 ? await hideListed(bytes, this.#filter(call.head)) : bytes;
+    if (body === bytes) call.record.seen(observed?.said);
     const ending = await replies.whole(call, { status, headers, body });
     return { ...ending, ...(observed?.answers !== undefined && { isError: observed.isError }) };
   }

@@ -50,6 +50,7 @@ export class Replies {
     const bus = this.#bus;
     const session = answer.headers[sessionHeader];
     call.streaming = call.announced = call.answered = true;
+    call.record.writtenIn(answer.a2a ?? {});
     if (session !== undefined && call.head.session === undefined)
       this.#tell(call, { egress: bus.instance, kind: "session", session, status: 0, headers: {} }, noBody);
     return new StreamWriter({
@@ -78,6 +79,8 @@ export class Replies {
     { status, headers, body }: { status: number; headers: Record<string, string>; body: Buffer },
     told: Told = {},
   ): Promise<Ending> {
+    call.record.writtenIn({ ...told, status });
+    call.record.whole(body);
     if (body.length > chunkBytes)
       return await this.large(call, { status, headers, ...told }, { start: body, rest: [], stop: () => {} });
     call.bytes = body.length;
@@ -95,10 +98,12 @@ export class Replies {
     this.#tell(call, { egress: this.#bus.instance, kind: "answer", status, ...answer, chunked: true }, noBody);
     async function* body(): AsyncGenerator<Buffer> {
       call.bytes += start.length;
+      call.record.part(start);
       yield start;
       for await (const chunk of rest) {
         call.lastActivity = Date.now();
         call.bytes += chunk.length;
+        call.record.part(chunk);
         if (call.bytes > most) throw tooLarge();
         yield chunk;
       }

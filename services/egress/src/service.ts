@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Bus, Incoming, OutcomeLog, SectionMap } from "@sluice/bus";
+import type { AuditLog, Bus, Incoming, SectionMap } from "@sluice/bus";
 import {
   decodeHeadAndBody,
   decodeJson,
@@ -21,6 +21,7 @@ import type { Calls } from "./calls.ts";
 import type { Mediator } from "./mediation/mediator.ts";
 import type { Relay } from "./relay.ts";
 import type { Replies } from "./replies.ts";
+import type { KeptAnswers } from "./kept-answers.ts";
 import type { ClosedEndpoint } from "./closed-endpoints.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -31,7 +32,7 @@ export interface EgressParts {
   readonly bus: Bus;
   readonly log: Log;
   readonly upstreams: Upstreams;
-  readonly outcomes: OutcomeLog;
+  readonly audit: AuditLog;
   readonly agents: Agents;
   /** Those of one protocol never count for the other. */
   readonly calls: Readonly<Record<Protocol, Calls>>;
@@ -39,6 +40,7 @@ export interface EgressParts {
   readonly relay: Relay;
   readonly mediator: Mediator;
   readonly agentCalls: AgentCalls;
+  readonly kept: KeptAnswers;
 }
 
 /** Forwards admitted calls: signs, sends once, relays what comes back as it is. */
@@ -50,20 +52,22 @@ export class Egress {
   }
 
   configure(sections: SectionMap<"egress">): readonly ClosedEndpoint[] {
-    const { agents, upstreams } = this.#parts;
+    const { agents, kept, upstreams } = this.#parts;
+    kept.configure(sections);
     return [...upstreams.configure(sections), ...agents.configure(sections)];
   }
 
   /** Takes a call from the bus; everything that goes wrong ends as an answer to the caller and an outcome. */
   async take(message: Incoming): Promise<void> {
-    const { outcomes, log, replies } = this.#parts;
+    const { audit, kept, log, replies } = this.#parts;
     if (message.reply === undefined) return;
     const { head, body } = decodeHeadAndBody<CallHead>(message.data);
     const calls = this.#callsLike(head);
     const call = new ActiveCall(head, message.reply);
+    kept.begin(call);
     const span = startSpan(`egress ${head.method || head.http}`, "client", head.traceparent);
     try {
-      if (outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+      if (audit.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
       calls.add(call);
       const waitedMs = Date.now() - head.notAfter + takeCallMs;
       if (waitedMs > noticeableMs) await this.#lookAgain(call, waitedMs);
@@ -138,16 +142,25 @@ export class Egress {
 
   #conclude(call: ActiveCall, span: Span, ending: Ending): void {
     const { head } = call;
-    this.#parts.outcomes.add({
+    const { upstreams, agents } = this.#parts;
+    const to = head.a2a === undefined ? upstreams : agents;
+    const credential = to.credentialTypeOf(head.tenant, call.upstream ?? head.server);
+    this.#parts.audit.add({
+      event: "outcome",
       call: head.call,
+      tenant: head.tenant,
       at: Date.now(),
       decision: ending.fault === "tool_quarantined" ? "deny" : "allow",
       durationMs: call.durationMs,
       bytes: call.bytes,
       by: this.#parts.bus.instance,
       ...ending,
+      ...this.#parts.kept.end(call),
       ...(call.upstream !== undefined && { upstream: call.upstream }),
       ...(call.definition !== undefined && { definition: call.definition }),
+      ...(credential !== undefined && { credential }),
+      ...(head.limit !== undefined && { limit: head.limit }),
+      ...(head.client !== undefined && head.session !== undefined && { client: head.client }),
       ...(head.rule !== undefined && { rule: head.rule }),
       ...(head.policyVersion !== undefined && { policyVersion: head.policyVersion }),
       ...(head.shadow !== undefined && { shadow: head.shadow }),

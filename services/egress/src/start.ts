@@ -1,12 +1,5 @@
-import { AuditLog, OutcomeLog, Presence, watchToolPins } from "@sluice/bus";
-import {
-  subjects,
-  type CallHead,
-  type Endpoint,
-  type OwnVerb,
-  type Protocol,
-  type StreamEvent,
-} from "@sluice/contracts";
+import { AuditLog, Presence, watchToolPins } from "@sluice/bus";
+import { subjects, type CallHead, type Endpoint, type OwnVerb, type Protocol } from "@sluice/contracts";
 import { createAddressGuard } from "@sluice/net";
 import { GuardedServers } from "@sluice/oauth";
 import { servingFor, type BaseConfig, type Context } from "@sluice/runtime";
@@ -29,6 +22,7 @@ import { measureQuarantine } from "./definitions/quarantine-metric.ts";
 import { RelayedTools } from "./definitions/relayed-tools.ts";
 import { ToolGate } from "./definitions/tool-gate.ts";
 import { followConf } from "./follow-conf.ts";
+import { KeptAnswers } from "./kept-answers.ts";
 import { Principals } from "./principals.ts";
 import { ListPages } from "./list-pages.ts";
 import { Mediator } from "./mediation/mediator.ts";
@@ -46,14 +40,15 @@ const endingMs = 5_000;
 /** Opens egress: connections outlive calls, calls outlive the subscription that brings them. */
 export async function start(context: Context<EgressConfig & BaseConfig>): Promise<void> {
   const { config, bus, log, scope, nobodyWaits } = context;
+  const audit = scope.use(new AuditLog(bus));
   const { upstreams, agents } = openEndpoints(context);
-  const outcomes = scope.use(new OutcomeLog(bus));
   const calls = openCalls(context, { mcp: upstreams, a2a: agents });
   const all = Object.values(calls);
   const { book, ...ways } = openWays(context, upstreams);
   const directory = new AgentDirectory({ agents, log });
-  const agentCalls = openAgentCalls(context, { agents, directory, replies: ways.replies });
-  const egress = new Egress({ bus, log, upstreams, agents, outcomes, calls, agentCalls, ...ways });
+  const agentCalls = openAgentCalls(context, { agents, directory, replies: ways.replies, audit });
+  const kept = new KeptAnswers(audit, context.metrics);
+  const egress = new Egress({ bus, log, upstreams, agents, audit, calls, agentCalls, kept, ...ways });
   scope.use(await watchToolPins(bus, book));
   await followConf(context, { egress, endpoints: [upstreams, agents] });
   scope.use(new Presence(bus, "ingress", (instance) => all.forEach((one) => one.readerDied(instance))));
@@ -70,7 +65,7 @@ export async function start(context: Context<EgressConfig & BaseConfig>): Promis
     while (stopping.leftMs() > 0 && (all.some(({ size }) => size > 0) || ways.mediator.isAwaited));
   });
   if (config.EGRESS_POOLS.includes("a2a")) {
-    startDispatching(context, { agents, directory });
+    startDispatching(context, { agents, directory, audit });
     const serve = servingFor(context, (reason) => log.warn({ reason }, "a question about a card was not answered"));
     const reply = (subject: string, payload: Uint8Array) => bus.tell(subject, payload);
     serve(subjects.ask("egress", "card"), (message) => answerCardQuestion({ agents, directory, reply }, message));
@@ -154,11 +149,10 @@ function openEndpoints({ config, log, metrics, scope, secrets }: Context<EgressC
 
 function openAgentCalls(
   context: Context<EgressConfig & BaseConfig>,
-  parts: Pick<AgentCallsOptions, "agents" | "directory" | "replies">,
+  { audit, ...parts }: Pick<AgentCallsOptions, "agents" | "directory" | "replies"> & { readonly audit: AuditLog },
 ): AgentCalls {
-  const { bus, config, scope } = context;
+  const { bus, config } = context;
   const { agents, replies } = parts;
-  const audit = scope.use(new AuditLog<StreamEvent>(bus, "streamEvents"));
   const pushes = openPushOperations(context, parts);
   const registry = new TaskRegistry(bus, pushes);
   const held = new HeldBytes(config.EGRESS_MAX_HELD_BYTES);

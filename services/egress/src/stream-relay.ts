@@ -1,5 +1,5 @@
 import type { StreamWriter } from "@sluice/bus";
-import { chunkBytes, encodeJson, Fault, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
+import { chunkBytes, encodeJson, Fault, faultData, faultEvent, toFault, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "./active-call.ts";
 import { hideListed, observe, type ListFilter } from "./messages.ts";
 import { SseReader, type SsePiece } from "@sluice/relay";
@@ -113,27 +113,32 @@ export class StreamRelay {
 
   /** Looks at an event and takes out what its reader may not see. */
   async #admit(piece: SsePiece): Promise<Buffer> {
-    const { filter, call, onAnswer, onChange } = this.#options;
+    const { filter, call } = this.#options;
     const data = piece.data ?? noData;
-    if (data.length > 0) {
-      const { answers, isError, changed } = observe(data);
-      if (changed !== undefined) onChange(changed);
-      if (answers !== undefined && answers === call.head.rpcId) {
-        this.#answered = true;
-        this.#isError = isError;
-        onAnswer(data);
-      }
-    }
-    if (filter === undefined) return piece.bytes;
-    if (piece.data === undefined) throw new Fault("upstream_failed", "an event is too large to be checked");
-    if (data.length === 0) return piece.bytes;
-    const shown = await hideListed(data, filter);
+    const isAnswer = data.length > 0 && this.#observe(data);
+    if (piece.data === undefined && filter !== undefined)
+      throw new Fault("upstream_failed", "an event is too large to be checked");
+    const shown = filter === undefined || data.length === 0 ? data : await hideListed(data, filter);
+    if (data.length > 0) call.record.event(shown, isAnswer);
+    else if (piece.data === undefined) call.record.passed(piece.bytes.length);
     if (shown === data) return piece.bytes;
     const lines = shown
       .toString("utf8")
       .split("\n")
       .map((line) => `data: ${line}\n`);
     return Buffer.concat([piece.otherLines ?? noData, Buffer.from(lines.join(""))]);
+  }
+
+  /** Whether this is the answer to the request. */
+  #observe(data: Buffer): boolean {
+    const { call, onAnswer, onChange } = this.#options;
+    const { answers, isError, changed } = observe(data);
+    if (changed !== undefined) onChange(changed);
+    if (answers === undefined || answers !== call.head.rpcId) return false;
+    this.#answered = true;
+    this.#isError = isError;
+    onAnswer(data);
+    return true;
   }
 
   /** Ends an event: in the legacy era with the id by which any replica can go on after it. */
@@ -145,10 +150,12 @@ export class StreamRelay {
 
   /** A request whose answer will never come gets an error as its answer, so that no client waits for it. */
   async #tellFault(fault: Fault): Promise<void> {
-    const { rpcId } = this.#options.call.head;
+    const { record, head } = this.#options.call;
+    const { rpcId } = head;
     if (rpcId === undefined || this.#answered) return;
     this.#answered = true;
     this.#isError = true;
+    record.event(Buffer.from(faultData(rpcId, fault)), true);
     await this.#writer.write(this.#finish([Buffer.from(faultEvent(rpcId, fault))], 1), 1).catch(() => {});
   }
 

@@ -1,4 +1,4 @@
-import type { Bus, Incoming, Waiting as Inbox } from "@sluice/bus";
+import type { AuditLog, Bus, Incoming, Waiting as Inbox } from "@sluice/bus";
 import {
   encodeJson,
   Fault,
@@ -33,6 +33,7 @@ export interface Waiting {
 
 export interface AdmissionOptions {
   readonly bus: Bus;
+  readonly audit: AuditLog;
   readonly leases: Leases;
   readonly counted: CountedCalls;
   readonly timeoutMs: number;
@@ -65,6 +66,7 @@ export class AdmissionBatch {
     this.#options = options;
     this.#calls = options.calls;
     this.#gathering = new Gathering(options.calls.length, options.asked);
+    for (const { intent } of options.calls) intent.seq ??= options.audit.nextSeq();
     this.#inbox = options.bus.inbox.open({
       timeoutMs: options.timeoutMs,
       onMessage: (message) => this.#take(message),
@@ -139,13 +141,14 @@ export class AdmissionBatch {
     }
   }
 
-  /** None of the calls is carried out: what was counted for them is given back, now or when it becomes known. */
+  /** None of the calls is carried out, and those that may not be on record are put there: what was counted for them is given back, now or when it becomes known. */
   #fail(fault: Fault): void {
     if (this.#over) return;
-    const { counted, asked } = this.#options;
+    const { audit, counted, asked } = this.#options;
     const calls = this.#calls;
     this.#end();
     this.#calls = [];
+    if (!this.#gathering.stored) for (const { intent } of calls) audit.put({ event: "intent", ...intent });
     for (const { held } of calls) counted.giveBack(1, held.limit?.counted);
     this.#inbox.reopen(lateMs);
     if (!asked.limit || this.#gathering.of("rate-limit") !== undefined) this.#giveBackLate();

@@ -48,6 +48,13 @@ export class Admission {
   }
 }
 
+/** How many of the first calls fit one message: what was captured of a request is larger than all else that is said of it. */
+function fitting(queue: readonly Waiting[]): number {
+  let room = maxAdmissionBatch;
+  const end = queue.findIndex(({ intent: { captured } }) => (room -= captured === undefined ? 1 : 2) < 0);
+  return end < 0 ? queue.length : end;
+}
+
 /** Whether a call by A2A names what belongs to somebody. */
 function namesKept({ a2a }: Intent): boolean {
   if (a2a === undefined) return false;
@@ -96,7 +103,7 @@ class Lane {
         return;
       }
       this.#lastSentAt = now;
-      this.#send(this.#queue.splice(0, maxAdmissionBatch));
+      this.#send(this.#queue.splice(0, fitting(this.#queue)));
     }
   }
 

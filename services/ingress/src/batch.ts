@@ -49,9 +49,13 @@ export class Batch {
   /** @throws Fault where nothing was answered: the session is gone, or a batch without requests was not accepted. */
   async run(): Promise<void> {
     const underWay: Promise<void>[] = [];
-    for (const [index, message] of this.#options.messages.entries()) {
+    const { carrier, arrived, messages } = this.#options;
+    for (const [index, message] of messages.entries()) {
       if (message.fault === undefined) underWay.push(this.#carry(message, index));
-      else this.#settle(index, Buffer.from(faultMessage(message.fault)));
+      else {
+        const told = carrier.refuse({ ...arrived, bytes: message.bytes }, message.fault);
+        this.#settle(index, Buffer.from(faultMessage(told)));
+      }
     }
     await Promise.all(underWay);
     this.#finish();

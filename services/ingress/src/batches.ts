@@ -5,8 +5,9 @@ import type { Log } from "@sluice/telemetry";
 import { Batch } from "./batch.ts";
 import type { Body } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
-import type { McpRequest } from "./mcp.ts";
+import type { McpRequest, RefusedMessage } from "./mcp.ts";
 import { readOperation, type Operation } from "./operation.ts";
+import { RequestFault } from "./request-fault.ts";
 
 /** A request as it came over HTTP. */
 export interface HttpRequest extends McpRequest {
@@ -14,8 +15,9 @@ export interface HttpRequest extends McpRequest {
   readonly response: ServerResponse;
 }
 
-/** Carries out one message; `Mcp` does. */
+/** Carries out one message, or puts on record that it could not be read; `Mcp` does. */
 export interface Carrier {
+  refuse(arrived: RefusedMessage, fault: Fault): Fault;
   carry(arrived: McpRequest, body: Body): Promise<void>;
 }
 
@@ -30,7 +32,7 @@ export interface BatchesOptions {
 /** One message of a batch, or why it is none. */
 export type BatchMessage =
   | { readonly body: Body; readonly operation: Operation; readonly fault?: never }
-  | { readonly fault: Fault; readonly operation?: never };
+  | { readonly fault: Fault; readonly bytes: number; readonly operation?: never };
 
 /** The revisions that have batches; a request without a version is taken for one of them (MCP 2025-03-26, Transports). */
 const versionsWithBatches: readonly (string | undefined)[] = [undefined, "2024-11-05", "2025-03-26"];
@@ -55,10 +57,12 @@ export class Batches {
     this.#options = options;
   }
 
-  /** @throws Fault where the batch as a whole cannot be accepted. */
+  /** @throws Fault where the batch as a whole cannot be accepted; RequestFault where each of its messages is on record. */
   async carry(carrier: Carrier, arrived: HttpRequest, body: Body): Promise<void> {
     const messages = await this.read(body, arrived.request.headers);
-    await new Batch({ ...this.#options, carrier, arrived, messages }).run();
+    await new Batch({ ...this.#options, carrier, arrived, messages }).run().catch((error: unknown) => {
+      throw new RequestFault(error, { isOnRecord: true });
+    });
   }
 
   /**
@@ -88,7 +92,7 @@ async function readOne(body: Body, headers: IncomingHttpHeaders): Promise<BatchM
     operation = await readOperation(body.bytes, headers);
   } catch (error) {
     body.release();
-    if (error instanceof Fault) return { fault: error };
+    if (error instanceof Fault) return { fault: error, bytes: body.length };
     throw error;
   }
   if (operation.era === "modern") throw notAccepted();

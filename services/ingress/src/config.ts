@@ -45,6 +45,8 @@ export const configSchema = z.object({
   MAX_SSE_SESSIONS: integer(1, 100_000).default(2_000),
   MAX_SSE_SESSIONS_PER_AGENT: integer(1, 100_000).default(32),
   SSE_KEEP_ALIVE_MS: integer(100, 60_000).default(15_000),
+  /** How often requests of nobody known that were refused are told to the audit trail, counted. */
+  REFUSALS_EVERY_MS: integer(100, 3_600_000).default(10_000),
   /** How long after SIGTERM connections are still accepted, so that load balancers see that readiness is gone. */
   DRAIN_DELAY_MS: integer(0, 60_000).default(0),
 });

@@ -57,6 +57,7 @@ export class Conversation implements Dependent {
   #inbox: Waiting | undefined;
   #chunks: AnswerChunks | undefined;
   #streaming = false;
+  #answerBytes = 0;
   /** The session that the answer begins. */
   #session: string | undefined;
 
@@ -103,7 +104,7 @@ export class Conversation implements Dependent {
 
   /** The number of the last piece of the stream that was written, and the bytes of it all. */
   get written(): { readonly pieces: number; readonly bytes: number } {
-    return { pieces: this.#relay.written, bytes: this.#relay.bytes };
+    return { pieces: this.#relay.written, bytes: this.#relay.bytes + this.#answerBytes };
   }
 
   get #reading(): { stream: string; reader: string } {
@@ -113,9 +114,8 @@ export class Conversation implements Dependent {
 
   /** The replica that worked on this is dead: a client that waits for an answer is told so. */
   egressDied(): void {
-    const fault = lostFault();
-    if (!this.#streaming) this.#done.reject(fault);
-    else void this.#relay.replay().then(() => this.#endOrphan(fault));
+    if (!this.#streaming) this.#done.reject(lostFault());
+    else void this.#relay.replay().then(() => this.#endOrphan(lostFault()));
   }
 
   /** What was said meanwhile is lost; egress says anew that it works on the call, or it is lost too. */
@@ -187,14 +187,13 @@ export class Conversation implements Dependent {
 
   #answer(head: ReplyHead, body: Buffer): void {
     const { response, manner } = this.#options;
-    if (head.fault !== undefined) {
-      this.#done.reject(new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }));
-      return;
-    }
+    if (head.fault !== undefined)
+      return this.#done.reject(
+        new ToldFault(head.fault.kind, head.fault.message, { details: head.fault.details ?? {} }),
+      );
     if (response.headersSent) {
       response.end();
-      this.#done.resolve(undefined);
-      return;
+      return this.#done.resolve(undefined);
     }
     const rewrite = manner.rewriteOf?.(head);
     if (head.chunked === true) void (rewrite === undefined ? this.#relayChunks(head) : this.#gatherChunks(rewrite));
@@ -206,6 +205,7 @@ export class Conversation implements Dependent {
     const { response, extraHeaders } = this.#options;
     response.writeHead(status, { ...headers, ...extraHeaders, "content-length": body.length });
     response.end(body);
+    this.#answerBytes = body.length;
     this.#done.resolve(undefined);
   }
 

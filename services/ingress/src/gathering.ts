@@ -21,6 +21,11 @@ export class Gathering {
     ];
   }
 
+  /** Whether the message is in the AUDIT stream, as far as it is known. */
+  get stored(): boolean {
+    return this.#stored;
+  }
+
   get missing(): string[] {
     return [...(this.#stored ? [] : ["audit stream"]), ...this.#asked.filter((by) => this.#answers[by] === undefined)];
   }

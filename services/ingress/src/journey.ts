@@ -1,4 +1,4 @@
-import { sessionNameOf, type IngressSection, type Intent } from "@sluice/contracts";
+import { namedServer, ownName, sessionNameOf, type IngressSection, type Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Body } from "./body.ts";
 import type { HandedHead } from "./conversation.ts";
@@ -8,9 +8,9 @@ import type { McpRequest } from "./mcp.ts";
 import type { Operation } from "./operation.ts";
 import type { Moment } from "./outcome.ts";
 import type { Decided } from "./passage.ts";
-import { header, pathOf } from "./request-head.ts";
+import { header, pathOf, productOf } from "./request-head.ts";
 import type { KeptStream } from "./resumption.ts";
-import { namedServer, ownName, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 import { whoOf } from "./who.ts";
 
 /** A request on its way: what was found out about it so far. */
@@ -32,10 +32,11 @@ const sessionHeader = "mcp-session-id";
 export const sessionOf = ({ request }: Pick<Journey, "request">) => header(request, sessionHeader);
 
 /** What the audit trail and those who admit learn of a request. */
-export function intentOf(journey: Journey): Intent {
+export function intentOf(journey: Omit<Journey, "response">): Intent {
   const { request, principal, section, target, operation, byPath, body, span, name, started, kept } = journey;
   const session = sessionOf(journey);
-  const server = namedServer(target, operation, section);
+  const client = clientOf(journey, session);
+  const server = namedServer(target.name, operation, section);
   const named = ownName(operation, server);
   return {
     call: name.replace(".", "-"),
@@ -57,8 +58,16 @@ export function intentOf(journey: Journey): Intent {
     ...(operation.targetKind !== undefined && { targetKind: operation.targetKind }),
     ...(session !== undefined && { session: sessionNameOf(session) }),
     ...(operation.rpcId !== undefined && { rpcId: operation.rpcId }),
+    ...(operation.argumentsHash !== undefined && { argumentsHash: operation.argumentsHash }),
     ...(kept !== undefined && { resumes: kept.called }),
+    ...(client !== undefined && { client }),
   };
+}
+
+/** Whoever is in a session said it when that began: the outcome has it. */
+function clientOf({ request, operation, byPath }: Pick<Journey, "request" | "operation" | "byPath">, session?: string) {
+  if (byPath === undefined && operation.client !== undefined) return operation.client;
+  return session === undefined ? productOf(request) : undefined;
 }
 
 /** What egress learns of a request. */
@@ -72,6 +81,7 @@ export function callHeadOf(journey: Journey, decided: Decided): HandedHead {
     headers: forwardedHeaders(request.headers, { named: target.forwardHeaders, credentials: section.keyHeaders }),
     method: operation.method,
     ...(byPath !== undefined && { isPlain: true, isWholeList: byPath.wholeList === true }),
+    ...(byPath !== undefined && byPath.method !== operation.method && { calledBy: byPath.method }),
     ...(sessionId !== undefined &&
       session?.ok === true &&
       session.known === undefined && {

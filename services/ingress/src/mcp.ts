@@ -2,6 +2,7 @@ import { ServerResponse } from "node:http";
 import { toFault, type Fault } from "@sluice/contracts";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "./answer.ts";
+import { methodOf, refusedIntentOf } from "./attempt.ts";
 import { isBatch, type Batches, type HttpRequest } from "./batches.ts";
 import { Body, readBody, requireJson } from "./body.ts";
 import type { BodyBudget } from "./budget.ts";
@@ -12,12 +13,12 @@ import { checkOperationHeaders, eraOf, readOperation, type Operation } from "./o
 import { thisMoment, type Ending, type Moment } from "./outcome.ts";
 import type { Crossing, Decided, Passage, PassageParts } from "./passage.ts";
 import { quotaHeaders } from "./quota-headers.ts";
-import { plainRefusals } from "./refusal.ts";
+import { plainRefusals, statusOf } from "./refusal.ts";
 import { renderFault } from "./render.ts";
 import { RequestFault } from "./request-fault.ts";
 import { header, type RequestHead } from "./request-head.ts";
 import { findKept, noSuchStream, resume } from "./resumption.ts";
-import { findTarget } from "./target.ts";
+import { findTarget, targetOf } from "./target.ts";
 import type { Principal } from "./tenants.ts";
 
 export interface McpParts extends Pick<PassageParts, "bus" | "tenants" | "streams"> {
@@ -39,6 +40,16 @@ export interface McpRequest {
   /** Where it came by a method's own path: the HTTP method it came with, and the MCP method it counts as. */
   readonly byPath?: { readonly http: string; readonly method: string; readonly wholeList?: boolean };
 }
+
+/** A message that could not be read, of how many bytes, and what it came with. */
+export interface RefusedMessage extends Pick<McpRequest, "request" | "principal" | "server"> {
+  readonly bytes: number;
+}
+
+type Begun = Omit<RefusedMessage, "bytes"> &
+  Partial<RefusedMessage> &
+  Pick<McpRequest, "byPath"> &
+  Pick<Journey, "body" | "span" | "name" | "started">;
 
 const lastEventId = "last-event-id";
 const noBody = new Body(Buffer.alloc(0));
@@ -67,30 +78,42 @@ export class Mcp {
 
   /** Carries one message, or a request without a body, to its end; lets go of the body as soon as egress has it. @throws RequestFault, or Fault before anything was read. */
   async carry(arrived: McpRequest, body: Body): Promise<void> {
-    const place = this.#place(arrived);
-    this.#parts.passage.requireRoom();
+    const { passage, streams } = this.#parts;
     const { request, started = thisMoment() } = arrived;
     const span = startSpan("ingress mcp", "server", header(request, "traceparent"));
+    const begun = { body, span, name: streams.nextName(), started };
     let { operation } = arrived;
+    let passes = false;
     try {
+      const place = this.#place(arrived);
+      passage.requireRoom();
       operation ??= await this.#read(request, body);
       if (request.method === "POST") checkOperationHeaders(operation, request.headers);
-      await this.#pass({
-        ...arrived,
-        ...place,
-        operation,
-        body,
-        span,
-        name: this.#parts.streams.nextName(),
-        started,
-      });
+      const journey = await this.#found({ ...arrived, ...place, ...begun, operation });
+      const crossing = crossingOf(journey);
+      passes = true;
+      await passage.pass(crossing, (decided) => this.#carryOut(journey, crossing, decided));
       span.end({
         attributes: { "http.response.status_code": arrived.response.statusCode, "rpc.method": operation.method },
       });
     } catch (error) {
       span.end({ error: toFault(error).kind });
-      throw new RequestFault(error, operation?.rpcId, span.traceId);
+      const thrown = passes ? error : this.#refuse({ ...arrived, ...begun }, toFault(error), operation);
+      throw new RequestFault(thrown, { rpcId: operation?.rpcId, traceId: span.traceId, isOnRecord: true });
     }
+  }
+
+  /** Puts on record a message of a larger whole that could not be read; gives back what its client is to be told. */
+  refuse(arrived: RefusedMessage, fault: Fault): Fault {
+    const span = startSpan("ingress mcp", "server", header(arrived.request, "traceparent"));
+    span.end({ error: fault.kind });
+    const begun = {
+      body: new Body(Buffer.alloc(0)),
+      span,
+      name: this.#parts.streams.nextName(),
+      started: thisMoment(),
+    };
+    return this.#refuse({ ...arrived, ...begun }, fault);
   }
 
   /**
@@ -114,7 +137,7 @@ export class Mcp {
       return end;
     } catch (error) {
       span.end({ error: toFault(error).kind });
-      throw new RequestFault(error, undefined, span.traceId);
+      throw new RequestFault(error, { traceId: span.traceId, isOnRecord: true });
     }
   }
 
@@ -139,13 +162,23 @@ export class Mcp {
     return { section, target: findTarget(section, server) };
   }
 
-  /** Admission, then the way to the upstream or to a stream that is kept. */
-  async #pass(arrived: Journey): Promise<void> {
-    const { passage } = this.#parts;
-    passage.requireCredential(arrived.principal);
-    const journey = resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
-    const crossing = crossingOf(journey);
-    await passage.pass(crossing, (decided) => this.#carryOut(journey, crossing, decided));
+  /** The journey of who may come still, with the stream that is kept where one is asked for. @throws Fault */
+  async #found(arrived: Journey): Promise<Journey> {
+    this.#parts.passage.requireCredential(arrived.principal);
+    return resumes(arrived) ? { ...arrived, kept: await this.#findKept(arrived) } : arrived;
+  }
+
+  #refuse(begun: Begun, fault: Fault, operation: Operation = unread(begun.request)): Fault {
+    const { tenants, passage } = this.#parts;
+    const { principal, server, span, started, bytes = begun.body.length } = begun;
+    const section = tenants.find(principal.tenant);
+    const target = section && targetOf(section, server);
+    const known = { ...begun, protocol: "mcp", traceId: span.traceId, bytes, server: undefined } as const;
+    const intent =
+      section === undefined || target === undefined
+        ? refusedIntentOf(known)
+        : { ...intentOf({ ...begun, section, target, operation }), bytes };
+    return passage.refuse({ intent, started, fault, status: statusOf(fault) });
   }
 
   #findKept(journey: Journey): Promise<Journey["kept"]> {
@@ -191,15 +224,21 @@ export class Mcp {
 }
 
 function crossingOf(journey: Journey): Crossing {
-  const { principal, body, started, section, response, operation, byPath } = journey;
+  const { principal, request, body, started, section, response, operation, byPath } = journey;
   return {
     principal,
     intent: intentOf(journey),
+    headers: request.headers,
     body,
     started,
     shape: byPath === undefined ? section : { ...section, ...plainRefusals },
     cut: (fault) => refuse(response, fault, operation.rpcId),
   };
+}
+
+/** What is known of a message that was not read. */
+function unread(request: RequestHead): Operation {
+  return { method: methodOf(request), era: eraOf(request.headers) };
 }
 
 /** Whether the rest of a stream is asked for. */

@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { Fault, longestTarget, type ListedKind } from "@sluice/contracts";
+import { digestOf } from "@sluice/capture";
+import { Fault, longestTarget, type Client, type ListedKind } from "@sluice/contracts";
 import { compile, explain, raw, scan, scanAsync, text, type JsonRange, type Scan } from "@sluice/json";
+import { shownClient } from "./request-head.ts";
 
 /** One MCP message as the gateway understands it; whatever it decides, it decides on this. */
 export interface Operation {
@@ -13,12 +15,17 @@ export interface Operation {
   /** The id as raw JSON, where the message is a request. */
   readonly rpcId?: string;
   readonly era: "legacy" | "modern";
+  /** What the client says it is. */
+  readonly client?: Client;
   /** The egress replica that holds what the message goes on with: it gave the id or the state that comes back here. */
   readonly owner?: string;
+  /** SHA-256 of the bytes of `params.arguments`, or of `params` where there is none of that. */
+  readonly argumentsHash?: string;
 }
 
 const modernSince = "2026-07-28";
 const versionKey = "io.modelcontextprotocol/protocolVersion";
+const clientKey = "io.modelcontextprotocol/clientInfo";
 const plan = compile([
   ["jsonrpc"],
   ["id"],
@@ -32,6 +39,12 @@ const plan = compile([
   ["params", "requestState"],
   ["result"],
   ["error"],
+  ["params", "clientInfo", "name"],
+  ["params", "clientInfo", "version"],
+  ["params", "_meta", clientKey, "name"],
+  ["params", "_meta", clientKey, "version"],
+  ["params"],
+  ["params", "arguments"],
 ]);
 /** Larger bodies are read in slices, so that one of them does not hold up the others. */
 const largeBytes = 256 * 1024;
@@ -63,7 +76,10 @@ const targetOf: Readonly<Record<string, "name" | "uri">> = {
  * @throws Fault `parse_error`, `invalid_request` or `header_mismatch`.
  */
 export async function readOperation(body: Buffer, headers: IncomingHttpHeaders): Promise<Operation> {
-  return interpret(body, body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan), headers);
+  const seen = body.length > largeBytes ? await scanAsync(body, plan) : scan(body, plan);
+  const operation = interpret(body, seen, headers);
+  const asked = seen.ok && operation.method !== "response" ? (seen.values.at(-1) ?? seen.values.at(-2)) : undefined;
+  return asked === undefined ? operation : { ...operation, argumentsHash: await digestOf(raw(body, asked)) };
 }
 
 export function checkOperationHeaders(operation: Operation, headers: IncomingHttpHeaders): void {
@@ -82,7 +98,8 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
   if (!seen.ok) throw new Fault("parse_error", explain(seen.error));
   if (seen.root.kind === "array")
     throw new Fault("invalid_request", "batches are not accepted: send one message per request");
-  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error] = seen.values;
+  const [jsonrpc, id, method, name, uri, refType, refName, refUri, metaVersion, state, result, error, ...client] =
+    seen.values;
   if (text(body, jsonrpc) !== "2.0")
     throw new Fault("invalid_request", 'the body is no JSON-RPC message: "jsonrpc" must be "2.0"');
   const rpcId = readId(body, id);
@@ -104,6 +121,7 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
     era,
     ...(rpcId !== undefined && { rpcId }),
     ...ownerOf(text(body, state)),
+    ...((era === "modern" || methodName === "initialize") && readClient(body, client, era)),
     ...(isRemoved ? {} : readTarget(body, methodName, { name, uri, ref })),
   };
 }
@@ -112,6 +130,17 @@ function interpret(body: Buffer, seen: Scan, headers: IncomingHttpHeaders): Oper
 function ownerOf(given: string | undefined): Pick<Operation, "owner"> {
   const owner = given === undefined ? undefined : /^sl[qr]\.(i[0-9a-f]{12})\./.exec(given)?.[1];
   return owner === undefined ? {} : { owner };
+}
+
+/** What its own side says of a client goes no further than its name and version. */
+function readClient(
+  body: Buffer,
+  [name, version, metaName, metaVersion]: readonly (JsonRange | undefined)[],
+  era: Operation["era"],
+): Pick<Operation, "client"> {
+  const isModern = era === "modern";
+  const named = text(body, isModern ? metaName : name);
+  return named === undefined ? {} : { client: shownClient(named, text(body, isModern ? metaVersion : version)) };
 }
 
 function readId(body: Buffer, id: JsonRange | undefined): string | undefined {

@@ -1,13 +1,18 @@
-import type { Bus, OutcomeLog } from "@sluice/bus";
+import type { IncomingHttpHeaders } from "node:http";
+import type { AuditLog, Bus } from "@sluice/bus";
 import { Fault, toFault, type Intent, type Slot } from "@sluice/contracts";
 import type { Admission, Admitted } from "./admission.ts";
+import { AnsweredCalls } from "./answered-calls.ts";
 import type { ArgumentRules } from "./arguments.ts";
 import type { Body } from "./body.ts";
 import { ToldFault } from "./conversation-ends.ts";
 import { Conversation, type ConversationOptions } from "./conversation.ts";
 import type { CountedCalls } from "./counted-calls.ts";
+import type { KeptRequests } from "./kept-requests.ts";
 import { outcomeOf, type Ending, type Moment } from "./outcome.ts";
+import type { RefusedAttempt } from "./attempt.ts";
 import { quotaHeaders } from "./quota-headers.ts";
+import type { UnknownCallers } from "./refusals.ts";
 import { protocolDisabled, requireAdmitted, shownQuarantine, statusOf, type Shape } from "./refusal.ts";
 import type { Streams } from "./streams.ts";
 import { noSuchAgent, noSuchServer, withdrawn, type Principal, type Tenants } from "./tenants.ts";
@@ -19,14 +24,19 @@ export interface PassageParts {
   readonly argumentRules: ArgumentRules;
   readonly counted: CountedCalls;
   readonly streams: Streams;
-  readonly outcomes: OutcomeLog;
+  readonly audit: AuditLog;
+  readonly callers: UnknownCallers;
+  readonly kept: KeptRequests;
 }
 
 /** A call of either protocol, on its way from its client to egress. */
 export interface Crossing {
   readonly principal: Principal;
   readonly intent: Intent;
+  readonly headers: IncomingHttpHeaders;
   readonly body: Body;
+  /** The body has a credential in it, such as a webhook's. */
+  readonly holdsSecret?: boolean;
   readonly started: Moment;
   /** How refusals look to the caller. */
   readonly shape: Shape;
@@ -45,14 +55,33 @@ export interface Decided {
 /** The way of every call, whatever its protocol: it is admitted, counted while it is under way, and recorded where egress does not. */
 export class Passage {
   readonly #parts: PassageParts;
+  readonly #answered: AnsweredCalls;
 
   constructor(parts: PassageParts) {
     this.#parts = parts;
+    this.#answered = new AnsweredCalls(parts.audit, parts.streams);
   }
 
   /** @throws Fault `unavailable` where no more outcomes can be kept */
   requireRoom(): void {
-    if (this.#parts.outcomes.full) throw new Fault("unavailable", "the audit trail cannot be written at the moment");
+    if (this.#parts.audit.full) throw noRoom();
+  }
+
+  /**
+   * Puts on record an attempt that is refused before anybody was asked for its admission; gives back what its client is to be told.
+   * Where the trail has no room for it, it is only counted.
+   */
+  refuse({ intent, started, fault, status }: RefusedAttempt): Fault {
+    const { audit, callers } = this.#parts;
+    if (audit.full) {
+      const { tenant, protocol } = intent;
+      const told = noRoom();
+      callers.refused({ tenant, protocol, status: told.row.status, fault: told.kind });
+      return told;
+    }
+    audit.add({ event: "intent", ...intent });
+    this.conclude({ started }, { intent, admitted: undefined, fault, status });
+    return fault;
   }
 
   /** A credential may be withdrawn while the body still arrives. @throws Fault `unauthorized` */
@@ -61,15 +90,16 @@ export class Passage {
   }
 
   /** Admits the call and has it carried out; whatever keeps it from that is recorded. @throws Fault */
-  async pass(crossing: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
+  async pass(arrived: Crossing, carryOut: (decided: Decided) => Promise<void>): Promise<void> {
+    const crossing = this.#recorded(arrived);
     const { intent, principal } = crossing;
     const { protocol, server } = intent;
-    const off = this.#parts.tenants.whenWithdrawn({ principal, protocol, server }, () =>
-      crossing.cut(this.#whyEnded(crossing)),
-    );
+    const { audit, tenants } = this.#parts;
+    let off: (() => void) | undefined;
     let admitted: Admitted | undefined;
     let slot: Slot | undefined;
     try {
+      off = tenants.whenWithdrawn({ principal, protocol, server }, () => crossing.cut(this.#whyEnded(crossing)));
       admitted = await this.#ask(crossing);
       requireAdmitted(admitted, intent, crossing.shape);
       slot = this.#parts.counted.begin(admitted.limit);
@@ -77,16 +107,18 @@ export class Passage {
     } catch (error) {
       const fault = toFault(error);
       if (fault instanceof ToldFault) throw shownQuarantine(fault, intent, crossing.shape);
+      if (off === undefined) audit.add({ event: "intent", ...intent });
       this.#refused(crossing, admitted, fault);
       throw error;
     } finally {
-      off();
+      off?.();
       this.#parts.counted.end(slot);
     }
   }
 
   /** Admits what is no call to an upstream itself; gives back what was decided and what records how it ended. @throws Fault */
-  async admit(crossing: Crossing): Promise<Decided & { readonly end: (ending: Omit<Ending, keyof Decided>) => void }> {
+  async admit(arrived: Crossing): Promise<Decided & { readonly end: (ending: Omit<Ending, keyof Decided>) => void }> {
+    const crossing = this.#recorded(arrived);
     const { intent } = crossing;
     let admitted: Admitted | undefined;
     try {
@@ -114,14 +146,39 @@ export class Passage {
     const { bus, streams } = this.#parts;
     const { body } = crossing;
     const extraHeaders = quotaHeaders(decided.admitted.limit.quotas);
-    const broken = await new Conversation({ ...options, bus, streams, body, extraHeaders }).run();
-    if (broken instanceof Fault)
-      this.conclude(crossing, { ...decided, fault: broken, status: options.response.statusCode });
+    const conversation = new Conversation({ ...options, bus, streams, body, extraHeaders });
+    try {
+      const end = await conversation.run();
+      const { headersSent, statusCode } = options.response;
+      const ending = { ...decided, status: headersSent ? statusCode : 499, bytes: conversation.written.bytes };
+      if (end instanceof Fault) this.conclude(crossing, { ...decided, fault: end, status: statusCode });
+      else if (end === undefined) this.#egressTells(conversation, crossing, ending);
+    } catch (fault) {
+      if (fault instanceof ToldFault)
+        this.#egressTells(conversation, crossing, {
+          ...decided,
+          fault,
+          status: (crossing.statusOf ?? statusOf)(fault),
+        });
+      throw fault;
+    }
+  }
+
+  #egressTells({ egress }: Conversation, { started }: Crossing, ending: Ending): void {
+    if (egress !== undefined) this.#answered.add(egress, outcomeOf(ending, { started, by: this.#parts.bus.instance }));
   }
 
   /** The outcome of what egress did not conclude: refusals, failures on this side of it, and replays. */
-  conclude({ started }: Crossing, end: Ending): void {
-    this.#parts.outcomes.add(outcomeOf(end, { started, by: this.#parts.bus.instance }));
+  conclude({ started }: Pick<Crossing, "started">, end: Ending): void {
+    const { audit, bus } = this.#parts;
+    audit.add({ event: "outcome", ...outcomeOf(end, { started, by: bus.instance }) });
+  }
+
+  /** What the tenant wants kept of the request is taken before the body is let go of. */
+  #recorded(crossing: Crossing): Crossing {
+    const { intent, headers, body, holdsSecret } = crossing;
+    const recorded = this.#parts.kept.record({ intent, headers, body: body.bytes, holdsSecret });
+    return recorded === intent ? crossing : { ...crossing, intent: recorded };
   }
 
   #refused(crossing: Crossing, admitted: Admitted | undefined, fault: Fault): void {
@@ -151,4 +208,8 @@ export class Passage {
     if (tenants.isSwitchedOff(principal, protocol)) return protocolDisabled(protocol);
     return protocol === "mcp" ? noSuchServer() : noSuchAgent();
   }
+}
+
+function noRoom(): Fault {
+  return new Fault("unavailable", "the audit trail cannot be written at the moment");
 }

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { digestOf } from "@sluice/capture";
 import { Fault, type Agent } from "@sluice/contracts";
 import { compile, explain, raw, scan, scanAsync, text, value, type JsonRange } from "@sluice/json";
 import { checkOperationHeaders, readOperation, type Operation } from "./operation.ts";
@@ -17,6 +18,8 @@ export interface Asked {
   readonly method: PathMethod;
   readonly headers: IncomingHttpHeaders;
   readonly agent: Agent;
+  /** The parameters are the bytes that the client sent, and not what its query says. */
+  readonly isSent: boolean;
 }
 
 /** A body as far as was read: parameters alone, or a JSON-RPC request that holds them. */
@@ -39,7 +42,18 @@ export interface PathCall {
 const version = "2026-07-28";
 const prefix = "io.modelcontextprotocol/";
 const largeBytes = 256 * 1024;
-const plan = compile([["jsonrpc"], ["id"], ["method"], ["params"], ["params", "_meta"], ["_meta"], ["name"], ["uri"]]);
+const plan = compile([
+  ["jsonrpc"],
+  ["id"],
+  ["method"],
+  ["params"],
+  ["params", "_meta"],
+  ["_meta"],
+  ["name"],
+  ["uri"],
+  ["arguments"],
+  ["params", "arguments"],
+]);
 const ofSession = /^(?:mcp-session-id|mcp-param-.*|last-event-id)$/;
 
 /** @throws Fault `parse_error` or `invalid_request` for what is no JSON object. */
@@ -61,7 +75,7 @@ export async function readForm(sent: Buffer): Promise<Form> {
  * @throws Fault `invalid_request` or `header_mismatch`
  */
 export async function readPathCall(asked: Asked, form: Form): Promise<PathCall> {
-  const { method, headers } = asked;
+  const { method, headers, isSent } = asked;
   const { params, meta } = form.isRpc ? rpcParams(asked, form) : plainParams(asked, form);
   if (meta !== undefined && meta.kind !== "object") throw new Fault("invalid_request", '"_meta" must be an object');
   const isInitialize = method === "initialize";
@@ -72,15 +86,21 @@ export async function readPathCall(asked: Asked, form: Form): Promise<PathCall> 
     Buffer.from("}"),
   ]);
   const kept = Object.fromEntries(Object.entries(headers).filter(([name]) => !ofSession.test(name)));
-  const operation = await readOperation(message, kept);
+  const { argumentsHash: _ofMade, ...operation } = await readOperation(message, kept);
   checkOperationHeaders({ ...operation, method }, headers);
   const { target } = operation;
   const name = target === undefined ? {} : { "mcp-name": `=?base64?${Buffer.from(target).toString("base64")}?=` };
   return {
     message,
     headers: { ...kept, "mcp-protocol-version": version, "mcp-method": sent, ...name },
-    operation,
+    operation: { ...operation, ...(isSent && { argumentsHash: await digestOf(raw(form.body, askedIn(form))) }) },
   };
+}
+
+/** What the client sent as the arguments of its call: within its parameters, or these where the method has none. */
+function askedIn({ isRpc, values, root }: Form): JsonRange {
+  const [, , , params = root, , , , , plain, inParams] = values;
+  return isRpc ? (inParams ?? params) : (plain ?? root);
 }
 
 interface Params {

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import type { IngressSection } from "@sluice/contracts";
-import type { Log } from "@sluice/telemetry";
 import type { Answer } from "./answer.ts";
 import { neededBy } from "./auth/token-rule.ts";
 import type { HttpRequest } from "./batches.ts";
@@ -11,8 +10,7 @@ import type { Operation } from "./operation.ts";
 import { thisMoment } from "./outcome.ts";
 import { gather, initializeResult, plainError, registeredTools, type Outcome } from "./path-answer.ts";
 import { readForm, readPathCall, type PathMethod } from "./path-call.ts";
-import { renderPlainFault } from "./render.ts";
-import { reportedFault, RequestFault } from "./request-fault.ts";
+import { PlainFault, RequestFault } from "./request-fault.ts";
 import { findTarget } from "./target.ts";
 import type { Tenants } from "./tenants.ts";
 
@@ -20,7 +18,6 @@ export interface PathCallsOptions {
   readonly mcp: Mcp;
   readonly tenants: Tenants;
   readonly budget: BodyBudget;
-  readonly log: Log;
   /** Where agents reach this gateway. */
   readonly publicUrl: string | undefined;
 }
@@ -46,7 +43,7 @@ export class PathCalls {
     this.#options = options;
   }
 
-  /** @throws RequestFault where JSON-RPC was sent; other faults are answered. */
+  /** @throws RequestFault; PlainFault where no JSON-RPC was sent */
   async carry(received: HttpRequest, method: PathMethod): Promise<void> {
     const arrived = { ...received, started: thisMoment() };
     let asked: Read | undefined;
@@ -57,18 +54,21 @@ export class PathCalls {
       else answer(received.response, plain(await this.#gather(arrived, read), method));
     } catch (error) {
       if (error instanceof UnreadRpc) throw error;
-      if (asked?.isRpc !== true) this.#fail(received, error);
-      else throw error instanceof RequestFault ? error : new RequestFault(error, asked.operation.rpcId, "");
+      // What was read is carried out, and on record by now.
+      const known = asked === undefined ? {} : { isOnRecord: true, rpcId: asked.operation.rpcId };
+      throw asked?.isRpc === true ? new RequestFault(error, known) : new PlainFault(error, known);
     }
   }
 
-  /** The registration document (seed 001 §6): what the caller may use of this tenant, or of one of its servers. */
+  /** The registration document (seed 001 §6): what the caller may use of this tenant, or of one of its servers. @throws PlainFault */
   async register(received: HttpRequest): Promise<void> {
     const { response, principal, server } = received;
     const method = "tools/list";
+    let isOnRecord = false;
     try {
       using read = await this.#read({ ...received, started: thisMoment() }, method, noBody());
       const section = this.#sectionOf(received);
+      isOnRecord = true;
       const outcome = await this.#gather(received, { ...read, wholeList: true });
       if (outcome.result === undefined) return answer(response, plain(outcome, method));
       const about = registrationOf(section, { tenant: principal.tenant, server, url: this.#options.publicUrl });
@@ -77,7 +77,7 @@ export class PathCalls {
       const body = Buffer.concat([Buffer.from(`${start},"tools":`), tools, Buffer.from("}}")]);
       answer(response, { status: 200, body });
     } catch (error) {
-      this.#fail(received, error);
+      throw new PlainFault(error, { isOnRecord });
     }
   }
 
@@ -99,14 +99,15 @@ export class PathCalls {
     using body = sent;
     const form = await readForm(body.bytes);
     try {
-      const asked = { method, headers: request.headers, agent: principal.agent };
+      const isSent = request.method === "POST" && body.length > 0;
+      const asked = { method, headers: request.headers, agent: principal.agent, isSent };
       const { message, headers, operation } = await readPathCall(asked, form);
       const hold = this.#options.budget.of(principal).open();
       hold.resize(message.length);
       const held = new Body(message, () => hold.release());
       return { method, isRpc: form.isRpc, headers, operation, body: held, [Symbol.dispose]: () => held.release() };
     } catch (error) {
-      throw form.isRpc ? new UnreadRpc(error, form.rpcId, "") : error;
+      throw form.isRpc ? new UnreadRpc(error, { rpcId: form.rpcId }) : error;
     }
   }
 
@@ -132,10 +133,6 @@ export class PathCalls {
 
   #sectionOf({ principal }: HttpRequest): IngressSection {
     return this.#options.tenants.require(principal.tenant);
-  }
-
-  #fail({ response }: HttpRequest, error: unknown): void {
-    renderPlainFault(response, reportedFault(this.#options.log, error));
   }
 }
 

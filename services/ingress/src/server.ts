@@ -12,8 +12,9 @@ import type { Authentication } from "./auth/authentication.ts";
 import type { IngressConfig } from "./config.ts";
 import type { Fail } from "./doors.ts";
 import type { ProtectedResource } from "./protected-resource.ts";
-import { renderFault } from "./render.ts";
-import { reportedFault, RequestFault } from "./request-fault.ts";
+import { soughtBy, type DoorRecord } from "./door-record.ts";
+import { renderFault, renderPlainFault } from "./render.ts";
+import { PlainFault, reportedFault, RequestFault } from "./request-fault.ts";
 import { addMetadata, addRoutes, type Doors } from "./routes.ts";
 import type { Principal, Tenants } from "./tenants.ts";
 import type { TlsDoor } from "./tls-door.ts";
@@ -21,6 +22,8 @@ import type { TlsDoor } from "./tls-door.ts";
 declare module "fastify" {
   interface FastifyRequest {
     principal: Principal | null;
+    /** Whose the address is that says by itself who may come. */
+    tenant: string | undefined;
   }
 }
 
@@ -32,6 +35,7 @@ export interface ServerParts extends Doors {
   readonly resource: ProtectedResource;
   readonly tls?: TlsDoor | undefined;
   readonly push?: PushReceiver | undefined;
+  readonly door: DoorRecord;
 }
 
 /**
@@ -46,6 +50,7 @@ export function createServer({
   resource,
   tls,
   push,
+  door,
   ...doors
 }: ServerParts): FastifyInstance {
   const guard = createGuard({
@@ -53,7 +58,7 @@ export function createServer({
     allowedHosts: [...config.ALLOWED_HOSTS, ...pushHosts(config)],
     allowedOrigins: config.ALLOWED_ORIGINS,
   });
-  const fail = failureRenderer(log, resource);
+  const fail = failureRenderer({ log, resource, door });
   const look = ({ rawHeaders, headers }: IncomingMessage) => {
     requireSingle(rawHeaders);
     guard(headers);
@@ -95,7 +100,10 @@ function openRouter(
     frameworkErrors: (_error, request, reply) => {
       Promise.resolve(request.raw)
         .then(enter)
-        .then(() => fail(reply, new Fault("not_found", "there is nothing at this path")))
+        .then((principal) => {
+          request.principal = principal;
+          fail(reply, new Fault("not_found", "there is nothing at this path"));
+        })
         .catch((error: unknown) => fail(reply, error));
     },
     requestTimeout: config.REQUEST_TIMEOUT_MS,
@@ -108,6 +116,7 @@ function openRouter(
   tls?.attach(app.server);
   app.server.maxConnections = config.MAX_CONNECTIONS;
   app.decorateRequest("principal", null);
+  app.decorateRequest("tenant", undefined);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   app.setErrorHandler((error, _request, reply) => void fail(reply, error));
@@ -159,19 +168,19 @@ function showsAny({ headers, socket }: IncomingMessage, tenants: Tenants): boole
   return socket instanceof TLSSocket && socket.getPeerX509Certificate() !== undefined;
 }
 
-/** One place turns what went wrong into an answer and, where it is ours to know, a log line. */
-function failureRenderer(log: Log, resource: ProtectedResource): Fail {
+/** One place turns what went wrong into an answer, an event where there is none yet, and, where it is ours to know, a log line. */
+function failureRenderer({ log, resource, door }: Pick<ServerParts, "log" | "resource" | "door">): Fail {
   return (reply, thrown) => {
     if (!reply.sent) reply.hijack();
-    const fault = reportedFault(log, thrown instanceof RequestFault ? thrown : routerFault(thrown));
-    // A path that the router cannot read has none.
-    const { server, agent } = (reply.request.params ?? {}) as { server?: string; agent?: string };
-    const protocol = /^\/a2a(?:[/?]|$)/.test(reply.request.raw.url ?? "") ? "a2a" : "mcp";
-    const challenge = resource.challenge(fault, { protocol, server: server ?? agent });
+    const failed = thrown instanceof RequestFault ? thrown : new RequestFault(routerFault(thrown));
+    const fault = failed.isOnRecord ? failed.fault : door.refuse(reply, failed);
+    reportedFault(log, failed);
+    const challenge = resource.challenge(fault, soughtBy(reply.request));
     if (challenge !== undefined && !reply.raw.headersSent) reply.raw.setHeader("www-authenticate", challenge);
-    const { rpcId } = thrown instanceof RequestFault ? thrown : {};
-    const { dialect, operation } = thrown instanceof A2aFault ? thrown : {};
-    renderFault(reply.raw, fault, { rpcId, dialect, operation });
+    const { rpcId } = failed;
+    const { dialect, operation } = failed instanceof A2aFault ? failed : {};
+    if (failed instanceof PlainFault) renderPlainFault(reply.raw, fault);
+    else renderFault(reply.raw, fault, { rpcId, dialect, operation });
   };
 }
 

@@ -80,8 +80,10 @@ export class SseSession {
   }
 
   /** Says that a message cannot be carried out. */
-  refuse(fault: Fault): void {
-    this.#options.stream.send(faultMessage(fault));
+  refuse(fault: Fault, { path, headers, bytes }: Pick<PostedMessage, "path" | "headers"> & { bytes: number }): void {
+    const { carrier, principal, server, stream } = this.#options;
+    const request = { method: "POST", url: path, headers };
+    stream.send(faultMessage(carrier.refuse({ request, principal, server, bytes }, fault)));
   }
 
   /** Resolves once nothing is under way. */

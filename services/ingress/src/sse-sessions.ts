@@ -12,6 +12,7 @@ import { MessageStream } from "./message-stream.ts";
 import { readOperation } from "./operation.ts";
 import { requireReach } from "./reach.ts";
 import { statusOf } from "./refusal.ts";
+import { RequestFault } from "./request-fault.ts";
 import { pathOf } from "./request-head.ts";
 import { SsePosts, type PostedHead } from "./sse-posts.ts";
 import { SseSession } from "./sse-session.ts";
@@ -84,7 +85,7 @@ export class SseSessions {
       leave();
       const fault = toFault(error);
       conclude({ status: statusOf(fault), bytes: 0, fault });
-      throw error;
+      throw new RequestFault(fault, { isOnRecord: true });
     }
     const onClose = () => {
       off();
@@ -156,7 +157,7 @@ export class SseSessions {
     if (isBatch(body.bytes)) {
       for (const message of await this.#options.batches.read(body, headers)) {
         if (message.fault === undefined) session.accept({ ...message, path, headers });
-        else session.refuse(message.fault);
+        else session.refuse(message.fault, { path, headers, bytes: message.bytes });
       }
       return;
     }

@@ -16,6 +16,7 @@ export class Streams implements Disposable {
   readonly #relays = new Map<string, Set<SseRelay>>();
   readonly #foreign = new Map<string, { unsubscribe(): void }>();
   readonly #dependents = new Set<Dependent>();
+  readonly #whenEgressDies: ((instance: string) => void)[] = [];
   readonly #presence: Presence;
   readonly #timer: NodeJS.Timeout;
   #nextStream = 0;
@@ -73,6 +74,10 @@ export class Streams implements Disposable {
     this.#dependents.delete(dependent);
   }
 
+  whenEgressDies(listener: (instance: string) => void): void {
+    this.#whenEgressDies.push(listener);
+  }
+
   /** Says a word to the egress replica that owns a call or stream; nobody may be listening any more. */
   tellOwner(verb: OwnVerb, word: OwnWord): void {
     if (this.#bus.connected) this.#bus.tell(subjects.own(verb), encodeJson(word));
@@ -102,6 +107,7 @@ export class Streams implements Disposable {
 
   #egressDied(instance: string): void {
     for (const dependent of [...this.#dependents]) if (dependent.egress === instance) dependent.egressDied();
+    for (const listener of this.#whenEgressDies) listener(instance);
   }
 
   #catchUp(): void {

@@ -96,9 +96,13 @@ export class Tenants {
     return this.#version;
   }
 
+  find(tenant: string): IngressSection | undefined {
+    return this.#sections.get(tenant);
+  }
+
   /** @throws Fault `not_found` */
   require(tenant: string): IngressSection {
-    const section = this.#sections.get(tenant);
+    const section = this.find(tenant);
     if (section === undefined) throw noSuchServer();
     return section;
   }

@@ -19,6 +19,8 @@ beforeAll(async () => {
   bus = await Bus.connect({ url: nats.url, service: "control" });
   await ensureTopology(bus, {
     replicas: 1,
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: 10_000_000,
     repliesMaxBytes: 10_000_000,
     repliesMaxAgeMs: 60_000,
@@ -38,6 +40,7 @@ const sections = (allowedTools: string[], version: number): AllSections => ({
   ingress: new Map(),
   "rate-limit": new Map(),
   egress: new Map(),
+  audit: new Map(),
   policy: new Map([
     [
       "acme",

@@ -1,12 +1,11 @@
 import { watchSection, type Incoming, readCalls } from "@sluice/bus";
-import { compileRules, type Rulebook } from "@sluice/access";
+import { compileRules, operationOf, type Rulebook } from "@sluice/access";
 import {
   encodeJson,
   subjects,
   type AdmissionAnswer,
   type ArgumentsAnswer,
   type FilterAnswer,
-  type Intent,
   type PolicyVerdict,
 } from "@sluice/contracts";
 import { servingFor, type Context } from "@sluice/runtime";
@@ -38,7 +37,7 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
     return deps.ignored("not an admission request that waits for an answer");
   const rulebook = deps.rulebook();
   const verdicts = calls.map((call) => {
-    const verdict = rulebook.decide(call.resumes === undefined ? call : resumed(call, call.resumes));
+    const verdict = rulebook.decide(operationOf(call));
     if (verdict.needsArguments === true) return verdict;
     deps.counted(call.tenant, verdict);
     const isLeased = verdict.ok && verdict.isConditional !== true && verdict.shadow === undefined;
@@ -46,12 +45,6 @@ export function handleAdmission(deps: Deps, message: Incoming): void {
   });
   const answer: AdmissionAnswer = { by: "policy", version: rulebook.version, verdicts };
   deps.reply(message.reply, encodeJson(answer));
-}
-
-/** The rest of an answer: the arguments of the call that it was given to are gone, and were looked at then. */
-function resumed(call: Intent, resumes: NonNullable<Intent["resumes"]>) {
-  const { targetKind: _, target: __, ...rest } = call;
-  return { ...rest, ...resumes, asListed: true };
 }
 
 /** Decides about one call whose verdict depends on its arguments, with these. */

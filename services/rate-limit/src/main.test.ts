@@ -30,6 +30,8 @@ beforeAll(async () => {
   bus = await Bus.connect({ url: nats.url, service: "control" });
   await ensureTopology(bus, {
     replicas: 1,
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: 100_000_000,
     repliesMaxBytes: 10_000_000,
     repliesMaxAgeMs: 60_000,
@@ -40,7 +42,13 @@ beforeAll(async () => {
     limitSchema.parse({ path: "/mcp/tools/call", maxRequests: 90, burstAllowance: 10, windowSeconds: 600 }),
   ];
   const section = new Map([["acme", { version: 1, limits }]]);
-  await publishSections(bus, 1, { ingress: new Map(), policy: new Map(), egress: new Map(), "rate-limit": section });
+  await publishSections(bus, 1, {
+    ingress: new Map(),
+    policy: new Map(),
+    egress: new Map(),
+    audit: new Map(),
+    "rate-limit": section,
+  });
 }, 120_000);
 
 afterAll(async () => {
@@ -111,7 +119,7 @@ it("a replica that is stopped under load answers everything that reached it", as
   expect(await stopped).toEqual({ code: 0, signal: null });
 }, 60_000);
 
-it("replicas that start while Redis is away grant no more than the limit together, before they heard of each other too", async () => {
+it("A39: replicas that start while Redis is away grant no more than the limit together, before they heard of each other too", async () => {
   await Promise.all(replicas.splice(0).map((replica) => replica.stop("SIGKILL")));
   await redis.kill("SIGKILL");
   await Promise.all(Array.from({ length: 3 }, () => startReplica(100)));

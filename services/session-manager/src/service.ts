@@ -1,5 +1,6 @@
 import { readCalls, type Incoming } from "@sluice/bus";
 import {
+  clientSchema,
   encodeJson,
   subjects,
   type AdmissionAnswer,
@@ -31,6 +32,7 @@ const createSchema = ownerSchema.extend({
   isMediated: z.boolean().optional(),
   clientClass: z.string().max(64).optional(),
   owner: z.string().max(64).optional(),
+  client: clientSchema.optional(),
 });
 const findSchema = ownerSchema.extend({ session: z.string() });
 const updateSchema = findSchema.extend({ expected: keptText, upstreamSession: keptText });
@@ -77,12 +79,13 @@ function verdictOf(kept: KeptSession | undefined): SessionVerdict {
 export const handleCreate: Handler = async (deps, message) => {
   const asked = read(createSchema, message);
   if (asked === undefined || message.reply === undefined) return deps.ignored("not a session that waits to be created");
-  const { tenant, identity, server, upstreamSession, isMediated, clientClass, owner } = asked;
+  const { tenant, identity, server, upstreamSession, isMediated, clientClass, owner, client } = asked;
   const kept = {
     upstreamSession,
     ...(isMediated && { isMediated }),
     ...(clientClass !== undefined && { clientClass }),
     ...(owner !== undefined && { owner }),
+    ...(client !== undefined && { client }),
   };
   const { session, ended } = await deps.sessions.create({ tenant, identity, server }, kept);
   const created: SessionCreated = { session, ...(ended.length > 0 && { ended }) };

@@ -12,6 +12,7 @@ export { isMembers, type Members } from "./card-shape.ts";
 export { signCard, verifyCard, type CardKey, type CardKeys, type Verified } from "./card-signature.ts";
 export { faultAnswer } from "./errors.ts";
 export { observeAnswer, observeEvent } from "./observe.ts";
+export { allRenames } from "./names.ts";
 export { readRequest, UnreadRequest } from "./read.ts";
 export { speakTheSame } from "./passing.ts";
 export { StreamMemory } from "./stream-memory.ts";

@@ -152,3 +152,12 @@ function tableOf(renamed: readonly Renamed[] | undefined, side: "client" | "upst
   const from = side === "client" ? "upstream" : "client";
   return new Map((renamed ?? []).map((each) => [each[from], each[side]]));
 }
+
+/** The names of the verdict, and those that came about with the answer. */
+export function allRenames(known: Renames | undefined, fresh: Renames | undefined): Renames | undefined {
+  if (known === undefined || fresh === undefined) return fresh ?? known;
+  return {
+    tasks: [...(fresh.tasks ?? []), ...(known.tasks ?? [])],
+    contexts: [...(fresh.contexts ?? []), ...(known.contexts ?? [])],
+  };
+}

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   AuthorizationError,
   connect,
+  headers,
   type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
+  type PublishOptions,
   type Subscription,
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
@@ -30,6 +32,7 @@ export interface BusOptions {
 
 export interface TellOptions {
   readonly reply?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface AskOptions extends TellOptions {
@@ -202,7 +205,7 @@ export class Bus implements AsyncDisposable {
     if (!this.#connected) return;
     for (const { subject, payload, options } of outgoing) {
       try {
-        this.nats.publish(subject, payload, options.reply === undefined ? undefined : { reply: options.reply });
+        this.nats.publish(subject, payload, natsOptions(options));
       } catch (error) {
         this.#report(error);
       }
@@ -238,6 +241,13 @@ export class Bus implements AsyncDisposable {
       else if (status.type === "error") onError(`nats error: ${status.error.message}`);
     }
   }
+}
+
+function natsOptions({ reply, headers: given }: TellOptions): PublishOptions | undefined {
+  if (given === undefined) return reply === undefined ? undefined : { reply };
+  const written = headers();
+  for (const [name, value] of Object.entries(given)) written.set(name, value);
+  return { ...(reply !== undefined && { reply }), headers: written };
 }
 
 /** Tries until there is a server that lets this service in; says now and then why there is none. */

@@ -54,7 +54,8 @@ class Follower {
         return await this.#follow(generation);
       } catch (error) {
         if (Date.now() > giveUpAt) throw error;
-        await delay(retryMs);
+        // A service that stops before control has made the bucket does not wait for it.
+        await delay(retryMs, undefined, { ref: false });
       }
     }
   }

@@ -1,10 +1,12 @@
 import {
+  auditorStream,
+  checkpointBucket,
+  checkpointMarker,
   confBucket,
   credentialBucket,
   definitionsBucket,
   pinsBucket,
   historyBucket,
-  serviceNames,
   streams,
   subjects,
   type ServiceName,
@@ -112,7 +114,33 @@ const special: Record<ServiceName, readonly Permissions[]> = {
       ],
     },
   ],
-  audit: [consume(streams.audit.name, "audit"), { publish: [subjects.auditDead], subscribe: [] }],
+  audit: [
+    readConf("audit"),
+    consume(streams.audit.name, "audit"),
+    {
+      publish: [
+        subjects.auditDead,
+        subjects.audit("audit"),
+        subjects.trailAll,
+        `$JS.API.STREAM.INFO.${streams.trail.name}`,
+        `$JS.API.STREAM.MSG.GET.${streams.trail.name}`,
+        `$JS.API.STREAM.INFO.${streams.dead.name}`,
+      ],
+      subscribe: [subjects.ask("audit", "*"), subjects.aliveAll("ingress"), subjects.aliveAll("egress")],
+    },
+  ],
+  signer: [
+    readBucket(checkpointBucket, ">"),
+    {
+      publish: [
+        `$KV.${checkpointBucket}.>`,
+        subjects.checkpointAll,
+        `$JS.API.STREAM.MSG.GET.${streams.checkpoints.name}`,
+        subjects.audit("signer"),
+      ],
+      subscribe: [],
+    },
+  ],
   control: [
     {
       publish: [
@@ -122,8 +150,11 @@ const special: Record<ServiceName, readonly Permissions[]> = {
         `$KV.${credentialBucket}.>`,
         `$KV.${pinsBucket}.>`,
         `$KV.${definitionsBucket}.>`,
+        `$KV.${checkpointBucket}.${checkpointMarker}`,
         "$JS.FC.>",
         subjects.audit("control"),
+        subjects.auditorApi("*", `STREAM.*.${auditorStream}`),
+        subjects.ask("audit", "*"),
       ],
       subscribe: [subjects.aliveEverywhere, subjects.ask("control", "observe")],
     },
@@ -137,23 +168,4 @@ export function permissionsOf(service: ServiceName): Permissions {
     publish: [subjects.aliveAll(service), subjects.answersBy(service), ...parts.flatMap((part) => part.publish)],
     subscribe: [subjects.inboxesOf(service), `_INBOX.${service}.>`, ...parts.flatMap((part) => part.subscribe)],
   };
-}
-
-/**
- * The `authorization` block for nats-server: a user per service, who may use only its own subjects.
- * @param password gives the text that stands for a service's password: a literal, or `$VARIABLE` of the server's environment.
- */
-export function authorizationBlock(password: (service: ServiceName) => string): string {
-  const list = (subjectList: readonly string[]) =>
-    `[${subjectList.map((subject) => JSON.stringify(subject)).join(", ")}]`;
-  const users = serviceNames.map((service) => {
-    const { publish, subscribe } = permissionsOf(service);
-    return [
-      `    {`,
-      `      user: ${JSON.stringify(service)}, password: ${password(service)}`,
-      `      permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } }`,
-      `    }`,
-    ].join("\n");
-  });
-  return `authorization {\n  users: [\n${users.join("\n")}\n  ]\n}\n`;
 }

@@ -57,6 +57,11 @@ export class Presence implements Disposable {
     return Date.now() - this.#listeningSince > deadAfterMs;
   }
 
+  /** Whether it is not known that this replica is dead. */
+  lives(instance: string): boolean {
+    return this.#lastHeard.has(instance);
+  }
+
   /** Starts the clock for a replica that was named by somebody else, so that it can be found dead without ever being heard. */
   expect(instance: string): void {
     if (!this.#lastHeard.has(instance)) this.#lastHeard.set(instance, Date.now());

@@ -6,6 +6,8 @@ import { longestTarget } from "./audit.ts";
  * or `failed`. What is refused leaves one, which may stand for several that are alike; so does what was found out (`noted`). Never a secret.
  */
 export const actionSchema = z.object({
+  /** Which of its emitter's events it is. */
+  seq: z.int().positive().optional(),
   /** Unique over all replicas; `begun` and what follows it share it. */
   id: z.string().max(64),
   at: z.number().int(),

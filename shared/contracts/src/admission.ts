@@ -1,6 +1,6 @@
 import type { KnownTask } from "./a2a.ts";
 import type { Protocol } from "./subjects.ts";
-import type { Intent, ShadowDecision, TargetKind } from "./audit.ts";
+import type { Client, Intent, ShadowDecision, TargetKind } from "./audit.ts";
 
 /** What ingress asks: up to `maxAdmissionBatch` calls in one message. The message itself is the stored intent of each. */
 export interface AdmissionRequest {
@@ -136,6 +136,8 @@ export interface KeptSession {
   readonly clientClass?: string;
   /** The egress replica that holds what the session cannot do without. */
   readonly owner?: string;
+  /** What its client said it is. */
+  readonly client?: Client;
 }
 
 /** One service's answer to a batch: a verdict per call, in the order asked. */

@@ -27,8 +27,24 @@ export const agentSchema = z.object({
 });
 export type Agent = z.infer<typeof agentSchema>;
 
+/** What a client says that it is. */
+export const clientSchema = z.object({ name: z.string().max(128), version: z.string().max(64).optional() });
+export type Client = z.infer<typeof clientSchema>;
+
+/** SHA-256 in hex. */
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Which of its emitter's events it is: each emitter counts its own from 1 and leaves none out. */
+const seq = z.int().positive();
+
+/** What a tenant's `captureFields` took of a request or an answer, by the names given there. */
+export const capturedSchema = z.record(z.string().max(64), z.unknown());
+export type Captured = z.infer<typeof capturedSchema>;
+
 /** The attempt, stored before anything is forwarded. Times are Unix milliseconds. Never message content. */
 export const intentSchema = z.object({
+  /** Absent only while ingress has not sent it yet. */
+  seq: seq.optional(),
   /** Unique over all replicas: `<ingress instance>-<number>`; the correlation id. */
   call: z.string().max(64),
   at: z.number().int(),
@@ -70,6 +86,11 @@ export const intentSchema = z.object({
   rpcId: z.string().max(256).optional(),
   trace: z.string().max(64),
   bytes: z.number().int(),
+  /** What the client says it is (`clientInfo` of MCP, else the product of `User-Agent`); in a legacy session the outcome has it. */
+  client: clientSchema.optional(),
+  /** Of the bytes of `params.arguments` as the client sent them, or of `params` where the method has no arguments. */
+  argumentsHash: digest.optional(),
+  captured: capturedSchema.optional(),
   /** Of a call by A2A; `method` is then one of `a2aOperations`, and `server` the agent. */
   a2a: a2aIntentSchema.optional(),
 });
@@ -79,9 +100,15 @@ export type Intent = z.infer<typeof intentSchema>;
 export const shadowDecisionSchema = z.object({ decision: z.enum(["allow", "deny"]), rule: z.string().max(512) });
 export type ShadowDecision = z.infer<typeof shadowDecisionSchema>;
 
+/** Where a limit stood that counted the call: the item of `RateLimit-Policy`, and how many more would have passed. */
+export const limitStateSchema = z.object({ policy: z.string().max(256), left: z.int() });
+export type LimitState = z.infer<typeof limitStateSchema>;
+
 /** How the attempt ended; exactly one is kept per call, the first that is stored. */
 export const outcomeSchema = z.object({
+  seq: seq.optional(),
   call: z.string().max(64),
+  tenant: z.string().max(64),
   at: z.number().int(),
   /** `deny` where the rules, a limit or a missing verdict kept the call from being forwarded; `fault` says why it failed. */
   decision: z.enum(["allow", "deny"]),
@@ -104,6 +131,15 @@ export const outcomeSchema = z.object({
   task: z.string().max(256).optional(),
   /** Streamed events; absent for a unary answer. */
   events: z.number().int().optional(),
+  /** Of the bytes of the `result` (or `error`) member that the client got last; of the whole body where it is no JSON-RPC. */
+  resultHash: digest.optional(),
+  captured: capturedSchema.optional(),
+  /** What the session's client said it is when it began. */
+  client: clientSchema.optional(),
+  /** The limit that had the least left. */
+  limit: limitStateSchema.optional(),
+  /** What egress authenticated with at the upstream: `none`, or the `type` of its credentials; `hmac` stands for signing alone. */
+  credential: z.string().max(64).optional(),
   /** The replica that tells. */
   by: z.string().max(64),
 });
@@ -111,6 +147,7 @@ export type Outcome = z.infer<typeof outcomeSchema>;
 
 /** One event of a stream of a task, once however many clients read it (A2A 1.0 §4.2). Never content. */
 export const streamEventSchema = z.object({
+  seq: seq.optional(),
   /** The call that the subscription at the agent was opened for. */
   call: z.string().max(64),
   /** Counts from 1. */
@@ -127,3 +164,47 @@ export const streamEventSchema = z.object({
   by: z.string().max(64),
 });
 export type StreamEvent = z.infer<typeof streamEventSchema>;
+
+/** Requests that were refused before anybody was known: one event stands for all that are alike within some seconds. */
+export const refusalsSchema = z.object({
+  seq: seq.optional(),
+  /** Unique over all replicas. */
+  id: z.string().max(64),
+  /** When the first and the last came. */
+  at: z.int(),
+  until: z.int(),
+  /** Where the address is one tenant's. */
+  tenant: z.string().max(64).optional(),
+  protocol: z.enum(["mcp", "a2a"]).optional(),
+  status: z.int(),
+  fault: z.string().max(64),
+  /** The address of the peer; absent where the event stands for many of them. */
+  peer: z.string().max(64).optional(),
+  count: z.int().positive(),
+});
+export type Refusals = z.infer<typeof refusalsSchema>;
+
+/** What a call said, where its tenant wants it kept: it is stored apart from the trail, which has a commitment to it. */
+export const contentSchema = z.object({
+  seq: seq.optional(),
+  call: z.string().max(64),
+  at: z.int(),
+  tenant: z.string().max(64),
+  part: z.enum(["request", "response"]),
+  /** Base64; at most the tenant's `maxBytes` of it. */
+  data: z.string(),
+  /** Of the whole. */
+  bytes: z.int().nonnegative(),
+});
+export type Content = z.infer<typeof contentSchema>;
+
+/** An emitter begins or ends: one that ended has told all that it had, `seq` being its last number. */
+export const emitterSchema = z.object({
+  seq: seq.optional(),
+  at: z.int(),
+  service: z.string().max(64),
+  word: z.enum(["started", "stopped"]),
+  /** Of Sluice. */
+  version: z.string().max(64),
+});
+export type EmitterWord = z.infer<typeof emitterSchema>;

@@ -1,4 +1,4 @@
-import type { Agent, Intent, TargetKind, ShadowDecision } from "./audit.ts";
+import type { Agent, Client, Intent, LimitState, TargetKind, ShadowDecision } from "./audit.ts";
 import type { A2aCall, Dialect, Renames, TaskWatch } from "./a2a.ts";
 import type { FaultDetails, FaultKind } from "./faults.ts";
 
@@ -24,6 +24,8 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly era: "legacy" | "modern";
   /** The JSON-RPC method, empty where there is no body. */
   readonly method: string;
+  /** What the client called it, where that is another. */
+  readonly calledBy?: string;
   /** What the method acts on, as access rules name it. */
   readonly target?: string;
   readonly targetKind?: TargetKind;
@@ -49,6 +51,10 @@ export interface CallHead extends Pick<Intent, "issuer" | "user" | "scopes"> {
   readonly rule?: string;
   readonly policyVersion?: number;
   readonly shadow?: ShadowDecision;
+  /** What the client says it is, now or when its session began. */
+  readonly client?: Client;
+  /** The limit that had the least left. */
+  readonly limit?: LimitState;
   /** Of a call by A2A. */
   readonly a2a?: A2aCall;
   /** Bytes of the body that follow in chunks; absent when the whole body is in this message. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { accessRuleSchema } from "./access-rule.ts";
 import { agentIdPattern } from "./audit.ts";
+import { gatewayAuditSchema, tenantAuditSchema } from "./audit-config.ts";
 import { authenticationSchema } from "./authentication.ts";
 import { a2aSchemaOf, idleTimeoutMs } from "./conf-a2a.ts";
 import { confName as name } from "./conf-name.ts";
@@ -109,8 +110,13 @@ export const tenantSchema = z.strictObject({
   routes: z.array(routeSchema).default([]),
   accessRules: z.array(accessRuleSchema).default([]),
   limits: z.array(limitSchema).default([]),
+  audit: tenantAuditSchema.prefault({}),
 });
 export type Tenant = z.infer<typeof tenantSchema>;
 
-export const confSchema = z.strictObject({ tenants: z.record(name, tenantSchema) });
+export const confSchema = z.strictObject({
+  tenants: z.record(name, tenantSchema),
+  /** Where events go that are no tenant's. */
+  audit: gatewayAuditSchema.prefault({}),
+});
 export type Conf = z.infer<typeof confSchema>;

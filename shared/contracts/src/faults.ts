@@ -94,5 +94,10 @@ export function rpcErrorOf(fault: Fault): { code: number; message: string; data:
 
 /** The lines of the event that answers a request with a fault; an id and a blank line may follow. */
 export function faultEvent(rpcId: string, fault: Fault): string {
-  return `event: message\ndata: {"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(rpcErrorOf(fault))}}\n`;
+  return `event: message\ndata: ${faultData(rpcId, fault)}\n`;
+}
+
+/** The message in it. */
+export function faultData(rpcId: string, fault: Fault): string {
+  return `{"jsonrpc":"2.0","id":${rpcId},"error":${JSON.stringify(rpcErrorOf(fault))}}`;
 }

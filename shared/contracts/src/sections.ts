@@ -4,6 +4,7 @@ import { a2aSchemaOf } from "./conf-a2a.ts";
 import { endpointSchema, prefixModeSchema, registrationSchema } from "./conf.ts";
 import { limitSchema } from "./limits.ts";
 import { agentSchema } from "./audit.ts";
+import { gatewayAuditSchema, keptSchema } from "./audit-config.ts";
 import { ingressMethods } from "./authentication.ts";
 import { methodSectionSchema } from "./routes.ts";
 
@@ -59,6 +60,8 @@ export const ingressSectionSchema = z.object({
       }),
     )
     .default([]),
+  /** What the audit trail gets of requests beside who, what and when. */
+  kept: keptSchema.optional(),
 });
 export type IngressSection = z.infer<typeof ingressSectionSchema>;
 
@@ -87,14 +90,24 @@ export const egressSectionSchema = z.object({
   /** How ingress tells refusals, for the audit trail. */
   deniedWith200: z.boolean().optional(),
   hidesQuarantine: z.boolean().optional(),
+  /** What the audit trail gets of answers. */
+  kept: keptSchema.optional(),
 });
 export type EgressSection = z.infer<typeof egressSectionSchema>;
+
+/**
+ * Where the events of one log go and how long they are kept. What stands under `audit` beside the tenants is the section of
+ * the log `_gateway` (`gatewayLog`), as if that were a tenant.
+ */
+export const auditSectionSchema = z.object({ version, ...gatewayAuditSchema.shape });
+export type AuditSection = z.infer<typeof auditSectionSchema>;
 
 export const sectionSchemas = {
   ingress: ingressSectionSchema,
   policy: policySectionSchema,
   "rate-limit": rateLimitSectionSchema,
   egress: egressSectionSchema,
+  audit: auditSectionSchema,
 } as const;
 export type SectionName = keyof typeof sectionSchemas;
 export type Sections = { [Name in SectionName]: z.infer<(typeof sectionSchemas)[Name]> };

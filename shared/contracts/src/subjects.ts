@@ -12,6 +12,7 @@ export const serviceNames = [
   "session-manager",
   "egress",
   "audit",
+  "signer",
   "control",
 ] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -39,6 +40,15 @@ export const subjects = {
   auditAll: "gw.audit.v1.>",
   /** Messages that the audit service could not read, kept with the reason. */
   auditDead: "gw.dead.v1.audit",
+  /** One stored event of a log as compliance gets it (`TrailEntry`), in the order of the log; captured by the TRAIL stream. */
+  trail: (log: string) => `gw.trail.v1.${log}`,
+  trailAll: "gw.trail.v1.>",
+  /** The JetStream API of the account of who reads a log, for control; and where the server hands over what is copied to it. */
+  auditorApi: (log: string, verb: string) => `gw.auditor.v1.${log}.${verb}`,
+  auditorCopy: (log: string, rest: string) => `gw.copy.v1.${log}.${rest}`,
+  /** Signed checkpoints of a log; captured by the CHECKPOINTS stream. */
+  checkpoint: (log: string) => `gw.checkpoint.v1.${log}`,
+  checkpointAll: "gw.checkpoint.v1.>",
   /** What an agent told of a task to who asked to be told (A2A push notifications), until the client has it. */
   push: ({ tenant, id }: { readonly tenant: string; readonly id: string }) => `gw.push.v1.${tenant}.${id}`,
   pushAll: "gw.push.v1.>",
@@ -98,12 +108,21 @@ export const deadAfterMs = 5_000;
 export const streams = {
   audit: { name: "AUDIT", subjects: [subjects.admitAll, subjects.auditAll] },
   dead: { name: "AUDIT_DEAD", subjects: [subjects.auditDead] },
+  trail: { name: "TRAIL", subjects: [subjects.trailAll] },
+  checkpoints: { name: "CHECKPOINTS", subjects: [subjects.checkpointAll] },
   push: { name: "PUSH", subjects: [subjects.pushAll] },
   pushDead: { name: "PUSH_DEAD", subjects: [subjects.pushDead] },
   replies: { name: "REPLIES", subjects: [subjects.streamAll] },
 } as const;
 
+/** In an auditor's own account: the copy of a log's part of TRAIL. */
+export const auditorStream = "AUDIT_TRAIL";
+
 export const confBucket = "conf";
+/** What the signer signed last, by log: the signer's alone. */
+export const checkpointBucket = "checkpoints";
+/** A key of it that is no log's: whoever reads it has read everything there was. */
+export const checkpointMarker = "_";
 /** Earlier versions of `tenants.yaml`, control's alone. */
 export const historyBucket = "conf_history";
 

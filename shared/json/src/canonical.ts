@@ -12,7 +12,12 @@ const mayChange = /[-+\d.eE]{16}|\d[eE]/;
 
 /** Parses JSON; a number that JavaScript would change is kept as it was written. @throws SyntaxError */
 export function parseExact(text: string): unknown {
-  return mayChange.test(text) ? JSON.parse(text, keepNumbers) : JSON.parse(text);
+  return parse(text, (source) => raw.rawJSON(source));
+}
+
+/** Parses JSON; a number that JavaScript would change becomes a string of its digits. @throws SyntaxError */
+export function parseDigits(text: string): unknown {
+  return parse(text, (source) => source);
 }
 
 /** Whether `parseExact` made this of a number. */
@@ -20,11 +25,17 @@ export function isRawNumber(value: unknown): boolean {
   return raw.isRawJSON(value);
 }
 
-function keepNumbers(_name: string, value: unknown, { source }: { source?: string } = {}): unknown {
-  if (typeof value !== "number" || source === undefined) return value;
+function parse(text: string, keep: (source: string) => unknown): unknown {
+  if (!mayChange.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_name: string, value: unknown, { source }: { source?: string } = {}) =>
+    typeof value !== "number" || source === undefined || isKept(value, source) ? value : keep(source),
+  );
+}
+
+function isKept(value: number, source: string): boolean {
   const isShort = source.length < 16 && Number.isFinite(value);
-  if (isShort && (Math.abs(value) > smallestExact || /^-?[0.]+(?:[eE]|$)/.test(source))) return value;
-  return String(value) === source ? value : raw.rawJSON(source);
+  if (isShort && (Math.abs(value) > smallestExact || /^-?[0.]+(?:[eE]|$)/.test(source))) return true;
+  return String(value) === source;
 }
 
 /**
@@ -32,11 +43,15 @@ function keepNumbers(_name: string, value: unknown, { source }: { source?: strin
  * spelling that `parseExact` left it, so that no two numbers become one.
  */
 export function canonicalJson(value: unknown): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (raw.isRawJSON(value)) return canonicalNumber(value.rawJSON);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+  let members = "";
+  for (const name of Object.keys(value).toSorted()) {
+    const member = canonicalJson((value as Readonly<Record<string, unknown>>)[name]);
+    members += `${members === "" ? "" : ","}${JSON.stringify(name)}:${member}`;
+  }
+  return `{${members}}`;
 }
 
 function canonicalNumber(source: string): string {

@@ -1,4 +1,4 @@
-export { canonicalJson, isRawNumber, parseExact } from "./canonical.ts";
+export { canonicalJson, isRawNumber, parseDigits, parseExact } from "./canonical.ts";
 export { cutElements } from "./cut.ts";
 export { explain, type ScanError, type ScanErrorKind } from "./errors.ts";
 export { defaultLimits, type Limits } from "./limits.ts";

@@ -1,17 +1,15 @@
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { authorizationBlock } from "@sluice/bus";
 import { serviceNames, type ServiceName } from "@sluice/contracts";
+import { databaseEnv, prepareDatabases, type DatabaseUrls } from "./databases.ts";
 import { freePort } from "./free-port.ts";
-import { startNats } from "./nats.ts";
 import type { Part } from "./part.ts";
-import { startPostgres } from "./postgres.ts";
-import { startRedis } from "./redis.ts";
 import { poolEnv, replicaCount, type ReplicaPlan } from "./replica-plan.ts";
-import { ownEnv } from "./own-env.ts";
+import { auditFilesDir, ownEnv } from "./own-env.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { writeRunFile } from "./run-file.ts";
+import { startParts } from "./start-parts.ts";
 import { loadState, type HouseState } from "./state.ts";
 
 export interface HouseOptions extends ReplicaPlan {
@@ -19,6 +17,8 @@ export interface HouseOptions extends ReplicaPlan {
   readonly dataDir: string;
   /** Of the first ingress replica; others get free ones. Default: a free port. */
   readonly port?: number;
+  /** Tenants whose part of the audit trail is read over NATS by a user of its own, `auditor-<tenant>`. */
+  readonly auditors?: readonly string[];
   /** More nats.conf text, such as a `tls` block. */
   readonly natsConfig?: string;
   /** Added to the environment of every service. */
@@ -37,6 +37,8 @@ export interface House extends AsyncDisposable {
   readonly adminUrl: string;
   readonly adminToken: string;
   readonly parts: Readonly<Record<"nats" | "redis" | "postgres", Part>>;
+  /** What each user of Postgres has as DATABASE_URL; the part's own URL is the owner's. */
+  readonly databases: DatabaseUrls;
   readonly replicas: readonly Replica[];
   of(service: ServiceName): Replica[];
   /** Starts one more replica; `port` counts for ingress only. */
@@ -65,6 +67,7 @@ const stopOrder: readonly ServiceName[] = [
   "rate-limit",
   "policy",
   "audit",
+  "signer",
   "control",
 ];
 
@@ -76,7 +79,9 @@ export async function startHouse(options: HouseOptions): Promise<House> {
   try {
     const parts = await startParts(dataDir, state, options);
     for (const part of Object.values(parts)) scope.defer(() => part.stop());
-    const house = new RunningHouse({ ...options, dataDir }, state, parts);
+    options.onProgress?.("preparing the database");
+    const databases = await prepareDatabases(parts.postgres, state);
+    const house = new RunningHouse({ ...options, dataDir }, state, { parts, databases });
     scope.defer(() => house.stopServices());
     await house.start();
     const stack = scope.move();
@@ -88,29 +93,9 @@ export async function startHouse(options: HouseOptions): Promise<House> {
   }
 }
 
-async function startParts(
-  dataDir: string,
-  state: HouseState,
-  { onProgress, natsConfig = "" }: HouseOptions,
-): Promise<House["parts"]> {
-  const progress = onProgress === undefined ? {} : { onProgress };
-  const config = `max_payload: 1MB\n${natsConfig}\n${authorizationBlock((service) => JSON.stringify(state.natsPasswords[service]))}`;
-  const started = await Promise.allSettled([
-    startNats({ dataDir: join(dataDir, "nats"), config, ...progress }),
-    startRedis({ dataDir: join(dataDir, "redis"), ...progress }),
-    startPostgres({ dataDir: join(dataDir, "postgres"), ...progress }),
-  ]);
-  const failed = started.find((result) => result.status === "rejected");
-  if (failed !== undefined) {
-    for (const result of started) if (result.status === "fulfilled") await result.value.stop();
-    throw failed.reason;
-  }
-  const [nats, redis, postgres] = started.map((result) => (result as PromiseFulfilledResult<Part>).value);
-  return { nats: nats as Part, redis: redis as Part, postgres: postgres as Part };
-}
-
 class RunningHouse implements House {
   readonly parts: House["parts"];
+  readonly databases: DatabaseUrls;
   readonly replicas: Replica[] = [];
   readonly adminToken: string;
   readonly lost: Promise<string>;
@@ -126,10 +111,11 @@ class RunningHouse implements House {
   /** Of the first ingress replica. */
   #port: number | undefined;
 
-  constructor(options: HouseOptions, state: HouseState, parts: House["parts"]) {
+  constructor(options: HouseOptions, state: HouseState, { parts, databases }: Pick<House, "parts" | "databases">) {
     this.#options = options;
     this.#state = state;
     this.parts = parts;
+    this.databases = databases;
     this.adminToken = state.adminToken;
     this.lost = this.#lost.promise;
     for (const part of Object.values(parts)) void part.lost.then((what) => this.#lost.resolve(what));
@@ -191,14 +177,16 @@ class RunningHouse implements House {
   }
 
   async #startNumbered(service: ServiceName, number: number, port: number | undefined): Promise<Replica> {
-    const { dataDir, confDir, env, envOf } = this.#options;
+    const { dataDir, confDir, env, envOf, auditors = [] } = this.#options;
+    if (service === "audit") await mkdir(auditFilesDir(dataDir), { recursive: true, mode: 0o700 });
     const replica = await startReplica({
       service,
       number,
       logFile: join(dataDir, "logs", `${service}-${number}.log`),
       env: {
         ...this.#partsEnv(service),
-        ...ownEnv({ service, confDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
+        ...ownEnv({ service, confDir, dataDir, state: this.#state, port, pushAddress: this.#pushAddress() }),
+        ...(service === "control" && auditors.length > 0 && { AUDITORS: auditors.join(",") }),
         ...poolEnv(service, number, this.#options),
         ...env,
         ...envOf?.[service],
@@ -276,14 +264,14 @@ class RunningHouse implements House {
 
   /** Each service gets the addresses it needs and no other. */
   #partsEnv(service: ServiceName): Record<string, string> {
-    const { nats, redis, postgres } = this.parts;
+    const { nats, redis } = this.parts;
     const ownUser =
       nats.source === "url" ? {} : { NATS_USER: service, NATS_PASSWORD: this.#state.natsPasswords[service] };
     return {
       NATS_URL: nats.url,
       ...ownUser,
       ...((service === "rate-limit" || service === "session-manager") && { REDIS_URL: redis.url }),
-      ...((service === "audit" || service === "session-manager") && { DATABASE_URL: postgres.url }),
+      ...databaseEnv(service, this.databases),
     };
   }
 }

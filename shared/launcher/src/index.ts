@@ -1,5 +1,9 @@
 export { checkConfiguration, confCheckMain } from "./check-configuration.ts";
 export { explainCall } from "./explain-call.ts";
+export { startReplay, type Replaying } from "./replay-calls.ts";
+export { prepareDatabases } from "./databases.ts";
+export type { DatabaseUrls } from "./databases.ts";
+export { loadState } from "./state.ts";
 export { lockDataDir } from "./data-lock.ts";
 export { freePort, isFreePort } from "./free-port.ts";
 export { startNats } from "./nats.ts";

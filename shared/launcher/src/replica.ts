@@ -39,7 +39,18 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 const register = fileURLToPath(new URL("../../telemetry/dist/register.js", import.meta.url));
 /** What a service gets by its own needs only. */
 const notInherited = [
-  ...["NATS_URL", "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN", "PUSH_ENCRYPTION_KEY", "PUSH_SIGNING_KEY"],
+  ...[
+    "NATS_URL",
+    "REDIS_URL",
+    "DATABASE_URL",
+    "AUDIT_KEEPER_DATABASE_URL",
+    "SIGNER_KEY",
+    "AUDIT_READER_DATABASE_URL",
+    "AUDIT_CONTENT_DATABASE_URL",
+    "ADMIN_TOKEN",
+    "PUSH_ENCRYPTION_KEY",
+    "PUSH_SIGNING_KEY",
+  ],
   ...["PORT", "HOST", "HEALTH_PORT"],
 ];
 

@@ -11,7 +11,11 @@ export async function writeRunFile(dataDir: string, house: House): Promise<void>
     url: house.url,
     adminUrl: house.adminUrl,
     natsUrl: nats.url,
+    // The owner's, who migrates; then of who reads the audit trail, who reads kept content too, and who keeps and erases.
     databaseUrl: postgres.url,
+    readerDatabaseUrl: house.databases.reader,
+    contentReaderDatabaseUrl: house.databases.contentReader,
+    keeperDatabaseUrl: house.databases.keeper,
     services: house.replicas
       .filter(({ process: { running } }) => running)
       .toSorted((one, other) => serviceNames.indexOf(one.service) - serviceNames.indexOf(other.service))

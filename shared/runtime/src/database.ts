@@ -1,19 +1,11 @@
-import { readdir, readFile } from "node:fs/promises";
 import type { ConnectionOptions } from "node:tls";
-import { join } from "node:path";
-import { DatabaseError, Pool, type ClientBase, type PoolClient } from "pg";
+import { DatabaseError, Pool, type PoolClient } from "pg";
+import { migrate, missingMigrations, SchemaError, type Schema } from "@sluice/schema";
 import type { DatabaseOptions } from "./postgres.ts";
 
-export interface Schema {
-  /** The directory of the migrations, which are applied in the order of their names. */
-  readonly migrations: string;
-  /** Where it stands which of them were. */
-  readonly table: string;
-  /** Any number, as long as nothing else in the database takes it: it lets one replica at a time migrate. */
-  readonly lockKey: number;
-}
-
 export interface DatabaseUse extends Schema {
+  /** False where somebody else, the owner, applies the migrations: it is only looked whether all of them were. */
+  readonly migrates?: false;
   /** Shown among the connections of the server. */
   readonly name: string;
   readonly connections: number;
@@ -29,14 +21,14 @@ export function isFaultOfTheData(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError && faultOfTheData.test(error.code ?? "");
 }
 
-/** Connections to Postgres; the first one that is used after a failure brings the schema up to date. */
+/** Connections to Postgres; the first one that is used after a failure brings the schema up to date, or looks whether it is. */
 export class Database implements AsyncDisposable {
   readonly #pool: Pool;
-  readonly #schema: Schema;
+  readonly #use: DatabaseUse;
   #migrated: Promise<void> | undefined;
 
   constructor({ connectionString, ssl }: DatabaseOptions, use: DatabaseUse) {
-    this.#schema = use;
+    this.#use = use;
     this.#pool = new Pool({
       connectionString,
       ssl: ssl as ConnectionOptions | false,
@@ -52,12 +44,15 @@ export class Database implements AsyncDisposable {
     this.#pool.on("error", () => {});
   }
 
-  /** What a failure leaves of a connection is not used again. */
+  /**
+   * What a failure leaves of a connection is not used again.
+   * @throws SchemaError where the database's tables are newer than this code, or older and not to be changed from here
+   */
   async use<Result>(work: (client: PoolClient) => Promise<Result>): Promise<Result> {
     const client = await this.#pool.connect();
     let failure: Error | undefined;
     try {
-      await (this.#migrated ??= migrate(client, this.#schema));
+      await (this.#migrated ??= bringUpToDate(client, this.#use));
       return await work(client);
     } catch (error) {
       if (!isFaultOfTheData(error)) {
@@ -80,25 +75,11 @@ export class Database implements AsyncDisposable {
   }
 }
 
-/** Brings the schema up to date in one transaction: all of it or nothing, and only one replica at a time. */
-async function migrate(client: ClientBase, { migrations, table, lockKey }: Schema): Promise<void> {
-  const files = (await readdir(migrations)).filter((name) => name.endsWith(".sql")).toSorted();
-  await client.query("begin");
-  try {
-    await client.query("select pg_advisory_xact_lock($1)", [lockKey]);
-    await client.query(
-      `create table if not exists ${table} (name text primary key, applied_at timestamptz not null default now())`,
+async function bringUpToDate(client: PoolClient, { migrates, ...schema }: DatabaseUse): Promise<void> {
+  if (migrates !== false) return void (await migrate(client, schema));
+  const missing = await missingMigrations(client, schema);
+  if (missing.length > 0)
+    throw new SchemaError(
+      `the database lacks ${missing.join(", ")}: let its owner run \`sluice audit migrate\` of this version`,
     );
-    const { rows } = await client.query<{ name: string }>(`select name from ${table}`);
-    const applied = new Set(rows.map((row) => row.name));
-    for (const name of files) {
-      if (applied.has(name)) continue;
-      await client.query(await readFile(join(migrations, name), "utf8"));
-      await client.query(`insert into ${table} (name) values ($1)`, [name]);
-    }
-    await client.query("commit");
-  } catch (error) {
-    await client.query("rollback").catch(() => {});
-    throw error;
-  }
 }

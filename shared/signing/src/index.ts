@@ -1,4 +1,5 @@
 export { type SignedRequest, type SigningMode } from "./canonical.ts";
+export { isNoteKeyName, makeNoteKey, type NoteKey } from "./note-key.ts";
 export { createSigner, WeakSecretError, type Clock, type Signer, type SignerOptions, type SigningKey } from "./sign.ts";
 export {
   createVerifier,

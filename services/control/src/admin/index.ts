@@ -1,3 +1,6 @@
+import { auditCallRoute, auditContentRoute } from "./audit-call.ts";
+import { auditEraseRoute, auditPersonRoute } from "./audit-erase.ts";
+import { auditPageRoutes } from "./audit-pages.ts";
 import { explainRoute } from "./explain.ts";
 import { confDiffRoute } from "./conf-diff.ts";
 import { confHistoryRoute } from "./conf-history.ts";
@@ -30,4 +33,9 @@ export const adminRoutes: readonly AdminRoute[] = [
   createTokenRoute,
   revokeTokenRoute,
   ...toolRoutes,
+  ...auditPageRoutes,
+  auditCallRoute,
+  auditContentRoute,
+  auditPersonRoute,
+  auditEraseRoute,
 ];

@@ -19,11 +19,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
+const quiet = { onChanged: () => {}, onRefused: () => {} };
+
 /** The operators as this file makes them. */
 async function read(text: string): Promise<Operators> {
   await writeFile(file, text);
   const operators = new Operators(rootToken);
-  const followed = await followOperators({ file, operators, log: createLog("test", "silent"), onChanged: () => {} });
+  const followed = await followOperators({ file, operators, log: createLog("test", "silent"), ...quiet });
   followed[Symbol.dispose]();
   return operators;
 }
@@ -33,9 +35,9 @@ const entry = (fields: string, hash = hashOf(token)) => `operators: [{ ${fields}
 describe("the operators file", () => {
   it("gives each operator a role until the token expires; ADMIN_TOKEN stays", async () => {
     const operators = await read(entry("name: otto, role: auditor, expires: 2030-01-01T00:00:00Z"));
-    expect(operators.find(token, Date.UTC(2029, 0))).toMatchObject({ name: "otto", role: "auditor" });
+    expect(operators.find(token, Date.UTC(2029, 0))).toMatchObject({ name: "otto", roles: ["auditor"] });
     expect(operators.find(token, Date.UTC(2030, 0))).toBeUndefined();
-    expect(operators.find(rootToken)).toMatchObject({ name: "admin", role: "admin" });
+    expect(operators.find(rootToken)).toMatchObject({ name: "admin", roles: ["admin"] });
     expect(operators.find(hashOf(token))).toBeUndefined();
   });
 
@@ -69,7 +71,7 @@ describe("the operators file", () => {
 
   it("is refused where it cannot be read", async () => {
     const operators = new Operators(rootToken);
-    const options = { file: join(dir, "missing"), operators, log: createLog("test", "silent"), onChanged: () => {} };
+    const options = { file: join(dir, "missing"), operators, log: createLog("test", "silent"), ...quiet };
     await expect(followOperators(options)).rejects.toThrow(/missing can't be read: ENOENT/);
   });
 });

@@ -20,7 +20,8 @@ const fileSchema = z
           .string()
           .regex(/^[A-Za-z0-9._@-]{1,64}$/, "must be 1 to 64 letters, digits or . _ @ -")
           .refine((name) => name !== rootOperator.name, "stands for ADMIN_TOKEN: choose another name"),
-        role: z.enum(roles),
+        /** One, or several. */
+        role: z.union([z.enum(roles), z.array(z.enum(roles)).min(1)]),
         tokens: z.array(tokenHash).min(1),
         expires: z.coerce.date("must be a time such as 2027-01-31T00:00:00Z").optional(),
       }),
@@ -39,13 +40,20 @@ export interface FollowedOperators {
   readonly operators: Operators;
   readonly log: Log;
   readonly onChanged: () => void;
+  readonly onRefused: () => void;
 }
 
 /**
  * Keeps the operators as the file has them. An edit that can't be read changes nothing and is logged.
  * @throws ConfigError where the file is unusable at the start
  */
-export async function followOperators({ file, operators, log, onChanged }: FollowedOperators): Promise<Disposable> {
+export async function followOperators({
+  file,
+  operators,
+  log,
+  onChanged,
+  onRefused,
+}: FollowedOperators): Promise<Disposable> {
   let text = await read(file);
   operators.replace(entriesOf(file, text));
   let complaint = "";
@@ -60,9 +68,10 @@ export async function followOperators({ file, operators, log, onChanged }: Follo
       onChanged();
     } catch (error) {
       const message = error instanceof Error ? error.message : "unknown";
-      if (message !== complaint)
-        log.error({ problem: message }, "the operators file is refused; the last good one stays");
+      if (message === complaint) return;
       complaint = message;
+      log.error({ problem: message }, "the operators file is refused; the last good one stays");
+      onRefused();
     }
   };
   return watchFile(file, () => void refresh());
@@ -84,7 +93,7 @@ function entriesOf(file: string, text: string): OperatorEntry[] {
   }
   return parsed.data.operators.map(({ name, role, tokens, expires }) => ({
     name,
-    role,
+    roles: typeof role === "string" ? [role] : role,
     hashes: tokens,
     ...(expires !== undefined && { expiresAtMs: expires.getTime() }),
   }));

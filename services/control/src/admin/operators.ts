@@ -1,13 +1,18 @@
 import { hash } from "node:crypto";
 
-/** What somebody may do: an auditor reads, an admin changes too. */
-export const roles = ["auditor", "admin"] as const;
-export type Role = (typeof roles)[number];
+/** What somebody may do, and what that brings along: who changes the configuration need not read what calls said. */
+const granted = {
+  auditor: ["auditor"],
+  admin: ["auditor", "admin"],
+  "content-auditor": ["auditor", "content-auditor"],
+} as const;
+export type Role = keyof typeof granted;
+export const roles = Object.keys(granted) as readonly Role[];
 
 /** Who calls the admin API. */
 export interface Operator {
   readonly name: string;
-  readonly role: Role;
+  readonly roles: readonly Role[];
   readonly expiresAtMs?: number;
 }
 
@@ -18,7 +23,7 @@ export interface OperatorEntry extends Operator {
 }
 
 /** The operator that `ADMIN_TOKEN` stands for. */
-export const rootOperator: Operator = { name: "admin", role: "admin" };
+export const rootOperator: Operator = { name: "admin", roles: ["admin"] };
 
 /** A shorter token opens nothing, whatever the operators file says. */
 export const shortestToken = 32;
@@ -52,9 +57,9 @@ export class Operators {
   }
 }
 
-/** Whether who has the first role may do what takes the second. */
-export function covers(role: Role, needed: Role): boolean {
-  return roles.indexOf(role) >= roles.indexOf(needed);
+/** Whether who has these roles may do what takes that one. */
+export function covers(has: readonly Role[], needed: Role): boolean {
+  return has.some((role) => (granted[role] as readonly Role[]).includes(needed));
 }
 
 function isCurrent({ expiresAtMs = Infinity }: Operator, now: number): boolean {

@@ -1,3 +1,4 @@
+import type { AuditQuestions } from "../audit-questions.ts";
 import type { Configuration } from "../configuration.ts";
 import type { Editions } from "../editions.ts";
 import type { Credentials } from "../credentials.ts";
@@ -14,6 +15,8 @@ export interface AdminParts {
   replicas(): Readonly<Record<string, number>>;
   /** What is kept of tools' definitions. */
   readonly toolPins: RegistryOptions;
+  /** The audit trail. */
+  readonly trail: Pick<AuditQuestions, "page" | "call" | "content" | "person" | "erase">;
   /** What services say is to be mended. */
   problems(): readonly { readonly service: string; readonly problem: string }[];
   /** The OpenAPI document of all routes. */

@@ -18,7 +18,7 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
   readonly path: `/v1/${string}`;
   /** A line for the OpenAPI document. */
   readonly summary: string;
-  /** The least role that may call it: an admin may do what an auditor may. */
+  /** Who may call it: an admin may do what an auditor may, and so may a content-auditor. */
   readonly role: Role;
   readonly params?: Params;
   readonly query?: Query;
@@ -27,13 +27,18 @@ interface RouteSpec<Params, Query, Body, Answer extends z.ZodType> {
   readonly answer: Answer;
   /** HTTP status of success; 200 unless said. */
   readonly status?: 200 | 201;
-  /** Set where the route changes something: then it is on record before it is carried out. */
+  /** Set where the route changes something, or tells what not everybody is to read: then it is on record before it is carried out. */
   readonly change?: {
     /** `<what>.<verb>`, such as `keys.create`. */
     readonly action: string;
     /** What it is done to; never a secret. The tenant is taken from the parameter of that name. */
     subject?(input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>): string | undefined;
-    /** The same, where only the answer tells it. */
+    /** The tenant, where no parameter names it. @throws Fault: then it is refused */
+    tenant?(
+      input: RouteInput<Parsed<Params>, Parsed<Query>, Parsed<Body>>,
+      parts: AdminParts,
+    ): Promise<string | undefined>;
+    /** The same as `subject`, where only the answer tells it. */
     made?(answer: z.input<Answer>): string | undefined;
   };
   /** @throws Fault, which is answered with its status */

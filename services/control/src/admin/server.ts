@@ -1,6 +1,6 @@
 import type { Server as TlsServer } from "node:tls";
 import swagger from "@fastify/swagger";
-import { Fault, faultBody, toFault } from "@sluice/contracts";
+import { confName, Fault, faultBody, toFault } from "@sluice/contracts";
 import { createGuard, type ServedCertificate } from "@sluice/runtime";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchema } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
@@ -87,8 +87,11 @@ function authorize(request: FastifyRequest, operators: Operators): void {
     throw new Fault("unauthorized", "send an operator's token as Authorization: Bearer <token>");
   request.operator = operator;
   const role = request.routeOptions.config.adminRoute?.role;
-  if (role !== undefined && !covers(operator.role, role))
-    throw new Fault("role_denied", `this takes the role ${role}, and ${operator.name} has the role ${operator.role}`);
+  if (role !== undefined && !covers(operator.roles, role))
+    throw new Fault(
+      "role_denied",
+      `this takes the role ${role}, and ${operator.name} has the role ${operator.roles.join(", ")}`,
+    );
 }
 
 const faultSchema = z.looseObject({
@@ -103,7 +106,7 @@ function addRoute(server: FastifyInstance, route: AdminRoute, carrying: Carrying
   const { status = defaultStatus } = route;
   const schema: FastifySchema & { summary: string; description: string } = {
     summary: route.summary,
-    description: `Takes the role ${route.role}.${route.change === undefined ? "" : " Changes something: it is audited."}`,
+    description: `Takes the role ${route.role}.${route.change === undefined ? "" : " It is audited."}`,
     ...(route.params !== undefined && { params: route.params }),
     ...(route.query !== undefined && { querystring: route.query }),
     ...(route.body !== undefined && { body: route.body }),
@@ -126,8 +129,14 @@ async function carryOut(route: AdminRoute, request: FastifyRequest, { parts, act
   const { params, query, body, operator } = request;
   if (operator === undefined) throw new Fault("unauthorized", "nobody is known to ask");
   const input: RouteInput<unknown, unknown, unknown> = { params, query, body, operator };
-  if (route.change === undefined) return route.handle(input, parts);
-  const begun = await actions.begin(deedOf(route, request, route.change.subject?.(input)));
+  if (route.change === undefined) {
+    const answer = await route.handle(input, parts);
+    actions.looked(deedOf(route, request));
+    return answer;
+  }
+  const tenant = await route.change.tenant?.(input, parts);
+  const deed = deedOf(route, request, route.change.subject?.(input));
+  const begun = await actions.begin({ ...deed, ...(tenant !== undefined && { tenant }) });
   try {
     const answer = await route.handle(input, parts);
     begun.done(route.change.made?.(answer));
@@ -164,16 +173,15 @@ function refuse(actions: ActionLog, { error, request, reply }: Refusal): Fastify
   return reply.code(fault.row.status).send(faultBody(fault));
 }
 
-const longestTenant = 64;
-
-/** Only what a good token's request says goes on record by name. */
+/** Only what a good token's request says goes on record by name, and a tenant only where one can be called so. */
 function deedOf(route: AdminRoute | undefined, request: FastifyRequest, subject?: string): Deed {
-  const { tenant } = (request.params ?? {}) as { tenant?: unknown };
+  const { tenant: named } = (request.params ?? {}) as { tenant?: unknown };
+  const tenant = confName.safeParse(named).data;
   const isKnown = request.operator !== undefined;
   return {
     action: isKnown && route !== undefined ? (route.change?.action ?? `${route.method} ${route.path}`) : "authenticate",
     ...(request.operator !== undefined && { operator: request.operator.name }),
-    ...(isKnown && typeof tenant === "string" && tenant.length <= longestTenant && { tenant }),
+    ...(isKnown && tenant !== undefined && { tenant }),
     ...(subject !== undefined && { subject }),
   };
 }

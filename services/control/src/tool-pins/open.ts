@@ -1,13 +1,5 @@
-import { AuditLog, ToolPinStore } from "@sluice/bus";
-import {
-  decodeJson,
-  encodeJson,
-  Fault,
-  observationSchema,
-  subjects,
-  type Action,
-  type ObservationAnswer,
-} from "@sluice/contracts";
+import { ToolPinStore, type AuditLog } from "@sluice/bus";
+import { decodeJson, encodeJson, Fault, observationSchema, subjects, type ObservationAnswer } from "@sluice/contracts";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { describeError } from "@sluice/telemetry";
 import type { ControlConfig } from "../config.ts";
@@ -16,8 +8,7 @@ import type { RegistryOptions, ToolRegistry } from "./registry.ts";
 type ControlContext = Context<ControlConfig & BaseConfig>;
 
 /** The buckets are opened when they are first needed: control makes them when JetStream is there. */
-export function openToolPins({ bus, log, scope }: ControlContext): RegistryOptions {
-  const events = scope.use(new AuditLog<Action>(bus, "actions"));
+export function openToolPins({ bus, log }: ControlContext, audit: AuditLog): RegistryOptions {
   let opened: Promise<ToolPinStore> | undefined;
   const store = () => {
     opened ??= ToolPinStore.open(bus).catch((error: unknown) => {
@@ -26,7 +17,12 @@ export function openToolPins({ bus, log, scope }: ControlContext): RegistryOptio
     });
     return opened;
   };
-  return { store, log, now: Date.now, record: (actions) => events.addNow(...actions) };
+  return {
+    store,
+    log,
+    now: Date.now,
+    record: (actions) => audit.addNow(...actions.map((action) => ({ event: "action" as const, ...action }))),
+  };
 }
 
 /** Answers egress, which tells what servers show. */

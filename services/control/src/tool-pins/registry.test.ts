@@ -24,6 +24,8 @@ beforeAll(async () => {
   const mebibyte = 1024 ** 2;
   await ensureTopology(busAt(0), {
     replicas: 1,
+    trailMaxBytes: 64 << 20,
+    trailMaxAgeMs: 3_600_000,
     auditMaxBytes: mebibyte,
     repliesMaxBytes: mebibyte,
     repliesMaxAgeMs: 1_000,

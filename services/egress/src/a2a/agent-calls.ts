@@ -7,6 +7,7 @@ import type { AgentDirectory } from "./agent-directory.ts";
 import type { AgentInterface } from "./agent-interface.ts";
 import type { Agent, Agents } from "./agents.ts";
 import { hintsAtChange, readAnswer } from "./answers.ts";
+import { inWordsOf } from "./client-words.ts";
 import type { HeldBytes, Hold } from "./held-bytes.ts";
 import type { PushOperations } from "./push-operations.ts";
 import { forTenant, requireTenant } from "./tenant-param.ts";
@@ -98,6 +99,8 @@ export class AgentCalls {
     };
     hold.add(call.head.chunked?.bytes ?? inline.length);
     const came = { http, rest: a2a.rest ?? "", body: await replies.bodyOf(call, inline) };
+    if (a2a.operation === "GetExtendedAgentCard") call.record.leaveOut();
+    call.record.translate(inWordsOf(sides));
     const isSend = a2a.operation === "SendMessage" || a2a.operation === "SendStreamingMessage";
     const asked = isSend ? await pushes.withoutWebhook({ head: call.head, a2a, at }, came) : came;
     const isOwn = a2a.operation === "ListTasks" || pushes.ways[a2a.operation] !== undefined;

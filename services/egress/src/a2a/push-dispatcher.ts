@@ -8,7 +8,7 @@ export interface DispatcherOptions {
   readonly bus: Bus;
   readonly log: Log;
   readonly deliverer: Deliverer;
-  readonly actions: Pick<AuditLog<Action>, "add">;
+  readonly audit: AuditLog;
   readonly counted: (outcome: Verdict["is"]) => void;
   readonly ackWaitMs: number;
   /** How many this replica has in hand at once, and of one tenant. */
@@ -130,7 +130,7 @@ export class PushDispatcher implements AsyncDisposable {
 
   /** What is told of it is kept before it is let go of. */
   async #carry(delivery: Delivery): Promise<Verdict | undefined> {
-    const { log, bus, deliverer, actions, counted } = this.#options;
+    const { log, bus, deliverer, audit, counted } = this.#options;
     try {
       const tries = delivery.tries - (this.#untried.get(delivery.sequence) ?? 0);
       const verdict = await deliverer.deliver({ data: delivery.data, tries });
@@ -140,7 +140,7 @@ export class PushDispatcher implements AsyncDisposable {
         await store(bus, { subject: subjects.pushDead, payload: encodeJson(about) }, storeTimeoutMs);
         log.error({ ...about }, "a push notification cannot be delivered");
       } else if (is === "again") log.warn({ ...about }, "a push notification was not taken: it is tried again");
-      if (is === "dead" || is === "delivered") actions.add(actionOf(verdict));
+      if (is === "dead" || is === "delivered") audit.add({ event: "action", ...actionOf(verdict) });
       return verdict;
     } catch (error) {
       log.error({ error: describeError(error) }, "a push notification waits");

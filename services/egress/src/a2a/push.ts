@@ -1,5 +1,4 @@
-import { AuditLog } from "@sluice/bus";
-import type { Action } from "@sluice/contracts";
+import type { AuditLog } from "@sluice/bus";
 import { createAddressGuard } from "@sluice/net";
 import type { BaseConfig, Context } from "@sluice/runtime";
 import { Counter, Gauge } from "@sluice/telemetry";
@@ -41,7 +40,11 @@ export function openPushOperations(
 /** Delivers what waits in PUSH, for as long as this replica runs; to be called once it has its configuration: who is not in it is told nothing. */
 export function startDispatching(
   context: PushContext,
-  { agents, directory }: { readonly agents: Agents; readonly directory: AgentDirectory },
+  {
+    agents,
+    directory,
+    audit,
+  }: { readonly agents: Agents; readonly directory: AgentDirectory; readonly audit: AuditLog },
 ): void {
   const { bus, config, log, scope } = context;
   const { PUSH_CONNECTIONS_PER_HOST: atOnce, PUSH_TIMEOUT_MS: timeoutMs } = config;
@@ -56,13 +59,12 @@ export function startDispatching(
     maxRefusals: config.PUSH_MAX_REFUSALS,
     maxAgeMs: config.PUSH_MAX_AGE_SECONDS * 1_000,
   });
-  const actions = scope.use(new AuditLog<Action>(bus, "actions"));
   const dispatcher: PushDispatcher = scope.use(
     new PushDispatcher({
       bus,
       log,
       deliverer,
-      actions,
+      audit,
       counted: counterOf(context, () => dispatcher.pending()),
       ackWaitMs: config.PUSH_ACK_WAIT_MS,
       mostHeld,

@@ -1,14 +1,6 @@
 import { faultAnswer, TaskView } from "@sluice/a2a";
 import type { AuditLog, StreamWriter } from "@sluice/bus";
-import {
-  chunkBytes,
-  encodeJson,
-  type Dialect,
-  type Fault,
-  type Renames,
-  type StreamEnd,
-  type StreamEvent,
-} from "@sluice/contracts";
+import { chunkBytes, encodeJson, type Dialect, type Fault, type Renames, type StreamEnd } from "@sluice/contracts";
 import type { ActiveCall } from "../active-call.ts";
 import type { Replies } from "../replies.ts";
 import { eventWith, type AgentEvent } from "./watch-events.ts";
@@ -16,7 +8,7 @@ import type { ViewBudget } from "./watch-views.ts";
 
 export interface WatchStreamOptions {
   readonly replies: Replies;
-  readonly audit: AuditLog<StreamEvent>;
+  readonly audit: AuditLog;
   readonly views: ViewBudget;
   readonly call: ActiveCall;
   /** What the events are in. */
@@ -95,6 +87,7 @@ export class WatchStream {
     this.state = state ?? this.state;
     this.events++;
     call.bytes += event.lines.length;
+    call.record.event(event.data, true);
     await this.#recorded(event);
     const sent = this.#write(event.lines);
     if (kind !== "message" && kind !== "error") this.#view.apply(event.data);
@@ -115,6 +108,7 @@ export class WatchStream {
     if (this.#writer === undefined) return;
     if (fault !== undefined) {
       const { body } = faultAnswer(dialect, fault, rpcId);
+      this.#options.call.record.event(body, true);
       await this.#write(eventWith(body, dialect).lines).catch(() => {});
     }
     await this.#writer.end(Buffer.from(encodeJson(end)));
@@ -142,6 +136,7 @@ export class WatchStream {
     while (audit.full && call.ended === undefined) await new Promise((resolve) => setTimeout(resolve, retryMs));
     if (kind === unknownKind) return;
     audit.add({
+      event: "stream",
       call: id,
       number: (a2a?.again?.events ?? 0) + this.events,
       at: Date.now(),

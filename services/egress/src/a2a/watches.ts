@@ -1,5 +1,5 @@
 import type { AuditLog, Bus } from "@sluice/bus";
-import { Fault, toFault, type StreamEvent, type TaskWatch } from "@sluice/contracts";
+import { Fault, toFault, type TaskWatch } from "@sluice/contracts";
 import type { ActiveCall, Ending } from "../active-call.ts";
 import type { Exchange } from "@sluice/relay";
 import type { Replies } from "../replies.ts";
@@ -23,7 +23,7 @@ export interface WatchesOptions {
   readonly agents: Agents;
   readonly replies: Replies;
   readonly registry: TaskRegistry;
-  readonly audit: AuditLog<StreamEvent>;
+  readonly audit: AuditLog;
   readonly held: HeldBytes;
 }
 

@@ -50,9 +50,7 @@ export class Output {
   event(message: unknown): void {
     if (this.#isFinished) return;
     if (this.#options.call.head.isPlain === true) return;
-    this.open();
-    this.#events++;
-    this.#write(`event: message\ndata: ${JSON.stringify(message)}\n`);
+    this.#event(message, false);
   }
 
   /** Resolves when more may be said: what was said is in the stream, and its reader near enough. */
@@ -72,12 +70,20 @@ export class Output {
       const type = message === undefined ? {} : { "content-type": "application/json" };
       return { ...(await this.#options.reply({ status, headers: { ...type, ...headers }, body })), ...seen };
     }
-    if (message !== undefined) this.event(message);
+    if (message !== undefined && this.#options.call.head.isPlain !== true) this.#event(message, true);
     this.#isFinished = true;
     await this.#turn;
     const end: StreamEnd = { answered: message !== undefined };
     await this.#writer.end(Buffer.from(encodeJson(end)));
     return { status: 200, events: this.#events, ...seen };
+  }
+
+  #event(message: unknown, answers: boolean): void {
+    const text = JSON.stringify(message);
+    this.open();
+    this.#events++;
+    this.#options.call.record.event(Buffer.from(text), answers);
+    this.#write(`event: message\ndata: ${text}\n`);
   }
 
   #write(lines: string): void {

@@ -1,5 +1,5 @@
 import type { A2aOperation, Dialect } from "@sluice/contracts";
-import { RequestFault } from "../request-fault.ts";
+import { RequestFault, type RequestFacts } from "../request-fault.ts";
 
 /** How a client of A2A is told of a failure. */
 export interface Told {
@@ -15,8 +15,8 @@ export class A2aFault extends RequestFault {
   readonly dialect: Dialect;
   readonly operation: A2aOperation | undefined;
 
-  constructor(thrown: unknown, { dialect, rpcId, operation }: Told, traceId = "") {
-    super(thrown, rpcId, traceId);
+  constructor(thrown: unknown, { dialect, rpcId, operation }: Told, facts: Omit<RequestFacts, "rpcId"> = {}) {
+    super(thrown, { ...facts, rpcId });
     this.dialect = dialect;
     this.operation = operation;
   }

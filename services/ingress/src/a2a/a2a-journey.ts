@@ -1,5 +1,5 @@
 import type { ReadRequest } from "@sluice/a2a";
-import type { IngressSection, Intent, Renames } from "@sluice/contracts";
+import type { IngressSection, Intent } from "@sluice/contracts";
 import type { Span } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import type { Body } from "../body.ts";
@@ -8,7 +8,7 @@ import { handedOver } from "../handed-over.ts";
 import { forwardedHeaders } from "../headers.ts";
 import type { Moment } from "../outcome.ts";
 import type { Decided } from "../passage.ts";
-import { header, pathOf, type RequestHead } from "../request-head.ts";
+import { header, pathOf, productOf, type RequestHead } from "../request-head.ts";
 import type { Principal } from "../tenants.ts";
 import { whoOf } from "../who.ts";
 
@@ -36,6 +36,8 @@ export interface A2aJourney {
   readonly cameBy?: string;
   /** Nothing of the request says which of 0.1 to 0.3 it is of. */
   readonly isUnsure?: boolean;
+  /** SHA-256 of what the client asks with. */
+  readonly argumentsHash?: string;
   /** Its client reads no JSON-RPC: only the HTTP status tells it of an error. */
   readonly isPlain?: boolean;
 }
@@ -45,8 +47,9 @@ const always = ["accept-language", "user-agent"];
 
 /** What the audit trail and those who admit learn of a call. */
 export function intentOf(journey: A2aJourney): Intent {
-  const { request, principal, agent, read, body, span, name, started, cameBy } = journey;
+  const { request, principal, agent, read, body, span, name, started, cameBy, argumentsHash } = journey;
   const { dialect, operation, rpcId, named, messageKind } = read;
+  const client = productOf(request);
   return {
     call: name.replace(".", "-"),
     at: started.at,
@@ -65,6 +68,8 @@ export function intentOf(journey: A2aJourney): Intent {
     trace: span.traceId,
     bytes: body.length,
     ...(rpcId !== undefined && { rpcId }),
+    ...(client !== undefined && { client }),
+    ...(argumentsHash !== undefined && { argumentsHash }),
     a2a: { ...dialect, ...named, ...(messageKind !== undefined && { messageKind }) },
   };
 }
@@ -104,13 +109,4 @@ export function surely(journey: A2aJourney, { admitted: { session } }: Decided):
   const names = session?.ok === true ? session.known?.renames?.tasks : undefined;
   if (isUnsure !== true || names?.some(({ client }) => client === read.named.task) !== true) return journey;
   return { ...journey, isUnsure: false, read: { ...read, dialect: { ...read.dialect, version: "0.1" } } };
-}
-
-/** The names of the verdict, and those that came about with the answer. */
-export function allRenames(known: Renames | undefined, fresh: Renames | undefined): Renames | undefined {
-  if (known === undefined || fresh === undefined) return fresh ?? known;
-  return {
-    tasks: [...(fresh.tasks ?? []), ...(known.tasks ?? [])],
-    contexts: [...(fresh.contexts ?? []), ...(known.contexts ?? [])],
-  };
 }

@@ -1,10 +1,10 @@
-import { answerFor, clientOf, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
+import { allRenames, answerFor, clientOf, faultAnswer, speakTheSame, type Sides } from "@sluice/a2a";
 import { isReading, isStreamed, type A2aOperation, type Dialect, type ReplyHead } from "@sluice/contracts";
 import type { AgentBudget } from "../budget.ts";
 import type { HandedHead } from "../conversation.ts";
 import type { Manner, Rewrite } from "../manner.ts";
 import { dataLines, errorLines, readsEventsAlone } from "./event-lines.ts";
-import { allRenames, type A2aJourney } from "./a2a-journey.ts";
+import type { A2aJourney } from "./a2a-journey.ts";
 
 /** Of what an answer says of its bytes, that which is not true of others. */
 const ofBytes = new Set(["content-type", "content-length", "etag", "content-md5", "content-digest", "digest"]);

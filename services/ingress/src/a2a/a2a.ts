@@ -1,14 +1,18 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { readRequest, UnreadRequest, type ReadRequest, type WireRequest } from "@sluice/a2a";
+import { digestOf } from "@sluice/capture";
 import { isStreamed, toFault, type A2aOperation, type Fault, type IngressSection } from "@sluice/contracts";
+import { compile, raw, scan, scanAsync } from "@sluice/json";
 import { startSpan } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
+import { refusedIntentOf, type Attempt } from "../attempt.ts";
 import { Body, readBody, requireType } from "../body.ts";
 import type { BodyBudget } from "../budget.ts";
 import { thisMoment, type Moment } from "../outcome.ts";
 import type { Crossing, Decided, PassageParts } from "../passage.ts";
 import { renderFault, toldStatusOf } from "../render.ts";
 import { RequestFault } from "../request-fault.ts";
+import { statusOf } from "../refusal.ts";
 import { header, type RequestHead } from "../request-head.ts";
 import { noSuchAgent, type Principal } from "../tenants.ts";
 import { A2aFault, dialectAt, type Told } from "./a2a-fault.ts";
@@ -86,18 +90,20 @@ export class A2a {
   async carry(arrived: A2aRequest, body: Body): Promise<void> {
     const { tenants, streams, passage } = this.#parts;
     const { request, response, principal, rest, started = thisMoment() } = arrived;
-    const section = tenants.require(principal.tenant);
     const span = startSpan("ingress a2a", "server", header(request, "traceparent"));
-    let told = toldTo(arrived);
+    const name = streams.nextName();
+    let told: Told = toldTo(arrived);
+    let passes = false;
     try {
+      const section = tenants.require(principal.tenant);
       const version = versionOf(request);
       const read = await readRequest({ ...wireOf(arrived, body), ...(version !== undefined && { version }) });
       told = read;
       passage.requireCredential(principal);
       const agent = findAgent(section, arrived.agent);
       const isUnsure = version === undefined && alike.has(read.operation) && read.dialect.version === "0.3";
-      const name = streams.nextName();
-      await this.#pass({
+      const argumentsHash = arrived.cameBy === "GET" ? undefined : await argumentsHashOf(read, body.bytes);
+      const journey = {
         ...arrived,
         section,
         agent,
@@ -108,13 +114,29 @@ export class A2a {
         span,
         name,
         started,
+        ...(argumentsHash !== undefined && { argumentsHash }),
         publicUrl: this.#publicUrl,
-      });
+      };
+      passes = true;
+      await this.#pass(journey);
       span.end({ attributes: attributesOf(read, response.statusCode) });
     } catch (error) {
       span.end({ error: toFault(error).kind });
-      throw new A2aFault(error, error instanceof UnreadRequest ? error : told, span.traceId);
+      if (error instanceof UnreadRequest) told = error;
+      const { traceId } = span;
+      const begun = { ...arrived, ...told, protocol: "a2a", name, started, traceId, bytes: body.length } as const;
+      const thrown = passes ? error : this.#refuse(begun, toFault(error));
+      throw new A2aFault(thrown, told, { traceId, isOnRecord: true });
     }
+  }
+
+  #refuse(begun: Attempt & Pick<A2aRequest, "agent" | "isPlain"> & Told, fault: Fault): Fault {
+    const { principal, started, isPlain } = begun;
+    const section = this.#parts.tenants.find(principal.tenant);
+    const server = section && agentOf(section, begun.agent)?.name;
+    const intent = refusedIntentOf({ ...begun, server });
+    const status = isPlain === true ? statusOf(fault) : toldStatusOf(fault, begun);
+    return this.#parts.passage.refuse({ intent, started, fault, status });
   }
 
   async #pass(journey: A2aJourney): Promise<void> {
@@ -137,6 +159,19 @@ export class A2a {
   }
 }
 
+const paramsPlan = compile([["params"]], []);
+/** Larger bodies are read in slices, so that one of them does not hold up the others. */
+const largeBytes = 256 * 1024;
+
+/** Of the bytes of a JSON-RPC request's parameters, or of the whole body of a REST call. */
+async function argumentsHashOf({ dialect }: ReadRequest, body: Buffer): Promise<string | undefined> {
+  if (body.length === 0) return undefined;
+  if (dialect.binding === "HTTP+JSON") return await digestOf(body);
+  const seen = body.length > largeBytes ? await scanAsync(body, paramsPlan) : scan(body, paramsPlan);
+  const [params] = seen.ok ? seen.values : [];
+  return params === undefined ? undefined : await digestOf(raw(body, params));
+}
+
 /** @throws Fault `not_found` */
 function findAgent(section: IngressSection, agent: string | undefined): AgentTarget {
   const found = agentOf(section, agent);
@@ -155,12 +190,14 @@ function agentOf({ agentEndpoints }: IngressSection, agent: string | undefined):
 
 /** How the call of a journey is admitted, and its client told of what comes in between. */
 function crossingOf(journey: A2aJourney): Crossing {
-  const { principal, body, started, section, response, read, isPlain } = journey;
+  const { principal, request, body, started, section, response, read, isPlain } = journey;
   const isRpc = read.dialect.binding === "JSONRPC";
   return {
     principal,
     intent: intentOf(journey),
+    headers: request.headers,
     body,
+    holdsSecret: read.hasWebhook,
     started,
     shape: { deniedWith200: isRpc && isPlain !== true && section.deniedWith200 },
     ...(isPlain !== true && { statusOf: (fault: Fault) => toldStatusOf(fault, read) }),

@@ -9,7 +9,8 @@ import { thisMoment } from "../outcome.ts";
 import type { Passage } from "../passage.ts";
 import { quotaHeaders } from "../quota-headers.ts";
 import { requireReach } from "../reach.ts";
-import { header, pathOf } from "../request-head.ts";
+import { RequestFault } from "../request-fault.ts";
+import { header, pathOf, productOf } from "../request-head.ts";
 import type { Streams } from "../streams.ts";
 import { noSuchAgent, type Principal, type Tenants } from "../tenants.ts";
 import { whoOf } from "../who.ts";
@@ -87,13 +88,16 @@ export class CardDesk {
     const started = thisMoment();
     using body = new Body(Buffer.alloc(0));
     const span = startSpan("ingress card", "server", header(asked.request, "traceparent"));
+    const client = productOf(asked.request);
     const intent: Intent = {
       call: streams.nextName().replace(".", "-"),
       at: started.at,
       trace: span.traceId,
       ...intentOf(asked, principal, place),
+      ...(client !== undefined && { client }),
     };
-    const crossing = { principal, intent, body, started, shape: { deniedWith200: false }, cut: () => {} };
+    const { headers } = asked.request;
+    const crossing = { principal, intent, headers, body, started, shape: { deniedWith200: false }, cut: () => {} };
     try {
       const { admitted, end } = await passage.admit(crossing);
       try {
@@ -109,7 +113,8 @@ export class CardDesk {
       const { kind } = toFault(error);
       span.end({ error: kind });
       // An agent that one may not call is none that one hears of.
-      throw kind === "agent_access_denied" ? noSuchAgent() : error;
+      const told = kind === "agent_access_denied" ? noSuchAgent() : error;
+      throw new RequestFault(told, { traceId: span.traceId, isOnRecord: true });
     }
   }
 

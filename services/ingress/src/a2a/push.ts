@@ -41,10 +41,9 @@ export class PushReceiver {
     this.#parts = parts;
   }
 
-  /** @throws Fault: `unauthorized` for a handle that is forged or over, before anything is said on the bus */
-  async take(request: IncomingMessage, handle: string): Promise<void> {
-    const { bus, keys, room } = this.#parts;
-    const told = this.#enter(keys, request, handle);
+  /** @throws Fault, before anything is said on the bus where too much comes */
+  async take(request: IncomingMessage, told: PushHandle): Promise<void> {
+    const { bus, room } = this.#parts;
     room.requirePace(told.id);
     requireJson(request);
     using body = await readBody(request, { limit: this.#parts.maxBytes, budget: this.#budgetOf(told) });
@@ -57,8 +56,9 @@ export class PushReceiver {
     if (!(await storeWhereRoom(bus, message, storeTimeoutMs))) throw tooMany(30);
   }
 
-  /** The token is the agent's to send or not; one that it was not told is somebody else's. @throws Fault `unauthorized` */
-  #enter(keys: PushKeys, { headers }: IncomingMessage, handle: string): PushHandle {
+  /** Whom it is for. The token is the agent's to send or not; one that it was not told is somebody else's. @throws Fault `unauthorized` for a handle that is forged or over */
+  enter({ headers }: IncomingMessage, handle: string): PushHandle {
+    const { keys } = this.#parts;
     const told = readPushHandle(keys, handle, Date.now());
     const { "x-a2a-notification-token": token } = headers;
     const isForeign = token !== undefined && (told === undefined || !isPushToken(keys, told.id, String(token)));
@@ -93,9 +93,12 @@ type PushRequest = FastifyRequest<{ Params: { handle: string } }>;
 /** The one path that agents behind the gateway come to: its last part says who may. */
 export function addPushRoute(app: FastifyInstance, receiver: PushReceiver | undefined, fail: Fail): void {
   const config = { provesItself: true };
-  const carry = async ({ raw, params }: PushRequest, reply: FastifyReply) => {
+  const carry = async (request: PushRequest, reply: FastifyReply) => {
     if (receiver === undefined) throw new Fault("unauthorized", "there are no push notifications here");
-    await receiver.take(raw, params.handle);
+    const { raw, params } = request;
+    const told = receiver.enter(raw, params.handle);
+    request.tenant = told.tenant;
+    await receiver.take(raw, told);
     reply.raw.writeHead(200, { "content-length": 0 }).end();
   };
   app.post(pushPath, { config }, (request: PushRequest, reply) => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { clientOf } from "@sluice/a2a";
+import { allRenames, clientOf } from "@sluice/a2a";
 import { Fault, toFault, type Renames, type ReplyHead, type StreamHead, type TaskWatch } from "@sluice/contracts";
 import { Body } from "../body.ts";
 import { lostFault, ToldFault, type Elsewhere, type Owner } from "../conversation-ends.ts";
@@ -7,7 +7,6 @@ import { Conversation, type HandedHead } from "../conversation.ts";
 import { quotaHeaders } from "../quota-headers.ts";
 import { header } from "../request-head.ts";
 import { startEventStream } from "../writing.ts";
-import { allRenames } from "./a2a-journey.ts";
 import { a2aMannerOf } from "./a2a-manner.ts";
 import { follow, type Followed } from "./follow.ts";
 import { findKeptTask, type KeptTask } from "./stream-kept.ts";

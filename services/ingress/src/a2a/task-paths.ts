@@ -1,13 +1,11 @@
 import type { ServerResponse } from "node:http";
-import type { Log } from "@sluice/telemetry";
 import type { Answer } from "../answer.ts";
 import { Body } from "../body.ts";
 import type { BodyBudget } from "../budget.ts";
 import { thisMoment } from "../outcome.ts";
 import { gather, type Outcome } from "../path-answer.ts";
 import type { RpcError } from "../refusal.ts";
-import { renderPlainFault } from "../render.ts";
-import { reportedFault, RequestFault } from "../request-fault.ts";
+import { PlainFault, RequestFault } from "../request-fault.ts";
 import { A2aFault } from "./a2a-fault.ts";
 import { toldTo, versionOf, type A2a, type A2aHttpRequest } from "./a2a.ts";
 import { formOfQuery, readTaskForm, taskMessage, type TaskForm, type TaskPath } from "./task-form.ts";
@@ -15,7 +13,6 @@ import { formOfQuery, readTaskForm, taskMessage, type TaskForm, type TaskPath } 
 export interface TaskPathsOptions {
   readonly a2a: A2a;
   readonly budget: BodyBudget;
-  readonly log: Log;
 }
 
 /**
@@ -29,10 +26,12 @@ export class TaskPaths {
     this.#options = options;
   }
 
-  /** @throws A2aFault where JSON-RPC was sent; other faults are answered. */
+  /** @throws A2aFault where JSON-RPC was sent, else PlainFault */
   async carry(received: A2aHttpRequest, path: TaskPath): Promise<void> {
     const started = thisMoment();
     let form: TaskForm | undefined;
+    // What is carried out sees to that itself.
+    let isOnRecord = false;
     try {
       using sent = await this.#bodyOf(received);
       form = await readTaskForm(sent.bytes);
@@ -41,13 +40,13 @@ export class TaskPaths {
       using body = this.#held(received, message);
       sent.release();
       const plain = { ...received, ...asPost(received), started, isPlain: true };
+      isOnRecord = true;
       const carry = (response: Answer) => this.#options.a2a.carry({ ...plain, response }, body);
       if (path === "sendSubscribe") return await carry(received.response);
       const budget = this.#options.budget.of(received.principal);
       write(received.response, await gather({ response: received.response, budget, carry }));
     } catch (error) {
-      if (form?.isRpc === true) throw told(received, form, error);
-      renderPlainFault(received.response, reportedFault(this.#options.log, error));
+      throw form?.isRpc === true ? told(received, form, error) : new PlainFault(error, { isOnRecord });
     }
   }
 
