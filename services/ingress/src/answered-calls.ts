@@ -2,8 +2,8 @@ import type { AuditLog } from "@sluice/bus";
 import { deadAfterMs, type Outcome } from "@sluice/contracts";
 import type { Streams } from "./streams.ts";
 
-/** By then a replica that died after its answer has been found dead. */
-const keptMs = 2 * deadAfterMs;
+/** By then a replica that died after its answer has been found dead, also where NATS was away for a while meanwhile. */
+const keptMs = 6 * deadAfterMs;
 const mostKept = 50_000;
 
 interface Answered {
@@ -18,17 +18,20 @@ interface Answered {
  */
 export class AnsweredCalls {
   readonly #audit: AuditLog;
+  readonly #streams: Streams;
   /** The oldest first, behind those that are done with. */
   #kept: Answered[] = [];
   #done = 0;
 
   constructor(audit: AuditLog, streams: Streams) {
     this.#audit = audit;
+    this.#streams = streams;
     streams.whenEgressDies((instance) => this.#tell(instance));
   }
 
   add(egress: string, outcome: Outcome): void {
     const now = performance.now();
+    this.#streams.expectEgress(egress);
     this.#kept.push({ egress, endedAt: now, outcome });
     while (this.#isOver(this.#kept[this.#done], now)) this.#done++;
     if (this.#done * 2 < this.#kept.length) return;

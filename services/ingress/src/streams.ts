@@ -78,6 +78,11 @@ export class Streams implements Disposable {
     this.#whenEgressDies.push(listener);
   }
 
+  /** Of this replica it is found out when it dies, also where it was never heard. */
+  expectEgress(instance: string): void {
+    this.#presence.expect(instance);
+  }
+
   /** Says a word to the egress replica that owns a call or stream; nobody may be listening any more. */
   tellOwner(verb: OwnVerb, word: OwnWord): void {
     if (this.#bus.connected) this.#bus.tell(subjects.own(verb), encodeJson(word));
