@@ -2,6 +2,7 @@ import type { DatabaseOptions } from "@sluice/runtime";
 import { Database } from "@sluice/runtime/postgres";
 import { auditSchema } from "@sluice/schema";
 import type { ClientBase } from "pg";
+import { keepCursors, readSizes } from "./log-places.ts";
 
 /** An attempt that has no outcome yet. */
 export interface OpenCall {
@@ -74,7 +75,7 @@ export class OpenCalls implements AsyncDisposable {
     if (!this.#begun) await this.#begin(client);
     await this.#dropConcluded(client);
     let chunks = 0;
-    for (const { log, size } of await sizes(client))
+    for (const [log, size] of await readSizes(client))
       for (let from = this.#next.get(log) ?? 0; from < size && chunks < mostChunks; from += chunk, chunks++) {
         if (this.#open.size >= mostOpen) return;
         const to = Math.min(from + chunk, size);
@@ -110,30 +111,11 @@ export class OpenCalls implements AsyncDisposable {
   async #write(client: ClientBase): Promise<void> {
     const cursors = new Map(this.#next);
     for (const { log, index } of this.#open.values()) cursors.set(log, Math.min(index, cursors.get(log) ?? index));
-    const changed = [...cursors].filter(([log, next]) => this.#written.get(log) !== next);
-    if (changed.length === 0) return;
-    await client.query(
-      `insert into audit_cursors (destination, log, next_index)
-       select $1, log, next from unnest($2::text[], $3::bigint[]) as cursor (log, next)
-       on conflict (destination, log) do update set next_index = excluded.next_index`,
-      [destination, changed.map(([log]) => log), changed.map(([, next]) => next)],
-    );
+    const changed = new Map([...cursors].filter(([log, next]) => this.#written.get(log) !== next));
+    if (changed.size === 0) return;
+    await keepCursors(client, destination, changed);
     for (const [log, next] of changed) this.#written.set(log, next);
   }
-}
-
-/** Every log and how many leaves it has. */
-async function sizes(client: ClientBase): Promise<{ log: string; size: number }[]> {
-  const { rows } = await client.query<{ log: string; size: string }>({
-    name: "log-sizes",
-    text: `with recursive newest as (
-        (select log, size from audit_heads order by log desc, size desc limit 1)
-        union all
-        select earlier.* from newest, lateral (
-          select log, size from audit_heads where log < newest.log order by log desc, size desc limit 1) as earlier)
-      select log, size from newest`,
-  });
-  return rows.map(({ log, size }) => ({ log, size: Number(size) }));
 }
 
 interface Range {

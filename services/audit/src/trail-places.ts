@@ -1,20 +1,9 @@
 import type { Database } from "@sluice/runtime/postgres";
-import type { QueryResultRow } from "pg";
 import { readEntries } from "./entries.ts";
+import { keepCursors, readSizes, type Places } from "./log-places.ts";
 import type { TrailEntry } from "@sluice/contracts";
 
-/** How far something has got, by log. */
-export type Sizes = ReadonlyMap<string, number>;
-
 const destination = "trail";
-
-/** The newest head of each log: one look into the index for each of them, however many heads there are. */
-const newestHeads = `with recursive newest as (
-    (select log, size from audit_heads order by log desc, size desc limit 1)
-    union all
-    select next.log, next.size from newest,
-      lateral (select log, size from audit_heads where log < newest.log order by log desc, size desc limit 1) as next
-  ) select log, size from newest`;
 
 /** What the publisher of TRAIL reads and keeps in Postgres. */
 export class TrailPlaces {
@@ -25,23 +14,20 @@ export class TrailPlaces {
   }
 
   /** How many events each log has. */
-  async sizes(): Promise<Sizes> {
-    const rows = await this.#rows<{ log: string; size: string }>("trail-heads", newestHeads, []);
-    return new Map(rows.map(({ log, size }) => [log, Number(size)]));
+  sizes(): Promise<Places> {
+    return this.#database.use(readSizes);
   }
 
   /** Where the log was left, as it was kept: for a stream that has nothing of it any more. */
   async cursor(log: string): Promise<number> {
     const text = "select next_index from audit_cursors where destination = $1 and log = $2";
-    const [row] = await this.#rows<{ next_index: string }>("trail-cursor", text, [destination, log]);
-    return Number(row?.next_index ?? 0);
+    const query = { name: "trail-cursor", text, values: [destination, log] };
+    const { rows } = await this.#database.use((client) => client.query<{ next_index: string }>(query));
+    return Number(rows[0]?.next_index ?? 0);
   }
 
-  async keepCursors(next: Sizes): Promise<void> {
-    const text = `insert into audit_cursors (destination, log, next_index)
-      select $1, log, next_index from unnest($2::text[], $3::bigint[]) as place (log, next_index) order by log
-      on conflict (destination, log) do update set next_index = excluded.next_index`;
-    await this.#rows("trail-cursors", text, [destination, [...next.keys()], [...next.values()]]);
+  keepCursors(next: Places): Promise<void> {
+    return this.#database.use((client) => keepCursors(client, destination, next));
   }
 
   entries(log: string, from: number, limit: number): Promise<TrailEntry[]> {
@@ -67,9 +53,5 @@ export class TrailPlaces {
       }
       return true;
     });
-  }
-
-  #rows<Row extends QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
-    return this.#database.use(async (client) => (await client.query<Row>({ name, text, values })).rows);
   }
 }

@@ -3,7 +3,8 @@ import type { ChainedPublisher } from "@sluice/bus";
 import { decodeJson, encodeJson, subjects, type TrailEntry } from "@sluice/contracts";
 import { describeError, type Log } from "@sluice/telemetry";
 import type { TrailMetrics } from "./trail-metrics.ts";
-import type { Sizes, TrailPlaces } from "./trail-places.ts";
+import type { Places } from "./log-places.ts";
+import type { TrailPlaces } from "./trail-places.ts";
 
 export interface TrailOptions {
   readonly places: TrailPlaces;
@@ -93,7 +94,7 @@ export class TrailPublisher {
   }
 
   /** A part of each log in turn, so that none waits for a long one. */
-  async #publishAll(sizes: Sizes): Promise<void> {
+  async #publishAll(sizes: Places): Promise<void> {
     let waiting = [...sizes];
     while (waiting.length > 0 && !this.#stopped) {
       const unfinished: typeof waiting = [];
